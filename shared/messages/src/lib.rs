@@ -1,1 +1,171 @@
-//! Placeholder.
+//! What travels on the broker.
+//!
+//! A wire message changes only by adding optional fields: for as long as a rolling upgrade takes,
+//! old and new code read each other's messages. Anything else is a new message with a new routing
+//! key. The files in `golden/` pin what is on the wire.
+//!
+//! Unknown fields are ignored on reading, for the same reason.
+
+#![warn(missing_docs)]
+
+use chrono::{DateTime, Utc};
+use recado_types::buffer::BufferPolicy;
+use recado_types::{AgentId, DeliveryId, ExecutionId, MessageId, SessionId, TenantId, TriggerId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Something that is published under one routing key.
+pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// `<noun>.<past participle>`.
+    const ROUTING_KEY: &'static str;
+
+    /// The AMQP message id: the same for every publication of the same thing.
+    fn message_id(&self) -> Uuid;
+}
+
+/// One thing a sender sent, normalised.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inbound {
+    /// Derived from trigger and provider id where the provider has one.
+    pub id: MessageId,
+    /// Who owns it.
+    pub tenant_id: TenantId,
+    /// The way it came in.
+    pub trigger_id: TriggerId,
+    /// Whom it is for.
+    pub agent_id: AgentId,
+    /// The conversation it belongs to.
+    pub session_id: SessionId,
+    /// When ingress took it on. For people and metrics; the order is the broker's.
+    pub accepted_at: DateTime<Utc>,
+    /// What the agent is asked.
+    pub text: String,
+    /// The mapped context, hidden fields included.
+    pub context: Map<String, Value>,
+}
+
+/// A message for a session whose trigger buffers: ingress to buffer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageReceived {
+    /// The message.
+    pub message: Inbound,
+    /// How long to hold it, as the trigger said when it was accepted.
+    pub buffer: BufferPolicy,
+}
+
+impl Message for MessageReceived {
+    const ROUTING_KEY: &'static str = "message.received";
+
+    fn message_id(&self) -> Uuid {
+        self.message.id.0
+    }
+}
+
+/// A request to run the agent over some messages of one session: ingress or buffer to agent-runner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionRequested {
+    /// At least one, in order, all of one session.
+    pub messages: Vec<Inbound>,
+    /// What to put between their texts.
+    pub separator: String,
+}
+
+impl ExecutionRequested {
+    /// The execution these messages become, provided that they are in none yet.
+    ///
+    /// `None` if there is no message, which only a foreign publisher can bring about.
+    pub fn execution_id(&self) -> Option<ExecutionId> {
+        self.messages.first().map(|message| ExecutionId::of_first(message.id))
+    }
+}
+
+impl Message for ExecutionRequested {
+    const ROUTING_KEY: &'static str = "execution.requested";
+
+    fn message_id(&self) -> Uuid {
+        self.execution_id().map_or(Uuid::nil(), |id| id.0)
+    }
+}
+
+/// News that a response waits to be delivered: agent-runner to delivery. The row is the truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryRequested {
+    /// Whose owner it is.
+    pub tenant_id: TenantId,
+    /// The session whose lane it waits in.
+    pub session_id: SessionId,
+    /// The delivery.
+    pub delivery_id: DeliveryId,
+}
+
+impl Message for DeliveryRequested {
+    const ROUTING_KEY: &'static str = "delivery.requested";
+
+    fn message_id(&self) -> Uuid {
+        self.delivery_id.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn inbound() -> Inbound {
+        let id = |n| Uuid::from_u128(n);
+        let Value::Object(context) = json!({"phoneNumber": "whatsapp:+5511999990000"}) else {
+            unreachable!("an object literal")
+        };
+        Inbound {
+            id: MessageId(id(1)),
+            tenant_id: TenantId(id(2)),
+            trigger_id: TriggerId(id(3)),
+            agent_id: AgentId(id(4)),
+            session_id: SessionId(id(5)),
+            accepted_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
+            text: "Olá".into(),
+            context,
+        }
+    }
+
+    /// Reading the golden file gives the message, and writing the message gives the golden file.
+    fn pinned<M: Message + PartialEq + std::fmt::Debug>(message: &M, golden: &str) {
+        assert_eq!(&serde_json::from_str::<M>(golden).unwrap(), message);
+        let golden: Value = serde_json::from_str(golden).unwrap();
+        assert_eq!(serde_json::to_value(message).unwrap(), golden);
+    }
+
+    #[test]
+    fn message_received_is_pinned() {
+        let message = MessageReceived { message: inbound(), buffer: BufferPolicy::default() };
+        pinned(&message, include_str!("../golden/message.received.json"));
+    }
+
+    #[test]
+    fn execution_requested_is_pinned() {
+        let message = ExecutionRequested { messages: vec![inbound()], separator: "\n".into() };
+        pinned(&message, include_str!("../golden/execution.requested.json"));
+    }
+
+    #[test]
+    fn delivery_requested_is_pinned() {
+        let id = |n| Uuid::from_u128(n);
+        let message = DeliveryRequested {
+            tenant_id: TenantId(id(2)),
+            session_id: SessionId(id(5)),
+            delivery_id: DeliveryId(id(6)),
+        };
+        pinned(&message, include_str!("../golden/delivery.requested.json"));
+    }
+
+    #[test]
+    fn a_field_from_the_future_is_ignored() {
+        let golden = include_str!("../golden/delivery.requested.json");
+        let mut value: Value = serde_json::from_str(golden).unwrap();
+        value["priority"] = json!(7);
+        assert!(serde_json::from_value::<DeliveryRequested>(value).is_ok());
+    }
+}

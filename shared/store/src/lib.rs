@@ -1,1 +1,160 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod deliveries;
+mod error;
+pub mod executions;
+pub mod lanes;
+pub mod listen;
+pub mod messages;
+mod migrate;
+pub mod seal;
+pub mod secrets;
+pub mod triggers;
+pub mod webhooks;
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use error::{Failure, StoreError};
+pub use migrate::{MigrateError, SCHEMA_VERSION, migrate};
+pub use seal::Keyring;
+
+/// How to reach the database.
+#[derive(Clone)]
+pub struct Config {
+    /// `postgres://user:password@host/database`. TLS is used where the server offers it, and
+    /// required with `?sslmode=require`.
+    pub url: String,
+    /// The most connections of this pool.
+    pub pool_size: usize,
+    /// What `pg_stat_activity` calls us.
+    pub application_name: String,
+    /// The longest a statement may run.
+    pub statement_timeout: Duration,
+    /// The longest to wait for a free connection, or for a new one.
+    pub connection_timeout: Duration,
+}
+
+impl Config {
+    /// The usual timeouts: 10 s for a statement, 3 s for a connection.
+    pub fn new(url: &str, pool_size: usize, application_name: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            pool_size,
+            application_name: application_name.to_owned(),
+            statement_timeout: Duration::from_secs(10),
+            connection_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("Config")
+            .field("pool_size", &self.pool_size)
+            .field("application_name", &self.application_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a [`Config`] is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The URL does not parse. It is not shown, since it may hold a password.
+    #[error("not a PostgreSQL URL: expected postgres://user:password@host:port/database")]
+    Url(#[source] tokio_postgres::Error),
+    /// The pool could not be made.
+    #[error("the connection pool cannot be made")]
+    Pool(#[source] deadpool_postgres::BuildError),
+}
+
+/// The database. Cheap to clone; all clones share one pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+    keys: Keyring,
+    url: tokio_postgres::Config,
+}
+
+impl Store {
+    /// Prepares a pool. Nothing is connected yet: a service starts, and says that it is not ready,
+    /// while its database is away.
+    pub fn new(config: &Config, keys: Keyring) -> Result<Self, ConfigError> {
+        let url = connection_config(config)?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(url.clone(), tls(), recycling);
+        let statement_timeout = config.statement_timeout;
+        let pool = Pool::builder(manager)
+            .max_size(config.pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(config.connection_timeout))
+            .create_timeout(Some(config.connection_timeout))
+            .recycle_timeout(Some(config.connection_timeout))
+            .post_create(Hook::async_fn(move |client, _| {
+                Box::pin(async move {
+                    let timeouts = session_timeouts(statement_timeout);
+                    client.batch_execute(&timeouts).await.map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .map_err(ConfigError::Pool)?;
+        Ok(Self { pool, keys, url })
+    }
+
+    /// A connection for `operation`, which is named in the error if there is none.
+    pub async fn client(&self, operation: &'static str) -> Result<Object, StoreError> {
+        self.pool.get().await.map_err(|source| StoreError::Connection { operation, source })
+    }
+
+    /// Whether the database answers and has the tables this program knows.
+    pub async fn check(&self) -> Result<bool, StoreError> {
+        migrate::is_current(self).await
+    }
+
+    /// The keys that secrets are sealed with.
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// How many connections of the pool are in use, and how many there may be.
+    pub fn pool_usage(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.max_size)
+    }
+}
+
+fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigError> {
+    let mut url: tokio_postgres::Config = config.url.parse().map_err(ConfigError::Url)?;
+    url.application_name(&config.application_name)
+        .connect_timeout(config.connection_timeout)
+        .keepalives_idle(Duration::from_secs(10))
+        .tcp_user_timeout(Duration::from_secs(15));
+    Ok(url)
+}
+
+/// PostgreSQL waits for ever by default, for statements, for locks and for idle transactions.
+fn session_timeouts(statement: Duration) -> String {
+    let ms = statement.as_millis();
+    format!(
+        "SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
+         SET idle_in_transaction_session_timeout = {ms}"
+    )
+}
+
+fn tls() -> MakeRustlsConnect {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs supports the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    MakeRustlsConnect::new(client)
+}

@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Domain types: identifiers, trigger configuration and its validation, templates. No I/O.
+
+#![warn(missing_docs)]
+
+pub mod agent;
+pub mod buffer;
+pub mod field_path;
+pub mod ids;
+pub mod shape;
+pub mod template;
+pub mod trigger;
+
+pub use ids::{
+    AgentId, ApiKeyId, AttemptId, DeliveryId, ExecutionId, LlmCallId, MessageId, ProjectId,
+    ProviderId, SecretId, SessionId, TenantId, TriggerId,
+};

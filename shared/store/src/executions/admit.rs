@@ -1,0 +1,149 @@
+//! Where each message finds its one execution.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use recado_messages::{ExecutionRequested, Inbound};
+use recado_types::ExecutionId;
+use uuid::Uuid;
+
+use crate::messages::Columns;
+use crate::{Store, StoreError};
+
+/// Any number; it only has to be the same in every process that admits.
+const ADMISSION_LOCK: i64 = 0x6164_6d69;
+
+/// There is one admitter at a time: the queue has a single active consumer, and for the moment
+/// in which the broker believes that the last one is dead and it is not, there is this lock.
+const LOCK: &str = "\
+-- executions.lock
+SELECT pg_advisory_xact_lock($1)";
+
+/// Attaches every message that is in no execution yet, and makes executions of what it attached.
+///
+/// The input comes in requests, numbered `request`; those of its messages that are attached become
+/// one execution, whose id derives from the first of them (`alone_id`). So two requests that
+/// overlap, because a window was flushed twice, give two executions without a message in common,
+/// and a request that brings nothing new gives none.
+const ADMIT: &str = "\
+-- executions.admit
+WITH input AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[],
+                         $6::text[], $7::json[], $8::timestamptz[],
+                         $9::uuid[], $10::integer[], $11::text[])
+             WITH ORDINALITY AS input (id, tenant_id, trigger_id, agent_id, session_id,
+                                       text, context, accepted_at,
+                                       alone_id, request, separator, place)
+), open AS (
+    SELECT input.*,
+           first_value(alone_id) OVER (PARTITION BY request ORDER BY place) AS execution_id
+      FROM input LEFT JOIN messages known USING (id)
+     WHERE known.execution_id IS NULL
+), attached AS (
+    INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id,
+                          text, context, accepted_at, execution_id)
+    SELECT id, tenant_id, trigger_id, agent_id, session_id,
+           text, context, accepted_at, execution_id
+      FROM open ORDER BY place
+    ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
+       WHERE messages.execution_id IS NULL
+    RETURNING id, seq, tenant_id, trigger_id, agent_id, session_id, execution_id
+), new_sessions AS (
+    INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at)
+    SELECT DISTINCT ON (session_id) session_id, tenant_id, trigger_id, agent_id, $12::timestamptz
+      FROM attached ORDER BY session_id
+    ON CONFLICT (id) DO NOTHING
+), new_executions AS (
+    INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id,
+                            seq, message_ids, separator, status, created_at)
+    SELECT attached.execution_id, tenant_id, trigger_id, agent_id, session_id, min(seq),
+           array_agg(id ORDER BY seq), min(separators.separator), 'queued', $12::timestamptz
+      FROM attached
+      JOIN (SELECT DISTINCT execution_id, separator FROM open) separators USING (execution_id)
+     GROUP BY attached.execution_id, tenant_id, trigger_id, agent_id, session_id
+    RETURNING session_id
+), queued AS (
+    INSERT INTO lanes (kind, session_id, queued, next_run_at)
+    SELECT 'execution', session_id, count(*), now()
+      FROM new_executions GROUP BY session_id ORDER BY session_id
+    ON CONFLICT (kind, session_id) DO UPDATE
+       SET queued = lanes.queued + excluded.queued,
+           next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)
+    RETURNING session_id
+)
+SELECT (SELECT count(*) FROM attached) AS n_messages,
+       (SELECT count(*) FROM new_executions) AS n_executions,
+       (SELECT count(*) FROM queued) AS n_lanes";
+
+/// What a batch of requests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// Messages that found their execution now; the others had one.
+    pub n_messages: u64,
+    /// Executions that were made.
+    pub n_executions: u64,
+}
+
+/// Admits requests, in their order. Admitting one again changes nothing.
+pub async fn admit(
+    store: &Store,
+    requests: &[&ExecutionRequested],
+    now: DateTime<Utc>,
+) -> Result<Admitted, StoreError> {
+    let operation = "executions.admit";
+    let failed = StoreError::query(operation);
+    let entries = distinct(requests);
+    let columns = Columns::of(entries.iter().map(|entry| entry.message));
+    let alone: Vec<Uuid> =
+        entries.iter().map(|entry| ExecutionId::of_first(entry.message.id).0).collect();
+    let numbers: Vec<i32> = entries.iter().map(|entry| entry.request).collect();
+    let separators: Vec<&str> = entries.iter().map(|entry| entry.separator).collect();
+
+    let mut client = store.client(operation).await?;
+    let transaction = client.transaction().await.map_err(&failed)?;
+    let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
+    let statement = transaction.prepare_cached(ADMIT).await.map_err(&failed)?;
+    transaction.execute(&lock, &[&ADMISSION_LOCK]).await.map_err(&failed)?;
+    let row = transaction
+        .query_one(
+            &statement,
+            &[
+                &columns.ids,
+                &columns.tenants,
+                &columns.triggers,
+                &columns.agents,
+                &columns.sessions,
+                &columns.texts,
+                &columns.contexts,
+                &columns.accepted,
+                &alone,
+                &numbers,
+                &separators,
+                &now,
+            ],
+        )
+        .await
+        .map_err(&failed)?;
+    transaction.commit().await.map_err(&failed)?;
+    let count = |column| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
+    Ok(Admitted { n_messages: count("n_messages"), n_executions: count("n_executions") })
+}
+
+/// One message of a request.
+struct Entry<'m> {
+    message: &'m Inbound,
+    request: i32,
+    separator: &'m str,
+}
+
+/// A statement cannot touch a row twice, so of a message that is there twice the first counts.
+fn distinct<'m>(requests: &[&'m ExecutionRequested]) -> Vec<Entry<'m>> {
+    let mut seen = HashSet::new();
+    let mut entries = Vec::new();
+    for (request, requested) in (0..).zip(requests) {
+        for message in requested.messages.iter().filter(|message| seen.insert(message.id)) {
+            entries.push(Entry { message, request, separator: &requested.separator });
+        }
+    }
+    entries
+}

@@ -1,0 +1,166 @@
+//! Taking the next execution of sessions that have one.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use recado_types::{AgentId, ExecutionId, SessionId, TenantId, TriggerId};
+use serde_json::{Map, Value};
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::lanes::{Lease, millis};
+use crate::{Store, StoreError};
+
+/// Claims lanes that may run, marks their heads as running, and reads all that a run needs.
+///
+/// A lane may be claimed whose execution this statement does not see, because it was committed
+/// after the statement began: then there is nothing to run, and the lane is given back.
+const CLAIM: &str = "\
+-- executions.claim
+WITH lane AS (
+    UPDATE lanes
+       SET next_run_at = now() + $2::bigint * interval '1 millisecond', lease_token = $3
+     WHERE kind = 'execution' AND session_id IN (
+               SELECT session_id FROM lanes
+                WHERE kind = 'execution' AND next_run_at <= now()
+                ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING session_id
+), started AS (
+    UPDATE executions
+       SET status = 'running', attempt_count = attempt_count + 1,
+           started_at = coalesce(started_at, now())
+      FROM lane
+     WHERE executions.id = (SELECT head.id FROM executions head
+                             WHERE head.session_id = lane.session_id
+                               AND head.finished_at IS NULL
+                             ORDER BY head.seq LIMIT 1)
+    RETURNING executions.*
+)
+SELECT lane.session_id AS lane_session_id, started.*,
+       (extract(epoch FROM now() - started.started_at) * 1000)::bigint AS running_ms,
+       triggers.trigger_config, agents.name AS agent_name, agents.model, agents.system_prompt,
+       (SELECT string_agg(m.text, started.separator ORDER BY m.seq)
+          FROM messages m WHERE m.id = ANY (started.message_ids)) AS input,
+       (SELECT m.context FROM messages m
+         WHERE m.id = started.message_ids[cardinality(started.message_ids)]) AS context,
+       (SELECT json_agg(json_build_array(turn.normalized_query, turn.agent_response)
+                        ORDER BY turn.seq)
+          FROM (SELECT seq, normalized_query, agent_response FROM executions past
+                 WHERE past.session_id = started.session_id AND past.finished_at IS NOT NULL
+                   AND past.seq < started.seq
+                   AND past.status = 'success'
+                 ORDER BY past.seq DESC LIMIT $4) turn) AS history
+  FROM lane
+  LEFT JOIN started ON started.session_id = lane.session_id
+  LEFT JOIN triggers ON triggers.id = started.trigger_id
+  LEFT JOIN agents ON agents.id = started.agent_id";
+
+const GIVE_BACK: &str = "\
+-- executions.give_back
+UPDATE lanes SET next_run_at = CASE WHEN queued > 0 THEN now() END, lease_token = NULL
+ WHERE kind = 'execution' AND lease_token = $1 AND session_id = ANY ($2)";
+
+/// One earlier exchange of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What the agent was asked.
+    pub query: String,
+    /// What it answered.
+    pub response: String,
+}
+
+/// An execution and the right to run it.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The right.
+    pub lease: Lease,
+    /// Which execution.
+    pub execution_id: ExecutionId,
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// The way its messages came in.
+    pub trigger_id: TriggerId,
+    /// Who answers.
+    pub agent_id: AgentId,
+    /// Whose conversation.
+    pub session_id: SessionId,
+    /// How often it was claimed, this time included.
+    pub attempt: u32,
+    /// How long ago it was claimed for the first time.
+    pub running_for: Duration,
+    /// The texts of its messages, joined.
+    pub input: String,
+    /// How many messages that are.
+    pub n_messages: u32,
+    /// The context of its last message.
+    pub context: Map<String, Value>,
+    /// The trigger's configuration, as it is now.
+    pub trigger_config: Value,
+    /// The agent's name.
+    pub agent_name: String,
+    /// `provider.model`.
+    pub model: String,
+    /// What the model is told about itself.
+    pub system_prompt: String,
+    /// The last exchanges of the session, oldest first.
+    pub history: Vec<Turn>,
+    /// When the first message was admitted.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Claims up to `limit` executions under one `token` for `lease`, each with up to `n_turns`
+/// earlier exchanges. One session has one at a time.
+pub async fn claim(
+    store: &Store,
+    limit: usize,
+    lease: Duration,
+    token: Uuid,
+    n_turns: u32,
+) -> Result<Vec<Claimed>, StoreError> {
+    let operation = "executions.claim";
+    let failed = StoreError::query(operation);
+    let client = store.client(operation).await?;
+    let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
+        &[&limit, &millis(lease), &token, &i64::from(n_turns)];
+    let rows = client.query(&statement, parameters).await.map_err(&failed)?;
+
+    let (found, unseen): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.get::<_, Option<Uuid>>("id").is_some());
+    if !unseen.is_empty() {
+        let sessions: Vec<Uuid> = unseen.iter().map(|row| row.get("lane_session_id")).collect();
+        let statement = client.prepare_cached(GIVE_BACK).await.map_err(&failed)?;
+        client.execute(&statement, &[&token, &sessions]).await.map_err(&failed)?;
+    }
+    Ok(found.into_iter().map(|row| claimed_from_row(row, token)).collect())
+}
+
+fn claimed_from_row(row: &Row, token: Uuid) -> Claimed {
+    let session_id = SessionId(row.get("session_id"));
+    let history: Option<Json<Vec<(String, String)>>> = row.get("history");
+    let turns = history.map(|Json(turns)| turns).unwrap_or_default();
+    let message_ids: Vec<Uuid> = row.get("message_ids");
+    let context: Option<Json<Map<String, Value>>> = row.get("context");
+    let running_ms = u64::try_from(row.get::<_, i64>("running_ms")).unwrap_or_default();
+    Claimed {
+        lease: Lease { session_id, token },
+        execution_id: ExecutionId(row.get("id")),
+        tenant_id: TenantId(row.get("tenant_id")),
+        trigger_id: TriggerId(row.get("trigger_id")),
+        agent_id: AgentId(row.get("agent_id")),
+        session_id,
+        attempt: u32::try_from(row.get::<_, i32>("attempt_count")).unwrap_or_default(),
+        running_for: Duration::from_millis(running_ms),
+        input: row.get::<_, Option<String>>("input").unwrap_or_default(),
+        n_messages: u32::try_from(message_ids.len()).unwrap_or(u32::MAX),
+        context: context.map(|Json(context)| context).unwrap_or_default(),
+        trigger_config: row.get("trigger_config"),
+        agent_name: row.get("agent_name"),
+        model: row.get("model"),
+        system_prompt: row.get("system_prompt"),
+        history: turns.into_iter().map(|(query, response)| Turn { query, response }).collect(),
+        created_at: row.get("created_at"),
+    }
+}

@@ -1,0 +1,222 @@
+//! Accepted messages: recording them for a window, and reading them back to flush it.
+
+use std::time::Duration;
+
+use recado_messages::Inbound;
+use recado_types::trigger::MessageBuffer;
+use recado_types::{AgentId, MessageId, SessionId, TenantId, TriggerId};
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::lanes::millis;
+use crate::{Store, StoreError};
+
+/// Records messages in their order and answers those that are in no execution: the new ones, and
+/// the repeated ones whose window is still open.
+const RECORD: &str = "\
+-- messages.record
+WITH input AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[],
+                         $6::text[], $7::json[], $8::timestamptz[])
+             WITH ORDINALITY AS input (id, tenant_id, trigger_id, agent_id, session_id,
+                                       text, context, accepted_at, place)
+), recorded AS (
+    INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id,
+                          text, context, accepted_at)
+    SELECT id, tenant_id, trigger_id, agent_id, session_id, text, context, accepted_at
+      FROM input ORDER BY place
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+SELECT input.id
+  FROM input LEFT JOIN recorded USING (id) LEFT JOIN messages known USING (id)
+ WHERE recorded.id IS NOT NULL OR known.execution_id IS NULL";
+
+const OPEN_BY_ID: &str = "\
+-- messages.open_by_id
+SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+  FROM messages m JOIN triggers t ON t.id = m.trigger_id
+ WHERE m.id = ANY ($1) AND m.execution_id IS NULL
+ ORDER BY m.session_id, m.seq";
+
+const OPEN_OF_SESSIONS: &str = "\
+-- messages.open_of_sessions
+SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+  FROM messages m JOIN triggers t ON t.id = m.trigger_id
+ WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL
+ ORDER BY m.session_id, m.seq";
+
+/// Walks the open messages in the order of their partial index, so that each page costs its rows.
+const OPEN_AFTER: &str = "\
+-- messages.open_after
+SELECT m.id, m.session_id, m.seq,
+       t.trigger_config #> '{execution,message_buffer}' AS message_buffer,
+       (extract(epoch FROM now() - m.recorded_at) * 1000)::bigint AS age_ms
+  FROM messages m JOIN triggers t ON t.id = m.trigger_id
+ WHERE m.execution_id IS NULL AND (m.session_id, m.seq) > ($1, $2)
+   AND m.recorded_at <= now() - $3::bigint * interval '1 millisecond'
+ ORDER BY m.session_id, m.seq
+ LIMIT $4";
+
+/// A message in no execution, with what flushing it needs.
+#[derive(Clone, Debug)]
+pub struct OpenMessage {
+    /// The message.
+    pub message: Inbound,
+    /// `execution.message_buffer` of its trigger, as it is now.
+    pub message_buffer: Option<MessageBuffer>,
+}
+
+/// The columns of a batch of messages, for `unnest`.
+pub(crate) struct Columns<'m> {
+    pub(crate) ids: Vec<Uuid>,
+    pub(crate) tenants: Vec<Uuid>,
+    pub(crate) triggers: Vec<Uuid>,
+    pub(crate) agents: Vec<Uuid>,
+    pub(crate) sessions: Vec<Uuid>,
+    pub(crate) texts: Vec<&'m str>,
+    pub(crate) contexts: Vec<Json<&'m serde_json::Map<String, Value>>>,
+    pub(crate) accepted: Vec<chrono::DateTime<chrono::Utc>>,
+}
+
+impl<'m> Columns<'m> {
+    pub(crate) fn of(messages: impl Iterator<Item = &'m Inbound> + Clone) -> Self {
+        Self {
+            ids: messages.clone().map(|m| m.id.0).collect(),
+            tenants: messages.clone().map(|m| m.tenant_id.0).collect(),
+            triggers: messages.clone().map(|m| m.trigger_id.0).collect(),
+            agents: messages.clone().map(|m| m.agent_id.0).collect(),
+            sessions: messages.clone().map(|m| m.session_id.0).collect(),
+            texts: messages.clone().map(|m| m.text.as_str()).collect(),
+            contexts: messages.clone().map(|m| Json(&m.context)).collect(),
+            accepted: messages.map(|m| m.accepted_at).collect(),
+        }
+    }
+}
+
+/// Records `messages` (in their order, each id once) and answers the ids of those that are in no
+/// execution yet. Recording a message again changes nothing.
+pub async fn record(store: &Store, messages: &[Inbound]) -> Result<Vec<MessageId>, StoreError> {
+    let failed = StoreError::query("messages.record");
+    let columns = Columns::of(messages.iter());
+    let client = store.client("messages.record").await?;
+    let statement = client.prepare_cached(RECORD).await.map_err(&failed)?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &columns.ids,
+                &columns.tenants,
+                &columns.triggers,
+                &columns.agents,
+                &columns.sessions,
+                &columns.texts,
+                &columns.contexts,
+                &columns.accepted,
+            ],
+        )
+        .await
+        .map_err(&failed)?;
+    Ok(rows.iter().map(|row| MessageId(row.get("id"))).collect())
+}
+
+/// Those of `ids` that are in no execution, by session and in order.
+pub async fn open_by_id(store: &Store, ids: &[MessageId]) -> Result<Vec<OpenMessage>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    open(store, "messages.open_by_id", OPEN_BY_ID, &ids).await
+}
+
+/// Every message of `sessions` that is in no execution, by session and in order.
+pub async fn open_of_sessions(
+    store: &Store,
+    sessions: &[SessionId],
+) -> Result<Vec<OpenMessage>, StoreError> {
+    let sessions: Vec<Uuid> = sessions.iter().map(|id| id.0).collect();
+    open(store, "messages.open_of_sessions", OPEN_OF_SESSIONS, &sessions).await
+}
+
+async fn open(
+    store: &Store,
+    operation: &'static str,
+    sql: &'static str,
+    ids: &[Uuid],
+) -> Result<Vec<OpenMessage>, StoreError> {
+    let failed = StoreError::query(operation);
+    let client = store.client(operation).await?;
+    let statement = client.prepare_cached(sql).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&ids]).await.map_err(&failed)?;
+    Ok(rows.iter().map(open_from_row).collect())
+}
+
+fn open_from_row(row: &Row) -> OpenMessage {
+    let Json(context) = row.get("context");
+    OpenMessage {
+        message: Inbound {
+            id: MessageId(row.get("id")),
+            tenant_id: TenantId(row.get("tenant_id")),
+            trigger_id: TriggerId(row.get("trigger_id")),
+            agent_id: AgentId(row.get("agent_id")),
+            session_id: SessionId(row.get("session_id")),
+            accepted_at: row.get("accepted_at"),
+            text: row.get("text"),
+            context,
+        },
+        message_buffer: buffer_from_row(row),
+    }
+}
+
+fn buffer_from_row(row: &Row) -> Option<MessageBuffer> {
+    row.get::<_, Option<Value>>("message_buffer").as_ref().and_then(MessageBuffer::from_saved)
+}
+
+/// Where a walk over the open messages stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    session_id: Uuid,
+    seq: i64,
+}
+
+/// An open message as the sweeper sees it.
+#[derive(Clone, Debug)]
+pub struct WaitingMessage {
+    /// Which.
+    pub id: MessageId,
+    /// Whose window.
+    pub session_id: SessionId,
+    /// How long ago it was recorded, by the database's clock.
+    pub age_ms: i64,
+    /// `execution.message_buffer` of its trigger, as it is now.
+    pub message_buffer: Option<MessageBuffer>,
+}
+
+/// The next `limit` open messages behind `place` that are at least `min_age` old, by session and
+/// in order, and the place behind them (`None` at the end).
+pub async fn open_after(
+    store: &Store,
+    place: Place,
+    min_age: Duration,
+    limit: i64,
+) -> Result<(Vec<WaitingMessage>, Option<Place>), StoreError> {
+    let failed = StoreError::query("messages.open_after");
+    let client = store.client("messages.open_after").await?;
+    let statement = client.prepare_cached(OPEN_AFTER).await.map_err(&failed)?;
+    let min_age = millis(min_age);
+    let rows = client
+        .query(&statement, &[&place.session_id, &place.seq, &min_age, &limit])
+        .await
+        .map_err(&failed)?;
+    let is_full = i64::try_from(rows.len()).is_ok_and(|n_rows| n_rows == limit);
+    let next = rows
+        .last()
+        .filter(|_| is_full)
+        .map(|row| Place { session_id: row.get("session_id"), seq: row.get("seq") });
+    let messages = rows.iter().map(|row| WaitingMessage {
+        id: MessageId(row.get("id")),
+        session_id: SessionId(row.get("session_id")),
+        age_ms: row.get("age_ms"),
+        message_buffer: buffer_from_row(row),
+    });
+    Ok((messages.collect(), next))
+}

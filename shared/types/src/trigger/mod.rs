@@ -1,0 +1,148 @@
+//! The configuration of a webhook trigger (seed 000): typed, validated, ready to use.
+//!
+//! [`TriggerConfig::parse`] is the only way in, for saving and for loading alike, so what a
+//! service runs is what the API accepted. Every problem is named by its path.
+
+pub mod callback;
+pub mod execution;
+pub mod inbound;
+
+use serde_json::Value;
+
+pub use callback::{
+    Callback, CallbackAuth, CallbackBody, ContentType, KeyPlace, Method, RetryPolicy, Transform,
+};
+pub use execution::{AckResponse, ChunkStrategy, Execution, MessageBuffer, SplitConfig};
+pub use inbound::{
+    Algorithm, Channel, ContextField, Idempotency, InboundAuth, QueryExtraction, SessionStrategy,
+};
+
+use crate::shape::{FieldProblem, ObjectReader, Problems};
+
+/// What a channel expects to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFormat {
+    /// `[{"message": …, "type": "text"}, …]`.
+    Ebarn,
+    /// Slack's message JSON.
+    Slack,
+    /// Teams' message JSON.
+    Teams,
+    /// Twilio's XML.
+    Twiml,
+    /// Recado's own JSON.
+    Raw,
+}
+
+/// How the answer is shaped for the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseAdapter {
+    /// The format.
+    pub format: ResponseFormat,
+    /// Whether formats that are lists get one entry a paragraph.
+    pub split_messages: bool,
+    /// The most entries of such a list, 1 to 50.
+    pub max_messages: u32,
+}
+
+/// A validated webhook configuration.
+#[derive(Clone, Debug)]
+pub struct TriggerConfig {
+    /// The kind of outside system, where one was named.
+    pub channel: Option<Channel>,
+    /// How a request proves where it comes from.
+    pub auth: InboundAuth,
+    /// Where the agent's question is found.
+    pub query_extraction: QueryExtraction,
+    /// What is taken from the payload into the context.
+    pub context_mapping: Vec<ContextField>,
+    /// Which conversation a message belongs to.
+    pub session_strategy: SessionStrategy,
+    /// How the answer is shaped.
+    pub response_adapter: ResponseAdapter,
+    /// Where a provider's own message id is found, beyond what the channel knows.
+    pub idempotency: Idempotency,
+    /// How the agent runs and how its answer travels.
+    pub execution: Execution,
+}
+
+impl TriggerConfig {
+    /// Parses a `trigger_config`, collecting every problem under the path `trigger_config`.
+    pub fn parse(value: &Value) -> Result<Self, Vec<FieldProblem>> {
+        let problems = Problems::default();
+        let config = ObjectReader::new(value, "trigger_config", &problems)
+            .and_then(|mut reader| {
+                let config = Self::read(&mut reader);
+                reader.done();
+                config
+            });
+        // A part that could not be read has left its reason behind.
+        match problems.finish(config)? {
+            Some(config) => Ok(config),
+            None => Err(vec![FieldProblem {
+                path: "trigger_config".into(),
+                reason: "is incomplete".into(),
+            }]),
+        }
+    }
+
+    fn read(reader: &mut ObjectReader<'_>) -> Option<Self> {
+        let channel = Channel::read(reader);
+        let auth = InboundAuth::read(reader, channel.as_ref());
+        let query_extraction = QueryExtraction::read(reader, channel.as_ref());
+        let context_mapping = inbound::read_context_mapping(reader);
+        let session_strategy = SessionStrategy::read(reader);
+        let response_adapter = read_response_adapter(reader, channel.as_ref());
+        let idempotency = Idempotency::read(reader);
+        inbound::read_sender_access(reader);
+        let timeout_ms = reader.integer("timeout_ms", 1_000..=300_000);
+        let execution =
+            Execution::read(reader, timeout_ms, response_adapter.format, &context_mapping);
+        Some(Self {
+            channel,
+            auth: auth?,
+            query_extraction: query_extraction?,
+            context_mapping,
+            session_strategy: session_strategy?,
+            response_adapter,
+            idempotency,
+            execution: execution?,
+        })
+    }
+
+    /// The names of all secrets it refers to.
+    pub fn secret_refs(&self) -> Vec<&str> {
+        let channel = self.channel.iter().filter_map(|channel| channel.secret_ref.as_deref());
+        let callback = self.execution.callback.iter().filter_map(|c| c.auth.secret_ref());
+        channel.chain(callback).collect()
+    }
+}
+
+fn read_response_adapter(
+    reader: &mut ObjectReader<'_>,
+    channel: Option<&Channel>,
+) -> ResponseAdapter {
+    let by_channel = match channel {
+        Some(_) => ResponseFormat::Twiml,
+        None => ResponseFormat::Raw,
+    };
+    let mut adapter =
+        ResponseAdapter { format: by_channel, split_messages: false, max_messages: 10 };
+    if let Some(mut fields) = reader.object("response_adapter") {
+        let formats = [
+            ("ebarn", ResponseFormat::Ebarn),
+            ("slack", ResponseFormat::Slack),
+            ("teams", ResponseFormat::Teams),
+            ("twiml", ResponseFormat::Twiml),
+            ("raw", ResponseFormat::Raw),
+        ];
+        adapter.format = fields.choice("format", &formats).unwrap_or(by_channel);
+        adapter.split_messages = fields.boolean("split_messages").unwrap_or(false);
+        adapter.max_messages = fields.integer("max_messages", 1..=50).unwrap_or(10);
+        fields.done();
+    }
+    adapter
+}
+
+#[cfg(test)]
+mod tests;

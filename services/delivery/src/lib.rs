@@ -1,1 +1,2 @@
-//! Placeholder.
+//! Delivery.
+pub mod text;

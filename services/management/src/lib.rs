@@ -1,1 +1,132 @@
-//! Placeholder.
+//! The REST API for admins and integrators: what is configured, and what happened.
+//!
+//! It consumes nothing and publishes nothing; it reads and writes rows. It promises that
+//!
+//! * a tenant sees and changes only its own: every statement is filtered by tenant, and what
+//!   belongs to somebody else looks like what does not exist;
+//! * a configuration that is saved is one that runs: it is judged as a whole, every mistake is
+//!   named by its path, and what it refers to exists and cannot be deleted under it;
+//! * concurrent changes are both applied or one of them is refused, never lost;
+//! * secrets go in and never come out. Webhook secrets and API keys are shown once, when made.
+//!
+//! One endpoint is one function below [`http`]; [`http::RESOURCES`] is the list of all of them.
+
+#![warn(missing_docs)]
+
+mod access;
+mod body;
+pub mod config;
+mod cursor;
+mod database;
+mod failure;
+pub mod http;
+mod optimistic;
+mod page;
+mod query;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use recado_clock::Clock;
+use recado_http::auth::{Tokens, WeakKey};
+use recado_http::problem::not_found;
+use recado_http::trace::RequestSpan;
+use recado_service::Context;
+use recado_store::{ConfigError, Store};
+
+pub use config::Config;
+
+use crate::config::PublicUrl;
+use crate::cursor::Cursors;
+
+/// How long a client may take to send its headers.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
+/// How long requests in flight may take once the process has to stop.
+const SHUTDOWN_TIMEOUT_S: u64 = 15;
+
+/// Why the service did not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The database's address is of no use.
+    #[error("the database cannot be used")]
+    Store(#[source] ConfigError),
+    /// The key of the tokens is of no use.
+    #[error("tokens cannot be checked")]
+    Tokens(#[source] WeakKey),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the HTTP server failed")]
+    Serve(#[source] io::Error),
+}
+
+/// What every endpoint needs.
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Tokens,
+    pub(crate) cursors: Cursors,
+    pub(crate) public_url: PublicUrl,
+}
+
+/// Serves the API until the context says to stop, and then finishes the requests in flight.
+///
+/// Announces `management_url`; the health component `database` says whether the database answers
+/// and has the tables this program knows.
+pub async fn run(context: Context, config: Config) -> Result<(), RunError> {
+    let store = Store::new(&config.store(), config.keys.clone()).map_err(RunError::Store)?;
+    let api = Data::new(Api {
+        store: store.clone(),
+        clock: Arc::clone(&context.clock),
+        tokens: config.tokens.checker().map_err(RunError::Tokens)?,
+        cursors: Cursors::new(config.tokens.key()),
+        public_url: config.public_url.clone(),
+    });
+    let clock = Arc::clone(&context.clock);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::clone(&api))
+            .configure(http::configure)
+            .default_service(actix_web::web::to(not_found))
+            .wrap(RequestSpan::new("management", Arc::clone(&clock)))
+    })
+    .workers(config.workers)
+    .max_connections(config.max_connections)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
+    .disable_signals()
+    .bind(config.listen)
+    .map_err(|source| RunError::Bind { address: config.listen, source })?;
+
+    let address = server.addrs()[0];
+    let server = server.run();
+    let handle = server.handle();
+    let database = context.health.component("database");
+    context.spawn("database", database::watch(store, database, context.shutdown.clone()));
+    context.announce("management_url", format!("http://{address}"));
+    context.started();
+    tracing::info!(server.address = %address, "management listens on {address}");
+
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => ended.map_err(RunError::Serve),
+        () = context.shutdown.cancelled() => {
+            let (ended, ()) = tokio::join!(server, handle.stop(true));
+            ended.map_err(RunError::Serve)
+        }
+    }
+}

@@ -1,1 +1,21 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod backoff;
+mod config;
+mod connection;
+mod consumer;
+mod flight;
+mod headers;
+mod link;
+mod metrics;
+mod parcel;
+mod publisher;
+mod socket;
+mod supervisor;
+pub mod topology;
+
+pub use config::Config;
+pub use consumer::{Handler, OnError, Received, consume};
+pub use link::Link;
+pub use publisher::{PublishError, Publisher};

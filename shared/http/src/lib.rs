@@ -1,1 +1,9 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod auth;
+pub mod guard;
+pub mod problem;
+pub mod trace;
+
+pub use problem::{ApiError, Problem};

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod agents;
+pub mod api_keys;
 pub mod deliveries;
 mod error;
 pub mod executions;
@@ -8,9 +10,13 @@ pub mod lanes;
 pub mod listen;
 pub mod messages;
 mod migrate;
+pub mod providers;
+pub mod references;
 pub mod seal;
 pub mod secrets;
+pub mod tenants;
 pub mod triggers;
+pub mod views;
 pub mod webhooks;
 
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Accepted messages: recording them for a window, and reading them back to flush it.
 
-use std::time::Duration;
-
 use recado_messages::Inbound;
 use recado_types::trigger::MessageBuffer;
 use recado_types::{AgentId, MessageId, SessionId, TenantId, TriggerId};
@@ -10,7 +8,6 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::lanes::millis;
 use crate::{Store, StoreError};
 
 /// Records messages in their order and answers those that are in no execution: the new ones, and
@@ -48,17 +45,20 @@ SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
  WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL
  ORDER BY m.session_id, m.seq";
 
-/// Walks the open messages in the order of their partial index, so that each page costs its rows.
-const OPEN_AFTER: &str = "\
--- messages.open_after
-SELECT m.id, m.session_id, m.seq,
-       t.trigger_config #> '{execution,message_buffer}' AS message_buffer,
-       (extract(epoch FROM now() - m.recorded_at) * 1000)::bigint AS age_ms
-  FROM messages m JOIN triggers t ON t.id = m.trigger_id
- WHERE m.execution_id IS NULL AND (m.session_id, m.seq) > ($1, $2)
-   AND m.recorded_at <= now() - $3::bigint * interval '1 millisecond'
- ORDER BY m.session_id, m.seq
- LIMIT $4";
+/// One row for each session with open messages; a session has one trigger.
+const OPEN_WINDOWS: &str = "\
+-- messages.open_windows
+SELECT open.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+  FROM (SELECT session_id, trigger_id, array_agg(id ORDER BY seq) AS ids,
+               (extract(epoch FROM now() - min(recorded_at)) * 1000)::bigint AS oldest_ms,
+               (extract(epoch FROM now() - max(recorded_at)) * 1000)::bigint AS newest_ms
+          FROM messages
+         WHERE execution_id IS NULL AND session_id > $1
+         GROUP BY session_id, trigger_id
+         ORDER BY session_id
+         LIMIT $2) open
+  JOIN triggers t ON t.id = open.trigger_id
+ ORDER BY open.session_id";
 
 /// A message in no execution, with what flushing it needs.
 #[derive(Clone, Debug)]
@@ -171,52 +171,37 @@ fn buffer_from_row(row: &Row) -> Option<MessageBuffer> {
     row.get::<_, Option<Value>>("message_buffer").as_ref().and_then(MessageBuffer::from_saved)
 }
 
-/// Where a walk over the open messages stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    session_id: Uuid,
-    seq: i64,
-}
-
-/// An open message as the sweeper sees it.
+/// The open messages of a session, as PostgreSQL knows them.
 #[derive(Clone, Debug)]
-pub struct WaitingMessage {
-    /// Which.
-    pub id: MessageId,
-    /// Whose window.
+pub struct OpenWindow {
+    /// Whose.
     pub session_id: SessionId,
-    /// How long ago it was recorded, by the database's clock.
-    pub age_ms: i64,
+    /// Which, in order; at least one.
+    pub message_ids: Vec<MessageId>,
+    /// How long ago the first was recorded, by the database's clock.
+    pub oldest_ms: i64,
+    /// How long ago the last was recorded.
+    pub newest_ms: i64,
     /// `execution.message_buffer` of its trigger, as it is now.
     pub message_buffer: Option<MessageBuffer>,
 }
 
-/// The next `limit` open messages behind `place` that are at least `min_age` old, by session and
-/// in order, and the place behind them (`None` at the end).
-pub async fn open_after(
+/// The next `limit` sessions after `session` that have open messages.
+pub async fn open_windows(
     store: &Store,
-    place: Place,
-    min_age: Duration,
+    after: SessionId,
     limit: i64,
-) -> Result<(Vec<WaitingMessage>, Option<Place>), StoreError> {
-    let failed = StoreError::query("messages.open_after");
-    let client = store.client("messages.open_after").await?;
-    let statement = client.prepare_cached(OPEN_AFTER).await.map_err(&failed)?;
-    let min_age = millis(min_age);
-    let rows = client
-        .query(&statement, &[&place.session_id, &place.seq, &min_age, &limit])
-        .await
-        .map_err(&failed)?;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|n_rows| n_rows == limit);
-    let next = rows
-        .last()
-        .filter(|_| is_full)
-        .map(|row| Place { session_id: row.get("session_id"), seq: row.get("seq") });
-    let messages = rows.iter().map(|row| WaitingMessage {
-        id: MessageId(row.get("id")),
+) -> Result<Vec<OpenWindow>, StoreError> {
+    let failed = StoreError::query("messages.open_windows");
+    let client = store.client("messages.open_windows").await?;
+    let statement = client.prepare_cached(OPEN_WINDOWS).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&after.0, &limit]).await.map_err(&failed)?;
+    let windows = rows.iter().map(|row| OpenWindow {
         session_id: SessionId(row.get("session_id")),
-        age_ms: row.get("age_ms"),
+        message_ids: row.get::<_, Vec<Uuid>>("ids").into_iter().map(MessageId).collect(),
+        oldest_ms: row.get("oldest_ms"),
+        newest_ms: row.get("newest_ms"),
         message_buffer: buffer_from_row(row),
     });
-    Ok((messages.collect(), next))
+    Ok(windows.collect())
 }

@@ -1,4 +1,4 @@
-//! What the workers need of the configuration: triggers, secrets, API keys.
+//! What the workers need of the configuration: triggers, secrets, API keys, providers.
 
 use std::fmt;
 
@@ -21,6 +21,14 @@ SELECT key_id, sealed FROM secrets WHERE tenant_id = $1 AND name = $2";
 const API_KEY_TENANT: &str = "\
 -- webhooks.api_key_tenant
 SELECT tenant_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
+
+const PROVIDER: &str = "\
+-- webhooks.provider
+SELECT providers.base_url, providers.prices, providers.secret_ref, secrets.key_id, secrets.sealed
+  FROM providers
+  LEFT JOIN secrets ON secrets.tenant_id = providers.tenant_id
+                   AND secrets.name = providers.secret_ref
+ WHERE providers.tenant_id = $1 AND providers.name = $2";
 
 /// A trigger as the way in needs it.
 #[derive(Clone)]
@@ -107,4 +115,58 @@ pub async fn api_key_tenant(
     let statement = client.prepare_cached(API_KEY_TENANT).await.map_err(&failed)?;
     let row = client.query_opt(&statement, &[&hash.as_slice()]).await.map_err(&failed)?;
     Ok(row.map(|row| TenantId(row.get("tenant_id"))))
+}
+
+/// Where a model is reached, and with what.
+#[derive(Clone)]
+pub struct ProviderAccess {
+    /// Up to and without `/chat/completions`.
+    pub base_url: String,
+    /// Its key.
+    pub key: ProviderKey,
+    /// Its price table, as it was saved.
+    pub prices: Value,
+}
+
+/// The key of a provider.
+#[derive(Clone)]
+pub enum ProviderKey {
+    /// It needs none.
+    None,
+    /// The value of its secret.
+    Value(String),
+    /// Its `secret_ref` names a secret that does not exist.
+    Missing,
+}
+
+impl fmt::Debug for ProviderAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderAccess").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+/// A provider of a tenant, by name.
+pub async fn provider(
+    store: &Store,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<ProviderAccess>, StoreError> {
+    let operation = "webhooks.provider";
+    let failed = StoreError::query(operation);
+    let client = store.client(operation).await?;
+    let statement = client.prepare_cached(PROVIDER).await.map_err(&failed)?;
+    let Some(row) = client.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)? else {
+        return Ok(None);
+    };
+    let key = match (row.get::<_, Option<String>>("secret_ref"), row.get("key_id")) {
+        (None, _) => ProviderKey::None,
+        (Some(_), None) => ProviderKey::Missing,
+        (Some(secret_ref), Some(key_id)) => {
+            let sealed = Sealed { key_id, bytes: row.get("sealed") };
+            let owner = secrets::secret_owner(tenant, &secret_ref);
+            let opened = store.keys().open(&sealed, &owner);
+            ProviderKey::Value(opened.map_err(|source| StoreError::Seal { operation, source })?)
+        }
+    };
+    Ok(Some(ProviderAccess { base_url: row.get("base_url"), key, prices: row.get("prices") }))
 }

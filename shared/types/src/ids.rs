@@ -92,6 +92,14 @@ impl DeliveryId {
     }
 }
 
+impl LlmCallId {
+    /// The id of a call by its place in the execution, from 1: repeated after a crash, it is the
+    /// same call to a provider that knows idempotency keys.
+    pub fn derived(execution: ExecutionId, iteration: u32) -> Self {
+        Self(derive("llm call", &[execution.0.as_bytes(), &iteration.to_be_bytes()]))
+    }
+}
+
 impl SessionId {
     /// The session of a trigger for the given values of its `session_strategy.fields`.
     ///
@@ -101,6 +109,11 @@ impl SessionId {
         let mut parts: Vec<&[u8]> = vec![tenant.0.as_bytes(), trigger.0.as_bytes()];
         parts.extend(values.iter().map(|value| value.as_ref().as_bytes()));
         Self(derive("session", &parts))
+    }
+
+    /// The least session id: where a walk over all sessions begins.
+    pub fn first() -> Self {
+        Self(Uuid::nil())
     }
 
     /// The session of its own that an `ephemeral` message gets; the same for a retry of it.

@@ -5,7 +5,6 @@ use recado_types::{DeliveryId, LlmCallId};
 use tokio_postgres::types::Json;
 
 use super::Claimed;
-use crate::lanes::Held;
 use crate::{Store, StoreError};
 
 /// Nothing is written unless the lease is still held, and then all of it is: the result, the model
@@ -17,7 +16,7 @@ WITH lane AS (
        SET queued = queued - 1, lease_token = NULL,
            next_run_at = CASE WHEN queued > 1 THEN now() END
      WHERE kind = 'execution' AND session_id = $1 AND lease_token = $2
-    RETURNING session_id
+    RETURNING session_id, queued
 ), finished AS (
     UPDATE executions
        SET status = $4, finished_at = greatest($5::timestamptz, started_at), normalized_query = $6,
@@ -51,7 +50,7 @@ WITH lane AS (
        SET queued = lanes.queued + 1,
            next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)
 )
-SELECT count(*) FROM lane";
+SELECT max(queued) AS n_left FROM lane";
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,12 +111,25 @@ pub struct Finish {
     pub finished_at: DateTime<Utc>,
 }
 
+/// What became of the attempt to end an execution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a lost lease means that somebody else works here now"]
+pub enum Finished {
+    /// It is ended.
+    Done {
+        /// Whether another execution waits in its lane.
+        more: bool,
+    },
+    /// Nothing was written: the lease ran out, and somebody else may run it.
+    Lost,
+}
+
 /// Ends an execution, if the lease is still held.
 pub async fn finish(
     store: &Store,
     claimed: &Claimed,
     finish: &Finish,
-) -> Result<Held, StoreError> {
+) -> Result<Finished, StoreError> {
     let operation = "executions.finish";
     let failed = StoreError::query(operation);
     let (status, response, code, message) = match &finish.outcome {
@@ -156,7 +168,8 @@ pub async fn finish(
         )
         .await
         .map_err(&failed)?;
-    Ok(Held::from_count(row.get(0)))
+    let n_left: Option<i32> = row.get("n_left");
+    Ok(n_left.map_or(Finished::Lost, |n_left| Finished::Done { more: n_left > 0 }))
 }
 
 /// The sum of what is known; `None` if nothing is.

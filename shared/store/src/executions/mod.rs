@@ -6,4 +6,4 @@ mod finish;
 
 pub use admit::{Admitted, admit};
 pub use claim::{Claimed, Turn, claim};
-pub use finish::{Finish, LlmCall, Outcome, finish};
+pub use finish::{Finish, Finished, LlmCall, Outcome, finish};

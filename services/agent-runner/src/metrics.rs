@@ -1,0 +1,39 @@
+//! What Prometheus is told.
+
+use std::sync::LazyLock;
+
+use prometheus::{
+    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
+    register_int_counter_vec,
+};
+
+/// Agents think for milliseconds or for minutes.
+const SECONDS: [f64; 14] =
+    [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+/// Messages that found their execution.
+pub(crate) static ADMITTED: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("runner_messages_admitted_total", "Messages attached to an execution")
+        .expect("the name is valid and used once")
+});
+
+/// Executions by how they ended: `success`, `failed`, `timeout`, `lease_lost`.
+pub(crate) static FINISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Executions by how they ended";
+    register_int_counter_vec!("runner_executions_total", help, &["outcome"])
+        .expect("the name is valid and used once")
+});
+
+/// How long executions ran.
+pub(crate) static EXECUTION_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "How long executions ran, from claim to result";
+    register_histogram_vec!("runner_execution_seconds", help, &["outcome"], SECONDS.to_vec())
+        .expect("the name is valid and used once")
+});
+
+/// How long single requests to providers took, by how they ended.
+pub(crate) static MODEL_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "How long requests to model providers took";
+    register_histogram_vec!("runner_model_request_seconds", help, &["outcome"], SECONDS.to_vec())
+        .expect("the name is valid and used once")
+});

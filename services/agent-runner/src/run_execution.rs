@@ -1,0 +1,235 @@
+//! Runs the head of a session's lane: prompt, model, result.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recado_broker::Publisher;
+use recado_clock::Clock;
+use recado_http::guard::GuardedClient;
+use recado_messages::DeliveryRequested;
+use recado_service::lanes::{LaneWork, Lease as LoopLease, Wake};
+use recado_store::executions::{self, Claimed, Finish, Finished, LlmCall, Outcome};
+use recado_store::lanes::{self, LaneKind, Lease};
+use recado_store::{Store, StoreError};
+use recado_types::agent::ModelName;
+use recado_types::trigger::TriggerConfig;
+use recado_types::{DeliveryId, LlmCallId, SessionId};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{EXECUTION_SECONDS, FINISHED};
+use crate::model::{self, ModelError};
+use crate::prompt;
+
+/// How many earlier exchanges of the session the model is told.
+const HISTORY_TURNS: u32 = 20;
+/// How often an execution is started before it counts as one that kills its runner.
+const MAX_ATTEMPTS: u32 = 5;
+/// The pause between two tries to write down a result while the database is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Runs executions.
+pub(crate) struct RunExecution {
+    pub(crate) store: Store,
+    pub(crate) publisher: Publisher,
+    pub(crate) client: GuardedClient,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lease: Duration,
+    pub(crate) wake: Wake,
+}
+
+impl LaneWork for RunExecution {
+    type Claimed = Claimed;
+    type Error = StoreError;
+
+    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        let token = self.clock.fresh_id();
+        executions::claim(&self.store, limit, self.lease, token, HISTORY_TURNS).await
+    }
+
+    fn lease_of(claimed: &Claimed) -> LoopLease {
+        LoopLease { lane: claimed.lease.session_id.0, token: claimed.lease.token }
+    }
+
+    async fn renew(&self, held: &[LoopLease]) -> Result<Vec<LoopLease>, StoreError> {
+        let held: Vec<Lease> = held
+            .iter()
+            .map(|lease| Lease { session_id: SessionId(lease.lane), token: lease.token })
+            .collect();
+        let lost = lanes::renew(&self.store, LaneKind::Execution, &held, self.lease).await?;
+        let lost = lost.into_iter();
+        Ok(lost.map(|lost| LoopLease { lane: lost.session_id.0, token: lost.token }).collect())
+    }
+
+    #[tracing::instrument(
+        name = "execution.run",
+        skip_all,
+        fields(
+            execution.id = %claimed.execution_id,
+            tenant.id = %claimed.tenant_id,
+            session.id = %claimed.session_id,
+        )
+    )]
+    async fn work(&self, claimed: Claimed, lost: CancellationToken) {
+        let started = Instant::now();
+        let ended = lost.run_until_cancelled(self.run_and_record(&claimed)).await;
+        let outcome = ended.unwrap_or("lease_lost");
+        let seconds = started.elapsed().as_secs_f64();
+        FINISHED.with_label_values(&[outcome]).inc();
+        EXECUTION_SECONDS.with_label_values(&[outcome]).observe(seconds);
+        tracing::info!(
+            execution.id = %claimed.execution_id,
+            execution.outcome = outcome,
+            execution.attempt = claimed.attempt,
+            execution.n_messages = claimed.n_messages,
+            duration_ms = started.elapsed().as_millis(),
+            "execution {} ended: {outcome}", claimed.execution_id
+        );
+    }
+}
+
+impl RunExecution {
+    /// Answers how it ended, as a label.
+    async fn run_and_record(&self, claimed: &Claimed) -> &'static str {
+        let finish = match self.run(claimed).await {
+            Ok(finish) => finish,
+            Err(error) => return self.give_back(claimed, &error).await,
+        };
+        let delivers = matches!(finish.outcome, Outcome::Success { deliver: true, .. });
+        let outcome = label(&finish.outcome);
+        match self.record(claimed, finish).await {
+            Finished::Lost => return "lease_lost",
+            Finished::Done { more: true } => self.wake.wake(),
+            Finished::Done { more: false } => {}
+        }
+        if delivers {
+            self.announce(claimed).await;
+        }
+        outcome
+    }
+
+    /// Runs the agent within what is left of the execution's time.
+    async fn run(&self, claimed: &Claimed) -> Result<Finish, StoreError> {
+        let config = match TriggerConfig::parse(&claimed.trigger_config) {
+            Ok(config) => config,
+            Err(problems) => {
+                let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
+                let message = format!("the trigger's configuration is wrong: {}", paths.join(", "));
+                return Ok(self.ended(failed("trigger_invalid", message), None));
+            }
+        };
+        if claimed.attempt > MAX_ATTEMPTS {
+            let message = format!("the execution was started {MAX_ATTEMPTS} times and never ended");
+            return Ok(self.ended(failed("attempts_exhausted", message), None));
+        }
+        let timeout = Duration::from_millis(config.execution.timeout_ms.into());
+        let left = timeout.saturating_sub(claimed.running_for);
+        let deliver = config.execution.callback.is_some();
+        match tokio::time::timeout(left, self.think(claimed, left)).await {
+            Err(_elapsed) => Ok(self.ended(Outcome::Timeout, None)),
+            Ok(Ok((response, call))) => {
+                Ok(self.ended(Outcome::Success { response, deliver }, Some(call)))
+            }
+            Ok(Err(ModelError::Store(error))) if error.is_transient() => Err(error),
+            Ok(Err(error)) => {
+                if let ModelError::Store(source) = &error {
+                    let error = source as &dyn std::error::Error;
+                    tracing::error!(error, "the provider cannot be looked up");
+                }
+                Ok(self.ended(failed(error.code(), error.to_string()), None))
+            }
+        }
+    }
+
+    /// One turn of the model: there are no tools yet, so the first answer is the last.
+    async fn think(
+        &self,
+        claimed: &Claimed,
+        patience: Duration,
+    ) -> Result<(String, LlmCall), ModelError> {
+        let model: ModelName =
+            claimed.model.parse().map_err(|_not_used| ModelError::ModelName)?;
+        let conversation = prompt::conversation(claimed);
+        // Derived, so that the call has the same key when it is made again after a crash.
+        let id = LlmCallId::derived(claimed.execution_id, 1);
+        let (created_at, started) = (self.clock.now(), Instant::now());
+        let (store, client, tenant) = (&self.store, &self.client, claimed.tenant_id);
+        let asked = model::ask(store, client, tenant, &model, &conversation, id, patience);
+        let reply = asked.await?;
+        let call = LlmCall {
+            id,
+            iteration: 1,
+            provider: model.provider,
+            model: model.model,
+            input_tokens: reply.input_tokens,
+            output_tokens: reply.output_tokens,
+            cached_input_tokens: reply.cached_input_tokens,
+            cost_usd: reply.cost_usd,
+            response_time_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+            finish_reason: reply.finish_reason,
+            created_at,
+        };
+        Ok((reply.text, call))
+    }
+
+    fn ended(&self, outcome: Outcome, call: Option<LlmCall>) -> Finish {
+        let llm_calls = call.into_iter().collect();
+        Finish { outcome, llm_calls, finished_at: self.clock.now() }
+    }
+
+    /// Writes the result down. While the database is away it is held: running the agent again
+    /// would cost more than waiting. Whoever polls this stops when the lease is lost.
+    async fn record(&self, claimed: &Claimed, mut finish: Finish) -> Finished {
+        loop {
+            match executions::finish(&self.store, claimed, &finish).await {
+                Ok(finished) => return finished,
+                Err(error) if error.is_transient() => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "the result of an execution cannot be stored");
+                    let message = "the result could not be stored".to_owned();
+                    finish = self.ended(failed("internal_error", message), None);
+                }
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Lets delivery know. If it does not hear this, it finds the lane by itself.
+    async fn announce(&self, claimed: &Claimed) {
+        let news = DeliveryRequested {
+            tenant_id: claimed.tenant_id,
+            session_id: claimed.session_id,
+            delivery_id: DeliveryId::of(claimed.execution_id),
+        };
+        if let Err(error) = self.publisher.publish(&news).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "delivery will find the response by itself");
+        }
+    }
+
+    /// The database went away in the middle: the execution is run again, by whoever is first.
+    async fn give_back(&self, claimed: &Claimed, error: &StoreError) -> &'static str {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "an execution is given back"
+        );
+        let pause = Duration::from_secs(1);
+        // If this fails too, the lease runs out.
+        let _given =
+            lanes::release(&self.store, LaneKind::Execution, &claimed.lease, pause).await;
+        "given_back"
+    }
+}
+
+fn failed(code: &'static str, message: String) -> Outcome {
+    Outcome::Failed { code, message }
+}
+
+fn label(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success { .. } => "success",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Timeout => "timeout",
+    }
+}

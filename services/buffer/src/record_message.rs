@@ -1,0 +1,95 @@
+//! Takes messages in: PostgreSQL, then their sessions' windows, then the acknowledgement.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use recado_broker::{Handler, OnError, PublishError, Received};
+use recado_kv::Push;
+use recado_messages::{Inbound, MessageReceived};
+use recado_store::{Failure, StoreError};
+use recado_types::{MessageId, SessionId};
+
+use crate::Buffer;
+
+/// Why messages could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// PostgreSQL did not take them.
+    #[error("the messages were not recorded")]
+    Store(#[source] StoreError),
+    /// Redis is away, and so the broker has to take the windows at once; it did not.
+    #[error("the messages were not passed on")]
+    Publish(#[source] PublishError),
+}
+
+/// The handler of `buffer.inbound`.
+pub(crate) struct RecordMessage(pub(crate) Arc<Buffer>);
+
+impl Handler for RecordMessage {
+    type Message = MessageReceived;
+    type Error = RecordError;
+
+    async fn handle(&self, batch: Vec<Received<MessageReceived>>) -> Result<(), RecordError> {
+        let received: Vec<MessageReceived> = batch.into_iter().map(|item| item.message).collect();
+        self.0.take_in(&received).await
+    }
+
+    fn on_error(&self, error: &RecordError) -> OnError {
+        match error {
+            RecordError::Store(error) => match error.failure() {
+                Failure::Unavailable => OnError::Hold,
+                Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,
+            },
+            RecordError::Publish(error) => match error {
+                PublishError::Encode { .. } => OnError::Isolate,
+                PublishError::Disconnected
+                | PublishError::Blocked { .. }
+                | PublishError::Unavailable { .. }
+                | PublishError::Timeout { .. }
+                | PublishError::Unroutable { .. }
+                | PublishError::Refused { .. } => OnError::Hold,
+            },
+        }
+    }
+}
+
+impl Buffer {
+    async fn take_in(&self, received: &[MessageReceived]) -> Result<(), RecordError> {
+        let messages: Vec<Inbound> = received.iter().map(|item| item.message.clone()).collect();
+        let open = recado_store::messages::record(&self.store, &messages).await;
+        let open: HashSet<MessageId> = open.map_err(RecordError::Store)?.into_iter().collect();
+        // What is in an execution already is a provider's retry, or ours: nothing to wait for.
+        let pushes: Vec<Push> = received
+            .iter()
+            .filter(|item| open.contains(&item.message.id))
+            .map(|item| Push {
+                session_id: item.message.session_id,
+                message_id: item.message.id,
+                policy: item.buffer,
+            })
+            .collect();
+        if pushes.is_empty() {
+            return Ok(());
+        }
+        match self.kv.push(&pushes).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.lost.notify_one();
+                Ok(())
+            }
+            // Seed 000: without Redis, messages execute at once. Whether a push that timed out
+            // arrived does not matter: a window whose messages are in an execution is empty.
+            Err(_noted) => self.flush_at_once(&pushes).await,
+        }
+    }
+
+    async fn flush_at_once(&self, pushes: &[Push]) -> Result<(), RecordError> {
+        let sessions: HashSet<SessionId> = pushes.iter().map(|push| push.session_id).collect();
+        let sessions: Vec<SessionId> = sessions.into_iter().collect();
+        let flushed = self.flush_sessions(&sessions, "redis_down").await;
+        flushed.map_err(|error| match error {
+            crate::flush::FlushError::Store(error) => RecordError::Store(error),
+            crate::flush::FlushError::Publish(error) => RecordError::Publish(error),
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Does without Redis: publishes what is overdue by PostgreSQL's reckoning, and puts the windows
+//! back when Redis has lost them.
+//!
+//! Every instance sweeps; two that publish the same window do no harm.
+
+use std::time::Duration;
+
+use recado_kv::Push;
+use recado_store::messages::{self, OpenWindow};
+use recado_types::SessionId;
+use recado_types::buffer::{BufferPolicy, Verdict, Window};
+
+use crate::Buffer;
+use crate::metrics::{OLDEST_SECONDS, OPEN_WINDOWS, REDIS_AVAILABLE, RESTORED};
+
+/// How often to sweep while Redis does its work, and while it does not.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY_WITHOUT_REDIS: Duration = Duration::from_millis(250);
+/// How late a window may be before the sweeper takes it for lost by a working Redis. Longer than
+/// a flush takes whose first claimer died.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How many sessions are looked at at a time.
+const PAGE: i64 = 500;
+
+/// The policy of windows whose trigger does not buffer any more: no longer than need be.
+const UNBUFFERED: BufferPolicy = BufferPolicy { window_ms: 100, max_messages: 1, max_wait_ms: 100 };
+
+impl Buffer {
+    /// Sweeps, and restores when told that windows were lost, as long as somebody polls.
+    pub(crate) async fn sweep_for_ever(&self) {
+        loop {
+            let redis_works = self.kv.is_available();
+            REDIS_AVAILABLE.set(i64::from(redis_works));
+            let pause = if redis_works { SWEEP_EVERY } else { SWEEP_EVERY_WITHOUT_REDIS };
+            let lost = tokio::time::timeout(pause, self.lost.notified()).await.is_ok();
+            let swept = if lost { self.restore().await } else { self.sweep().await };
+            if let Err(error) = swept {
+                let error = &*error;
+                tracing::warn!(error, "the open windows were not swept; trying again");
+                tokio::time::sleep(SWEEP_EVERY_WITHOUT_REDIS).await;
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let patience = if self.kv.is_available() { PATIENCE } else { Duration::ZERO };
+        let (mut n_windows, mut oldest_ms) = (0, 0);
+        let mut pages = Pages::default();
+        while let Some(windows) = pages.next(self).await? {
+            n_windows += windows.len();
+            oldest_ms = windows.iter().map(|window| window.oldest_ms).fold(oldest_ms, i64::max);
+            let overdue: Vec<SessionId> = windows
+                .iter()
+                .filter(|window| is_overdue(window, patience))
+                .map(|window| window.session_id)
+                .collect();
+            if !overdue.is_empty() {
+                let n_overdue = overdue.len();
+                tracing::info!(window.overdue = n_overdue, "publishing overdue windows");
+                self.flush_sessions(&overdue, "overdue").await?;
+            }
+        }
+        OPEN_WINDOWS.set(i64::try_from(n_windows).unwrap_or(i64::MAX));
+        #[expect(clippy::cast_precision_loss, reason = "an age in ms is far below 2^52")]
+        OLDEST_SECONDS.set(oldest_ms as f64 / 1_000.0);
+        Ok(())
+    }
+
+    /// Puts every open window into Redis. Those that are there already stay as they are.
+    async fn restore(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut n_windows = 0;
+        let mut pages = Pages::default();
+        while let Some(windows) = pages.next(self).await? {
+            n_windows += windows.len() as u64;
+            let pushes: Vec<Push> = windows.iter().flat_map(pushes_of).collect();
+            self.kv.push(&pushes).await?;
+        }
+        self.kv.mark_intact().await?;
+        RESTORED.with_label_values::<&str>(&[]).inc_by(n_windows);
+        tracing::info!(window.restored = n_windows, "put the open windows into Redis");
+        Ok(())
+    }
+}
+
+/// A walk over all sessions with open messages.
+#[derive(Default)]
+struct Pages {
+    after: Option<SessionId>,
+    ended: bool,
+}
+
+impl Pages {
+    async fn next(
+        &mut self,
+        buffer: &Buffer,
+    ) -> Result<Option<Vec<OpenWindow>>, recado_store::StoreError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let after = self.after.unwrap_or_else(SessionId::first);
+        let windows = messages::open_windows(&buffer.store, after, PAGE).await?;
+        self.after = windows.last().map(|window| window.session_id);
+        self.ended = i64::try_from(windows.len()).is_ok_and(|n_windows| n_windows < PAGE);
+        Ok(Some(windows).filter(|windows| !windows.is_empty()))
+    }
+}
+
+fn policy_of(window: &OpenWindow) -> BufferPolicy {
+    window.message_buffer.as_ref().map_or(UNBUFFERED, |buffer| buffer.policy)
+}
+
+/// Whether the window should have been flushed `patience` ago, taking now for 0.
+fn is_overdue(window: &OpenWindow, patience: Duration) -> bool {
+    let seen = Window {
+        first_at_ms: -window.oldest_ms,
+        last_at_ms: -window.newest_ms,
+        n_messages: u32::try_from(window.message_ids.len()).unwrap_or(u32::MAX),
+    };
+    let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+    let policy = policy_of(window);
+    // A full window is due at once; here, once its last message has been there for `patience`.
+    let is_full = policy.max_messages <= seen.n_messages;
+    if is_full && window.newest_ms < patience_ms {
+        return false;
+    }
+    seen.verdict(-patience_ms, &policy) == Verdict::Flush
+}
+
+fn pushes_of(window: &OpenWindow) -> Vec<Push> {
+    let policy = policy_of(window);
+    let push = |message_id| Push { session_id: window.session_id, message_id, policy };
+    window.message_ids.iter().copied().map(push).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_types::MessageId;
+    use recado_types::trigger::MessageBuffer;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn window(oldest_ms: i64, newest_ms: i64, n_messages: u128) -> OpenWindow {
+        let message_buffer = MessageBuffer {
+            policy: BufferPolicy { window_ms: 1_000, max_messages: 5, max_wait_ms: 4_000 },
+            separator: "\n".into(),
+        };
+        OpenWindow {
+            session_id: SessionId(Uuid::from_u128(1)),
+            message_ids: (0..n_messages).map(|n| MessageId(Uuid::from_u128(n))).collect(),
+            oldest_ms,
+            newest_ms,
+            message_buffer: Some(message_buffer),
+        }
+    }
+
+    #[test]
+    fn without_redis_a_window_is_overdue_when_it_is_due() {
+        let at_once = Duration::ZERO;
+        assert!(!is_overdue(&window(900, 900, 1), at_once));
+        assert!(is_overdue(&window(1_000, 1_000, 1), at_once), "quiet for a window");
+        assert!(is_overdue(&window(4_000, 100, 3), at_once), "waited long enough");
+        assert!(is_overdue(&window(10, 10, 5), at_once), "full");
+    }
+
+    #[test]
+    fn with_redis_at_work_a_window_has_to_be_late() {
+        assert!(!is_overdue(&window(1_000, 1_000, 1), PATIENCE));
+        assert!(!is_overdue(&window(10, 10, 5), PATIENCE));
+        assert!(is_overdue(&window(16_000, 16_000, 1), PATIENCE));
+        assert!(is_overdue(&window(15_000, 15_000, 5), PATIENCE));
+    }
+}

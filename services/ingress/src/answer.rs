@@ -1,0 +1,167 @@
+//! What a sender is told at once, when the broker has its message.
+//!
+//! The answer depends on the trigger and the message id only, so a provider's retry of a message
+//! gets the first answer again, from whichever instance.
+//!
+//! It is 202, as seed 000 says of asynchronous triggers, with one exception: triggers in the
+//! `twiml` format answer 200, which is what Twilio documents for TwiML. That holds for a
+//! configured `ack_response` and for the default alike. There is always a `Content-Type`: Twilio
+//! counts an answer without one as a failure (error 11200).
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use recado_messages::Inbound;
+use recado_types::ExecutionId;
+use recado_types::trigger::ResponseFormat;
+use serde::Serialize;
+
+use crate::trigger::CompiledTrigger;
+
+const EMPTY_TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>";
+
+/// A success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    content_type: String,
+    body: String,
+}
+
+/// The default body.
+#[derive(Serialize)]
+struct Accepted {
+    success: bool,
+    status: &'static str,
+    trigger_id: String,
+    message_id: String,
+    session_id: String,
+    /// Only where it is certain: a buffered message may join an execution that begins with another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_id: Option<String>,
+    buffered: bool,
+}
+
+impl Answer {
+    /// What the sender of an accepted message is told.
+    pub(crate) fn to(trigger: &CompiledTrigger, message: &Inbound) -> Self {
+        let format = trigger.config.response_adapter.format;
+        if let Some(ack) = &trigger.config.execution.ack_response {
+            let (content_type, body) = (ack.content_type.clone(), ack.body.clone());
+            return Self { status: status(format), content_type, body };
+        }
+        match format {
+            ResponseFormat::Twiml => Self::empty_twiml(),
+            ResponseFormat::Ebarn
+            | ResponseFormat::Slack
+            | ResponseFormat::Teams
+            | ResponseFormat::Raw => Self::accepted(trigger, message),
+        }
+    }
+
+    /// Nothing for Twilio to do.
+    pub(crate) fn empty_twiml() -> Self {
+        let (content_type, body) = ("text/xml".to_owned(), EMPTY_TWIML.to_owned());
+        Self { status: StatusCode::OK, content_type, body }
+    }
+
+    fn accepted(trigger: &CompiledTrigger, message: &Inbound) -> Self {
+        let buffered = trigger.config.execution.buffer.is_some();
+        let execution_id = (!buffered).then(|| ExecutionId::of_first(message.id).to_string());
+        let accepted = Accepted {
+            success: true,
+            status: "accepted",
+            trigger_id: message.trigger_id.to_string(),
+            message_id: message.id.to_string(),
+            session_id: message.session_id.to_string(),
+            execution_id,
+            buffered,
+        };
+        let body = serde_json::to_string(&accepted).expect("texts and flags are JSON");
+        let content_type = "application/json".to_owned();
+        Self { status: StatusCode::ACCEPTED, content_type, body }
+    }
+}
+
+fn status(format: ResponseFormat) -> StatusCode {
+    match format {
+        ResponseFormat::Twiml => StatusCode::OK,
+        ResponseFormat::Ebarn
+        | ResponseFormat::Slack
+        | ResponseFormat::Teams
+        | ResponseFormat::Raw => StatusCode::ACCEPTED,
+    }
+}
+
+impl From<Answer> for HttpResponse {
+    fn from(answer: Answer) -> Self {
+        Self::build(answer.status)
+            .insert_header((CONTENT_TYPE, answer.content_type))
+            .body(answer.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::trigger::tests::{compiled, inbound};
+
+    fn answer(execution: &Value, format: &str) -> Answer {
+        let trigger = compiled(&json!({
+            "execution": execution, "response_adapter": {"format": format},
+        }));
+        Answer::to(&trigger, &inbound())
+    }
+
+    #[test]
+    fn the_default_names_everything_that_is_certain() {
+        let answer = answer(&json!({"mode": "async"}), "raw");
+        assert_eq!((answer.status.as_u16(), answer.content_type.as_str()), (202, "application/json"));
+        let message = inbound();
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(
+            body,
+            json!({
+                "success": true, "status": "accepted", "buffered": false,
+                "trigger_id": message.trigger_id, "message_id": message.id,
+                "session_id": message.session_id,
+                "execution_id": ExecutionId::of_first(message.id),
+            })
+        );
+    }
+
+    #[test]
+    fn a_buffered_message_has_no_execution_yet() {
+        let answer =
+            answer(&json!({"mode": "async", "message_buffer": {"enabled": true}}), "ebarn");
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((&body["buffered"], body.get("execution_id")), (&json!(true), None));
+        assert_eq!(answer.status, 202);
+    }
+
+    #[test]
+    fn a_configured_acknowledgement_is_sent_as_it_is() {
+        let execution = |ack: Value| json!({"mode": "async", "ack_response": ack});
+        let xml = execution(json!({"body": "<a/>", "content_type": "text/xml"}));
+        let expected = |status| Answer {
+            status,
+            content_type: "text/xml".into(),
+            body: "<a/>".into(),
+        };
+        assert_eq!(answer(&xml, "twiml"), expected(StatusCode::OK));
+        assert_eq!(answer(&xml, "raw"), expected(StatusCode::ACCEPTED));
+        let empty = answer(&execution(json!({})), "raw");
+        assert_eq!((empty.body.as_str(), empty.content_type.is_empty()), ("", false));
+    }
+
+    #[test]
+    fn twilio_is_told_that_there_is_nothing_to_do() {
+        let answer = answer(&json!({"mode": "async"}), "twiml");
+        assert_eq!(answer, Answer::empty_twiml());
+        let response = HttpResponse::from(answer);
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), "text/xml");
+    }
+}

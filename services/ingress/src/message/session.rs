@@ -1,0 +1,55 @@
+//! Which conversation a message belongs to.
+//!
+//! A value that is missing is an error that names it. Anything else, an empty text for instance,
+//! would put strangers into one conversation.
+
+use recado_types::field_path::FieldPath;
+use recado_types::trigger::SessionStrategy;
+use recado_types::{MessageId, SessionId};
+use serde_json::{Map, Value};
+
+use super::identity::exact_text;
+use crate::refusal::Refusal;
+use crate::trigger::CompiledTrigger;
+
+/// The session of a message.
+pub(super) fn of(
+    trigger: &CompiledTrigger,
+    message: MessageId,
+    strategy: &SessionStrategy,
+    context: &Map<String, Value>,
+    payload: &Value,
+) -> Result<SessionId, Refusal> {
+    match strategy {
+        SessionStrategy::Ephemeral => Ok(SessionId::ephemeral(message)),
+        SessionStrategy::Derive(fields) => {
+            let values: Vec<String> = fields
+                .iter()
+                .map(|field| value_of(field, context, payload))
+                .collect::<Result<_, _>>()?;
+            Ok(SessionId::derived(trigger.tenant_id, trigger.id, &values))
+        }
+    }
+}
+
+/// A field's value: of the context, by its whole name, before the payload, by its path.
+fn value_of(
+    field: &FieldPath,
+    context: &Map<String, Value>,
+    payload: &Value,
+) -> Result<String, Refusal> {
+    let name = field.to_string();
+    let value = context.get(&name).or_else(|| field.find(payload));
+    let refuse = |reason: &str| Refusal::InvalidInput {
+        field: name.clone(),
+        reason: format!("{reason}; the session is derived from it"),
+    };
+    match value {
+        None | Some(Value::Null) => Err(refuse("is missing")),
+        Some(value) => match exact_text(value) {
+            None => Err(refuse("must be a text or a whole number")),
+            Some(text) if text.trim().is_empty() => Err(refuse("is empty")),
+            Some(text) => Ok(text),
+        },
+    }
+}

@@ -1,0 +1,208 @@
+//! What a message becomes, rule by rule.
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use chrono::DateTime;
+use proptest::prelude::*;
+use recado_clock::ManualClock;
+use recado_types::{MessageId, SessionId};
+use serde_json::json;
+
+use super::*;
+use crate::channel::Arrival;
+use crate::trigger::tests::compiled;
+
+fn clock() -> ManualClock {
+    ManualClock::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())
+}
+
+fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in entries {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    }
+    headers
+}
+
+fn with_headers(
+    config: &Value,
+    payload: &Value,
+    headers: &HeaderMap,
+) -> Result<Inbound, Refusal> {
+    let trigger = compiled(config);
+    let hints = match trigger.channel.interpret(payload) {
+        Arrival::Message(hints) => hints,
+        Arrival::Notice(answer) => panic!("{answer:?}"),
+    };
+    normalise(&trigger, headers, payload, hints, &clock())
+}
+
+fn message(config: &Value, payload: &Value) -> Inbound {
+    with_headers(config, payload, &HeaderMap::new()).unwrap()
+}
+
+/// The field that a refusal names.
+fn refused(config: &Value, payload: &Value) -> String {
+    match with_headers(config, payload, &HeaderMap::new()) {
+        Err(Refusal::InvalidInput { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn twilio() -> Value {
+    json!({
+        "channel": {"type": "twilio_whatsapp",
+                    "auth": {"type": "basic", "secret_ref": "TWILIO"}},
+        "context_mapping": {"phoneNumber": "$.From", "_messageSid": "$.MessageSid"},
+        "session_strategy": {"mode": "derive", "fields": ["phoneNumber"]},
+    })
+}
+
+#[test]
+fn a_whatsapp_message_is_mapped_as_configured() {
+    let trigger = compiled(&twilio());
+    let message = message(
+        &twilio(),
+        &json!({"MessageSid": "SM1", "From": "whatsapp:+5511999990000", "Body": "Olá"}),
+    );
+    assert_eq!(message.text, "Olá");
+    assert_eq!(message.id, MessageId::derived(trigger.id, "SM1"));
+    let session =
+        SessionId::derived(trigger.tenant_id, trigger.id, &["whatsapp:+5511999990000"]);
+    assert_eq!(message.session_id, session);
+    let context = json!({"phoneNumber": "whatsapp:+5511999990000", "_messageSid": "SM1"});
+    assert_eq!(Value::Object(message.context), context);
+    assert_eq!(message.accepted_at, clock().now());
+}
+
+#[test]
+fn a_picture_without_a_text_is_a_message_and_nothing_at_all_is_not() {
+    let picture = json!({"From": "+55", "Body": " ", "NumMedia": "1",
+                         "MediaContentType0": "image/jpeg", "MediaUrl0": "https://m/0"});
+    assert_eq!(message(&twilio(), &picture).text, "[image/jpeg] https://m/0");
+    let nothing = json!({"From": "+55", "Body": "", "NumMedia": "0"});
+    assert_eq!(refused(&twilio(), &nothing), "Body");
+}
+
+#[test]
+fn a_field_is_a_text_and_not_empty() {
+    let config = json!({"query_extraction": {"mode": "field", "field": "chat.input"}});
+    let of = |input: Value| json!({"chat": {"input": input}});
+    assert_eq!(message(&config, &of(json!(" hi "))).text, " hi ");
+    assert_eq!(message(&config, &of(json!(7))).text, "7");
+    for input in [json!(""), json!(" \n\t"), Value::Null, json!({}), json!(["a"])] {
+        assert_eq!(refused(&config, &of(input)), "chat.input");
+    }
+    assert_eq!(refused(&config, &json!({})), "chat.input");
+}
+
+#[test]
+fn a_whole_body_is_a_text_or_json() {
+    let config = json!({"query_extraction": {"mode": "full_body"}});
+    assert_eq!(message(&config, &json!("Olá")).text, "Olá");
+    assert_eq!(message(&config, &json!({"a": [1]})).text, r#"{"a":[1]}"#);
+    assert_eq!(refused(&config, &json!("")), "body");
+    assert_eq!(refused(&config, &Value::Null), "body");
+}
+
+#[test]
+fn a_session_never_derives_from_nothing() {
+    let config = json!({
+        "context_mapping": {"userId": "$.user.id", "company.id": "$.firm"},
+        "session_strategy": {"mode": "derive", "fields": ["userId", "company.id", "site.code"]},
+    });
+    let complete = json!({"user": {"id": 7}, "firm": "F", "site": {"code": true}});
+    let trigger = compiled(&config);
+    let expected = SessionId::derived(trigger.tenant_id, trigger.id, &["7", "F", "true"]);
+    assert_eq!(message(&config, &complete).session_id, expected);
+
+    for (pointer, field) in
+        [("/user/id", "userId"), ("/firm", "company.id"), ("/site/code", "site.code")]
+    {
+        let huge: Value = serde_json::from_str("123456789012345678901234567890").unwrap();
+        for bad in [Value::Null, json!(""), json!("  "), json!({}), json!([1]), json!(1.5), huge] {
+            let mut payload = complete.clone();
+            *payload.pointer_mut(pointer).unwrap() = bad.clone();
+            assert_eq!(refused(&config, &payload), field, "{bad}");
+        }
+    }
+    assert_eq!(refused(&config, &json!({})), "userId");
+}
+
+#[test]
+fn the_context_wins_over_the_payload() {
+    let config = json!({
+        "context_mapping": {"id": "$.user.id"},
+        "session_strategy": {"mode": "derive", "fields": ["id"]},
+    });
+    let trigger = compiled(&config);
+    let session = |value: &str| SessionId::derived(trigger.tenant_id, trigger.id, &[value]);
+    let both = json!({"id": "request-1", "user": {"id": "ana"}});
+    assert_eq!(message(&config, &both).session_id, session("ana"));
+    assert_eq!(message(&config, &json!({"id": "bob"})).session_id, session("bob"));
+}
+
+#[test]
+fn an_ephemeral_session_is_the_same_for_a_retry() {
+    let config = json!({"idempotency": {"path": "id"}});
+    let first = message(&config, &json!({"id": "e1"}));
+    let retry = message(&config, &json!({"id": "e1"}));
+    let other = message(&config, &json!({"id": "e2"}));
+    assert_eq!((first.id, first.session_id), (retry.id, retry.session_id));
+    assert_ne!(first.session_id, other.session_id);
+}
+
+#[test]
+fn the_provider_names_a_message_by_header_then_field_then_channel() {
+    let mut config = twilio();
+    config["idempotency"] = json!({"header": "X-Event-Id", "path": "EventSid"});
+    let trigger = compiled(&config);
+    let derived = |id: &str| MessageId::derived(trigger.id, id);
+    let payload = json!({"From": "+55", "Body": "a", "MessageSid": "SM1", "EventSid": "EV1"});
+    let named = headers(&[("x-event-id", "h1")]);
+    assert_eq!(with_headers(&config, &payload, &named).unwrap().id, derived("h1"));
+    assert_eq!(message(&config, &payload).id, derived("EV1"));
+    let without = json!({"From": "+55", "Body": "a", "MessageSid": "SM1", "EventSid": null});
+    assert_eq!(message(&config, &without).id, derived("SM1"));
+}
+
+#[test]
+fn a_message_that_nobody_named_gets_a_fresh_id() {
+    let config = json!({});
+    let (one, other) = (message(&config, &json!("a")), message(&config, &json!("a")));
+    assert_ne!(one.id, other.id);
+    assert_eq!(one.id.0.get_version_num(), 7);
+}
+
+#[test]
+fn a_providers_id_has_1_to_256_bytes() {
+    let config = json!({"idempotency": {"header": "x-id", "path": "id"}});
+    let in_path = |id: String| with_headers(&config, &json!({"id": id}), &HeaderMap::new());
+    let in_header = |id: &str| {
+        with_headers(&config, &json!({"a": 1}), &headers(&[("x-id", id)]))
+    };
+    for (length, accepted) in [(0, false), (1, true), (256, true), (257, false)] {
+        assert_eq!(in_path("x".repeat(length)).is_ok(), accepted, "{length}");
+        assert_eq!(in_header(&"x".repeat(length)).is_ok(), accepted, "{length}");
+    }
+    assert_eq!(refused(&config, &json!({"id": {}})), "id");
+    assert_eq!(refused(&config, &json!({"id": 1e30})), "id");
+}
+
+#[test]
+fn a_context_is_bounded_however_often_it_maps_the_same() {
+    let config = json!({"context_mapping": {"a": "$.text", "b": "$.text"}});
+    let payload = |length| json!({"text": "x".repeat(length)});
+    let half = context::MAX_CONTEXT / 2 - 8;
+    assert!(with_headers(&config, &payload(half), &HeaderMap::new()).is_ok());
+    assert_eq!(refused(&config, &payload(half + 1)), "context_mapping.b");
+}
+
+proptest! {
+    #[test]
+    fn different_senders_never_share_a_session(left in "[ -~]{1,12}", right in "[ -~]{1,12}") {
+        prop_assume!(!left.trim().is_empty() && !right.trim().is_empty());
+        let config = json!({"session_strategy": {"mode": "derive", "fields": ["from"]}});
+        let session = |from: &str| message(&config, &json!({"from": from})).session_id;
+        prop_assert_eq!(left == right, session(&left) == session(&right));
+    }
+}

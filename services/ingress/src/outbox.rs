@@ -1,0 +1,83 @@
+//! Hands accepted messages to the broker, a bounded number at a time.
+//!
+//! What returns `Ok` is on disk in a queue. Everything else is a 503: a sender that is told so
+//! sends again, and if the broker has the message after all, the provider's id makes it the same.
+
+use std::time::Duration;
+
+use recado_broker::{PublishError, Publisher};
+use recado_messages::{ExecutionRequested, Inbound, MessageReceived};
+use recado_types::trigger::MessageBuffer;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use crate::metrics::{PUBLISH_WAIT_SECONDS, PUBLISHING};
+
+/// How long a message may wait for its turn. Together with the publisher's timeout this bounds the
+/// time until a sender is told to come back: 1.9 s, unless configured otherwise.
+const WAIT_FOR_TURN: Duration = Duration::from_millis(400);
+
+/// Why a message was not, or not certainly, handed over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandOverError {
+    #[error("too many messages wait for the broker")]
+    Full,
+    #[error("the message could not be published")]
+    Publish(#[source] PublishError),
+}
+
+/// The way to the broker.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    publisher: Publisher,
+    places: Semaphore,
+}
+
+impl Outbox {
+    /// At most `places` messages wait for the broker at a time.
+    pub(crate) fn new(publisher: Publisher, places: usize) -> Self {
+        Self { publisher, places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)) }
+    }
+
+    /// Publishes `message`, to the buffer if there is one, and waits for the confirm.
+    pub(crate) async fn hand_over(
+        &self,
+        message: Inbound,
+        buffer: Option<&MessageBuffer>,
+    ) -> Result<(), HandOverError> {
+        let waiting_since = Instant::now();
+        let place = timeout(WAIT_FOR_TURN, self.places.acquire()).await;
+        PUBLISH_WAIT_SECONDS.observe(waiting_since.elapsed().as_secs_f64());
+        let Ok(Ok(_place)) = place else { return Err(HandOverError::Full) };
+        let _counted = Counted::new();
+        let published = match buffer {
+            Some(buffer) => {
+                let received = MessageReceived { message, buffer: buffer.policy };
+                self.publisher.publish(&received).await
+            }
+            None => {
+                let messages = vec![message];
+                // Of no effect on a single message.
+                let requested = ExecutionRequested { messages, separator: "\n".into() };
+                self.publisher.publish(&requested).await
+            }
+        };
+        published.map_err(HandOverError::Publish)
+    }
+}
+
+/// Counts a publication for as long as it lasts, however it ends.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        PUBLISHING.inc();
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        PUBLISHING.dec();
+    }
+}

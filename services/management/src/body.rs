@@ -1,0 +1,128 @@
+//! Request bodies: JSON, at most 1 MiB, read after the caller is known.
+
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
+use actix_web::web::{Bytes, Payload};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
+use recado_http::{ApiError, Problem};
+use recado_types::shape::Problems;
+use serde_json::Value;
+
+use crate::failure::invalid;
+
+/// The largest body, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// How long a client may take to send it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A body that has not been read yet: whoever may not do what they ask for is told so first.
+pub(crate) struct Body {
+    request: HttpRequest,
+    payload: Payload,
+}
+
+impl FromRequest for Body {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let payload = Payload::from_request(request, payload).into_inner();
+        let body = payload.map(|payload| Self { request: request.clone(), payload });
+        ready(body.map_err(|error| {
+            ApiError::from(Problem::MalformedBody).with_source(error.to_string())
+        }))
+    }
+}
+
+impl Body {
+    /// The document.
+    ///
+    /// # Errors
+    /// 415 for anything but plain JSON, 413 for too much of it, 400 for what is malformed, late,
+    /// or holds U+0000, which the database cannot keep.
+    pub(crate) async fn json(self) -> Result<Value, ApiError> {
+        self.require_json()?;
+        let read = self.payload.to_bytes_limited(MAX_BODY);
+        let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|late| {
+            ApiError::new(Problem::MalformedBody, "the body did not arrive in time")
+                .with_source(late)
+        })?;
+        let bytes: Bytes = read
+            .map_err(|_too_large| Problem::PayloadTooLarge)?
+            .map_err(|error| {
+                ApiError::from(Problem::MalformedBody).with_source(error.to_string())
+            })?;
+        parse(&bytes)
+    }
+
+    fn require_json(&self) -> Result<(), ApiError> {
+        let content_type = self.request.content_type();
+        let is_json = content_type.eq_ignore_ascii_case("application/json");
+        if is_json && is_plain(self.request.headers()) {
+            return Ok(());
+        }
+        let expected = "the body must be application/json, without a content encoding";
+        Err(ApiError::new(Problem::UnsupportedMediaType, expected))
+    }
+}
+
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).all(|encoding| encoding == "identity")
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(Problem::MalformedBody, format!("no JSON: {error}")))?;
+    let problems = Problems::default();
+    refuse_nul(&value, "", &problems);
+    problems.finish(()).map_err(invalid)?;
+    Ok(value)
+}
+
+/// Parsed JSON is at most 128 levels deep, so this does not go deeper either.
+fn refuse_nul(value: &Value, path: &str, problems: &Problems) {
+    let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            problems.add(path, "must not contain U+0000");
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                refuse_nul(item, &format!("{path}[{index}]"), problems);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name.contains('\0') {
+                    problems.add(path, "has a field whose name contains U+0000");
+                }
+                refuse_nul(field, &below(name), problems);
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_refused_wherever_it_is() {
+        let body = br#"{"name": "a\u0000", "list": [{"x": "b\u0000"}], "fine": "c"}"#;
+        let error = parse(body).unwrap_err();
+        assert_eq!(error.problem(), Problem::InvalidInput);
+        assert_eq!(error.message(), "2 fields are missing or invalid");
+        assert!(parse(br#"{"\u0000": 1}"#).is_err());
+        assert!(parse(br#"{"name": "a"}"#).is_ok());
+    }
+
+    #[test]
+    fn malformed_and_bottomless_documents_are_refused() {
+        for body in ["", "{", "\u{feff}{}", &"[".repeat(100_000)] {
+            assert_eq!(parse(body.as_bytes()).unwrap_err().problem(), Problem::MalformedBody);
+        }
+    }
+}

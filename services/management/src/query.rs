@@ -1,0 +1,78 @@
+//! Query strings, read as strictly as bodies: unknown and repeated parameters are mistakes, and
+//! all mistakes are told at once.
+
+use actix_web::HttpRequest;
+use actix_web::web::Query;
+use recado_http::ApiError;
+use recado_types::shape::Problems;
+
+use crate::failure::invalid;
+
+/// A query string on its way to becoming values.
+pub(crate) struct QueryReader {
+    parameters: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    problems: Problems,
+}
+
+impl QueryReader {
+    /// # Errors
+    /// 400 when it cannot be read at all.
+    pub(crate) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let parameters = Query::from_query(request.query_string()).map_err(ApiError::from)?;
+        let parameters = parameters.into_inner();
+        Ok(Self { parameters, known: Vec::new(), problems: Problems::default() })
+    }
+
+    /// A parameter that may be there once.
+    pub(crate) fn text(&mut self, name: &'static str) -> Option<&str> {
+        self.known.push(name);
+        let mut given = self.parameters.iter().filter(|(key, _)| key == name);
+        let first = given.next()?;
+        if given.next().is_some() {
+            self.problems.add(name, "is given more than once");
+        }
+        Some(&first.1)
+    }
+
+    /// Adds a mistake.
+    pub(crate) fn refuse(&self, name: &str, reason: impl Into<String>) {
+        self.problems.add(name, reason);
+    }
+
+    /// # Errors
+    /// 400 naming every mistake, parameters that nobody asked for among them.
+    pub(crate) fn done(self) -> Result<(), ApiError> {
+        for (name, _) in self.parameters.iter().filter(|(n, _)| !self.known.contains(&n.as_str())) {
+            let shown: String = name.chars().take(64).collect();
+            self.problems.add(shown, "is not a known parameter");
+        }
+        self.problems.finish(()).map_err(invalid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn reader(query: &str) -> QueryReader {
+        QueryReader::of(&TestRequest::with_uri(&format!("/?{query}")).to_http_request()).unwrap()
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_mistakes() {
+        let mut query = reader("limit=1&limit=2&page=3");
+        assert_eq!(query.text("limit"), Some("1"));
+        assert_eq!(query.text("cursor"), None);
+        assert_eq!(query.done().unwrap_err().message(), "2 fields are missing or invalid");
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let mut query = reader("status=a%20b");
+        assert_eq!(query.text("status"), Some("a b"));
+        assert!(query.done().is_ok());
+    }
+}

@@ -1,0 +1,120 @@
+//! One call of a handler, with everything that can go wrong in it.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use lapin::message::Delivery;
+use opentelemetry::trace::TraceContextExt;
+use recado_messages::Message;
+use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{Handler, OnError, Received};
+use crate::headers;
+use crate::metrics::{BATCH_MESSAGES, HANDLED, HANDLED_SECONDS};
+use crate::parcel::Reason;
+use crate::topology::Queue;
+
+/// A batch that was not handled.
+#[derive(Debug)]
+pub(super) enum Unhandled<E> {
+    /// Try the same again.
+    Hold(E),
+    /// Try each message alone; if it is alone already, this is what is wrong with it.
+    Isolate(Fault),
+}
+
+/// What is wrong, in words that may be shown.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) error: String,
+}
+
+/// Reads a message. The error says where the mistake is, not what is written there.
+pub(super) fn decode<M: Message>(delivery: &Delivery) -> Result<Received<M>, Fault> {
+    let message = serde_json::from_slice(&delivery.data).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let error = format!("{:?} error at line {line}, column {column}", error.classify());
+        Fault { reason: Reason::Undecodable, error }
+    })?;
+    Ok(Received {
+        message,
+        redelivered: delivery.redelivered,
+        trace: headers::trace(&delivery.properties),
+    })
+}
+
+/// Calls the handler.
+pub(super) async fn handle<H: Handler>(
+    queue: &Queue,
+    handler: &H,
+    batch: Vec<Received<H::Message>>,
+) -> Result<(), Unhandled<H::Error>> {
+    #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+    BATCH_MESSAGES.with_label_values(&[queue.name]).observe(batch.len() as f64);
+    let span = span(queue, &batch);
+    let started = Instant::now();
+    let handling = async { handler.handle(batch).await };
+    // A handler shares nothing with us but the batch, which it has consumed.
+    let result = AssertUnwindSafe(handling.instrument(span)).catch_unwind().await;
+    HANDLED_SECONDS.with_label_values(&[queue.name]).observe(started.elapsed().as_secs_f64());
+
+    let (outcome, result) = match result {
+        Ok(Ok(())) => ("accepted", Ok(())),
+        Ok(Err(error)) => match handler.on_error(&error) {
+            OnError::Hold => ("held", Err(Unhandled::Hold(error))),
+            OnError::Isolate => {
+                let fault = Fault { reason: Reason::Failed, error: error.to_string() };
+                ("isolated", Err(Unhandled::Isolate(fault)))
+            }
+        },
+        Err(_panic) => {
+            // Its text may quote the message; the panic hook has shown where it was.
+            let fault = Fault { reason: Reason::Panicked, error: "the handler panicked".into() };
+            ("isolated", Err(Unhandled::Isolate(fault)))
+        }
+    };
+    HANDLED.with_label_values(&[queue.name, outcome]).inc();
+    result
+}
+
+/// The batch's own span, linked with the traces of its messages.
+fn span<M>(queue: &Queue, batch: &[Received<M>]) -> Span {
+    let span = tracing::info_span!(
+        "process",
+        otel.name = format!("process {}", queue.name),
+        otel.kind = "consumer",
+        messaging.system = "rabbitmq",
+        messaging.destination.name = queue.name,
+        messaging.batch.message_count = batch.len(),
+    );
+    for received in batch {
+        let context = received.trace.span().span_context().clone();
+        if context.is_valid() {
+            span.add_link(context);
+        }
+    }
+    span
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_messages::DeliveryRequested;
+
+    use super::*;
+
+    fn delivery(body: &str) -> Delivery {
+        Delivery::mock(1, "x".into(), "k".into(), false, body.into())
+    }
+
+    #[test]
+    fn a_decoding_error_quotes_nothing() {
+        for body in ["", "{", r#"{"tenant_id":"a secret"}"#, "\"a secret\"", "a secret"] {
+            let fault = decode::<DeliveryRequested>(&delivery(body)).unwrap_err();
+            assert!(!fault.error.contains("secret"), "{}", fault.error);
+            assert!(fault.error.contains("line"), "{}", fault.error);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A message as it goes on the wire: address, properties, bytes.
+
+use lapin::message::Delivery;
+use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation};
+use recado_clock::Clock;
+use recado_messages::Message;
+
+use crate::headers;
+use crate::topology::{DEAD, DEFAULT, Queue, WORK};
+
+/// AMQP's word for "on disk before the confirm".
+const PERSISTENT: u8 = 2;
+/// An error's text in a header; enough to recognise it by.
+const ERROR_TEXT_LIMIT: usize = 300;
+
+/// One publication.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    exchange: &'static str,
+    routing_key: ShortString,
+    /// For metrics: the routing key, or what kind of copy it is.
+    pub(crate) label: &'static str,
+    properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+impl Parcel {
+    /// A new message for [`WORK`], in the trace of the current span.
+    pub(crate) fn new<M: Message>(message: &M, clock: &dyn Clock) -> serde_json::Result<Self> {
+        let accepted_at = u64::try_from(clock.now().timestamp()).unwrap_or_default();
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into())
+            .with_message_id(message.message_id().to_string().into())
+            .with_timestamp(accepted_at)
+            .with_type(M::ROUTING_KEY.into())
+            .with_headers(headers::of_current_span());
+        Ok(Self {
+            exchange: WORK,
+            routing_key: M::ROUTING_KEY.into(),
+            label: M::ROUTING_KEY,
+            properties,
+            body: serde_json::to_vec(message)?,
+        })
+    }
+
+    /// A copy for the dead-letter queue of `queue`, with the reason on it.
+    pub(crate) fn dead_letter(original: &Delivery, queue: &Queue, failure: &Failure) -> Self {
+        let properties = copy_properties(original, queue, failure);
+        Self {
+            exchange: DEAD,
+            routing_key: queue.name.into(),
+            label: "dead-letter",
+            properties,
+            body: original.data.clone(),
+        }
+    }
+
+    /// A copy for the retry queue called `retry_queue`.
+    pub(crate) fn retry(
+        original: &Delivery,
+        queue: &Queue,
+        retry_queue: &str,
+        failure: &Failure,
+    ) -> Self {
+        let properties = copy_properties(original, queue, failure);
+        Self {
+            exchange: DEFAULT,
+            routing_key: retry_queue.into(),
+            label: "retry",
+            properties,
+            body: original.data.clone(),
+        }
+    }
+
+    /// Where it goes; two parcels with the same address are routed alike.
+    pub(crate) fn address(&self) -> (&str, &str) {
+        (self.exchange, self.routing_key.as_str())
+    }
+
+    /// Publishes it, and waits for the broker's word.
+    #[expect(clippy::disallowed_methods, reason = "this is where the confirm is awaited")]
+    pub(crate) async fn publish(&self, channel: &Channel) -> lapin::Result<Confirmation> {
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let (exchange, routing_key) = (self.exchange.into(), self.routing_key.clone());
+        let properties = self.properties.clone();
+        // Two awaits: the first is over when the bytes are in the socket, the second is the word.
+        channel.basic_publish(exchange, routing_key, mandatory, &self.body, properties).await?.await
+    }
+}
+
+/// Why a message is retried or given up.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// Safe to show: no data of the message.
+    pub(crate) error: String,
+    /// How often it has failed by now.
+    pub(crate) attempts: i64,
+}
+
+/// What operators filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The bytes are not the message they should be.
+    Undecodable,
+    /// The handler said no, each time.
+    Failed,
+    /// The handler panicked.
+    Panicked,
+}
+
+impl Reason {
+    /// Stable: it is in headers and metrics.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// The original's properties as far as they are about the message.
+///
+/// Left behind: `expiration`, or the copy would vanish from the dead-letter queue; `user-id`,
+/// which the broker checks against our own user; and the headers of its way here.
+fn copy_properties(original: &Delivery, queue: &Queue, failure: &Failure) -> BasicProperties {
+    let from = &original.properties;
+    let mut to = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(copy_headers(from, queue, failure));
+    if let Some(value) = from.content_type() {
+        to = to.with_content_type(value.clone());
+    }
+    if let Some(value) = from.content_encoding() {
+        to = to.with_content_encoding(value.clone());
+    }
+    if let Some(value) = from.correlation_id() {
+        to = to.with_correlation_id(value.clone());
+    }
+    if let Some(value) = from.reply_to() {
+        to = to.with_reply_to(value.clone());
+    }
+    if let Some(value) = from.message_id() {
+        to = to.with_message_id(value.clone());
+    }
+    if let Some(value) = from.timestamp() {
+        to = to.with_timestamp(*value);
+    }
+    if let Some(value) = from.kind() {
+        to = to.with_type(value.clone());
+    }
+    if let Some(value) = from.app_id() {
+        to = to.with_app_id(value.clone());
+    }
+    to
+}
+
+fn copy_headers(from: &BasicProperties, queue: &Queue, failure: &Failure) -> FieldTable {
+    let mut copy = headers::copied(from);
+    let error: String = failure.error.chars().take(ERROR_TEXT_LIMIT).collect();
+    headers::set_text(&mut copy, headers::REASON, failure.reason.code());
+    headers::set_text(&mut copy, headers::ERROR, &error);
+    headers::set_text(&mut copy, headers::QUEUE, queue.name);
+    copy.insert(headers::ATTEMPTS.into(), AMQPValue::LongLongInt(failure.attempts));
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::LongString;
+
+    use super::*;
+    use crate::topology::INBOUND;
+
+    fn original() -> Delivery {
+        let body = b"{".to_vec();
+        let mut delivery = Delivery::mock(7, WORK.into(), "message.received".into(), false, body);
+        let mut headers = FieldTable::default();
+        headers.insert("x-death".into(), AMQPValue::Void);
+        headers.insert("traceparent".into(), AMQPValue::LongString("00-".into()));
+        delivery.properties = BasicProperties::default()
+            .with_message_id("m-1".into())
+            .with_expiration("1000".into())
+            .with_user_id("somebody".into())
+            .with_headers(headers);
+        delivery
+    }
+
+    fn failure(error: &str) -> Failure {
+        Failure { reason: Reason::Failed, error: error.into(), attempts: 3 }
+    }
+
+    #[test]
+    fn a_dead_letter_is_the_original_with_a_reason() {
+        let parcel = Parcel::dead_letter(&original(), &INBOUND, &failure("no such trigger"));
+        assert_eq!(parcel.address(), ("recado.dead", "buffer.inbound"));
+        assert_eq!(parcel.body, b"{");
+        let properties = parcel.properties;
+        assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "m-1");
+        assert_eq!(properties.delivery_mode(), &Some(PERSISTENT));
+        assert!(properties.expiration().is_none());
+        assert!(properties.user_id().is_none());
+        let text = |text: &str| AMQPValue::LongString(LongString::from(text));
+        let headers = properties.headers().clone().unwrap();
+        let mut expected = FieldTable::default();
+        expected.insert("traceparent".into(), text("00-"));
+        expected.insert("recado-reason".into(), text("failed"));
+        expected.insert("recado-error".into(), text("no such trigger"));
+        expected.insert("recado-queue".into(), text("buffer.inbound"));
+        expected.insert("recado-attempts".into(), AMQPValue::LongLongInt(3));
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn an_errors_text_is_cut() {
+        let parcel = Parcel::dead_letter(&original(), &INBOUND, &failure(&"é".repeat(1000)));
+        let headers = parcel.properties.headers().clone().unwrap();
+        let AMQPValue::LongString(error) = &headers.inner()["recado-error"] else {
+            panic!("a text")
+        };
+        assert_eq!(error.to_string().chars().count(), ERROR_TEXT_LIMIT);
+    }
+}

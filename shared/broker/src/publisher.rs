@@ -1,0 +1,277 @@
+//! Publishing: a message is published when the broker has confirmed it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use recado_clock::Clock;
+use recado_messages::Message;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::connection::{Connection, ConnectionError};
+use crate::flight::{FLIGHT, Job, Lane, WAITING_JOBS};
+use crate::link::{Link, LinkSender};
+use crate::metrics::{PUBLISH_SECONDS, PUBLISHED};
+use crate::parcel::Parcel;
+use crate::supervisor::{Session, supervise};
+use crate::topology::WORK;
+
+/// Why a message is not known to be published.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It cannot be written as JSON: a bug.
+    #[error("failed to encode the message")]
+    Encode(#[source] Arc<serde_json::Error>),
+    /// The broker is short of memory or disk and takes nothing. The message was not sent.
+    #[error("the broker takes no messages at present")]
+    Blocked,
+    /// There was no connection in time, or we are shutting down. The message was not sent.
+    #[error("the broker cannot be reached")]
+    Unavailable,
+    /// The connection was lost before the confirm. The broker may or may not have the message.
+    #[error("the connection was lost before the message was confirmed")]
+    Disconnected,
+    /// There was no confirm in time. The broker may or may not have the message, now or later.
+    #[error("the message was not confirmed in time")]
+    Timeout,
+    /// No queue wants it. The topology is being declared again.
+    #[error("no queue is bound for the message")]
+    Unroutable,
+    /// The broker said no: a queue is full, or has no leader.
+    #[error("the broker refused the message")]
+    Refused,
+}
+
+impl PublishError {
+    /// Whether the broker may have taken the message in spite of the error. Who publishes it
+    /// again must do so under the same message id.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Disconnected | Self::Timeout)
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Encode(_) => "encode",
+            Self::Blocked => "blocked",
+            Self::Unavailable => "unavailable",
+            Self::Disconnected => "disconnected",
+            Self::Timeout => "timeout",
+            Self::Unroutable => "unroutable",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Publishes messages, over a connection of its own that is kept up for ever.
+///
+/// Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    lanes: Vec<mpsc::Sender<Job>>,
+    turn: AtomicUsize,
+    link: watch::Receiver<Link>,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Publisher {
+    /// Starts to connect, and returns at once.
+    ///
+    /// After `shutdown` it goes on for as long as somebody publishes, and ends after a second of
+    /// silence or with the last clone: whoever drains may still publish.
+    pub fn start(config: Config, tracker: &TaskTracker, shutdown: CancellationToken) -> Self {
+        let (sender, link) = LinkSender::new("publisher");
+        let channels = (0..config.publish_channels.max(1)).map(|_| mpsc::channel(WAITING_JOBS));
+        let (lanes, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+        let shared = Shared {
+            lanes,
+            turn: AtomicUsize::new(0),
+            link: link.clone(),
+            timeout: config.publish_timeout,
+            clock: Arc::clone(&config.clock),
+        };
+        let lane = |jobs| Lane { jobs, link: link.clone(), shutdown: shutdown.clone() };
+        let mut lanes = Lanes(receivers.into_iter().map(lane).collect());
+        tracker.spawn(async move { supervise(&config, &sender, &shutdown, &mut lanes).await });
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether the broker can be reached, for readiness.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.shared.link.clone()
+    }
+
+    /// Publishes `message` and returns when the broker has confirmed it: when it is on disk in
+    /// the queue, on most of the queue's nodes.
+    ///
+    /// Takes at most [`Config::publish_timeout`], waiting for a connection included; fails at
+    /// once if the broker has blocked us.
+    pub async fn publish<M: Message>(&self, message: &M) -> Result<(), PublishError> {
+        let outcomes = self.publish_all(std::slice::from_ref(message)).await;
+        outcomes.into_iter().next().unwrap_or(Err(PublishError::Unavailable))
+    }
+
+    /// Publishes all `messages` in order, without waiting for one before sending the next.
+    ///
+    /// The outcomes are in the order of the messages. A failed one does not stop those after it.
+    pub async fn publish_all<M: Message>(&self, messages: &[M]) -> Vec<Result<(), PublishError>> {
+        let span = tracing::info_span!(
+            "publish",
+            otel.name = format!("publish {WORK}"),
+            otel.kind = "producer",
+            messaging.system = "rabbitmq",
+            messaging.destination.name = WORK,
+            messaging.batch.message_count = messages.len(),
+        );
+        async {
+            let parcel = |message| {
+                let parcel = Parcel::new(message, &*self.shared.clock);
+                parcel.map_err(|error| PublishError::Encode(Arc::new(error)))
+            };
+            let parcels: Vec<_> = messages.iter().map(parcel).collect();
+            self.send_encoded(parcels).await
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn send_encoded(
+        &self,
+        encoded: Vec<Result<Parcel, PublishError>>,
+    ) -> Vec<Result<(), PublishError>> {
+        let mut outcomes = Vec::with_capacity(encoded.len());
+        let mut parcels = Vec::with_capacity(encoded.len());
+        for parcel in encoded {
+            outcomes.push(parcel.map(|parcel| parcels.push(parcel)));
+        }
+        let mut sent = self.send(parcels).await.into_iter();
+        for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_ok()) {
+            *outcome = sent.next().unwrap_or(Err(PublishError::Unavailable));
+        }
+        outcomes
+    }
+
+    /// Publishes parcels in order; one outcome each.
+    pub(crate) async fn send(&self, parcels: Vec<Parcel>) -> Vec<Result<(), PublishError>> {
+        let started = Instant::now();
+        let labels: Vec<_> = parcels.iter().map(|parcel| parcel.label).collect();
+        let outcomes = self.submit(parcels, started + self.shared.timeout).await;
+        for (label, outcome) in labels.iter().zip(&outcomes) {
+            let code = outcome.as_ref().map_or_else(PublishError::code, |()| "confirmed");
+            PUBLISHED.with_label_values(&[label, code]).inc();
+            let seconds = started.elapsed().as_secs_f64();
+            PUBLISH_SECONDS.with_label_values(&[label]).observe(seconds);
+        }
+        outcomes
+    }
+
+    /// Everything on one lane, so that the order is kept.
+    async fn submit(
+        &self,
+        parcels: Vec<Parcel>,
+        deadline: Instant,
+    ) -> Vec<Result<(), PublishError>> {
+        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+        let lane = &self.shared.lanes[turn % self.shared.lanes.len()];
+        let mut parcels = parcels.into_iter().peekable();
+        let mut waiting = Vec::new();
+        while parcels.peek().is_some() {
+            let part = parcels.by_ref().take(FLIGHT).collect();
+            waiting.push(self.enqueue(lane, part, deadline).await);
+        }
+        let mut outcomes = Vec::new();
+        for part in waiting {
+            outcomes.extend(part.outcomes(deadline).await);
+        }
+        outcomes
+    }
+
+    async fn enqueue(
+        &self,
+        lane: &mpsc::Sender<Job>,
+        parcels: Vec<Parcel>,
+        deadline: Instant,
+    ) -> Enqueued {
+        let n_parcels = parcels.len();
+        let place = match timeout_at(deadline, self.place_on(lane)).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(error)) => return Enqueued { n_parcels, state: State::NotSent(error) },
+            Err(_elapsed) => {
+                return Enqueued { n_parcels, state: State::NotSent(PublishError::Unavailable) };
+            }
+        };
+        let sent = Arc::new(AtomicBool::new(false));
+        let (outcomes, answer) = oneshot::channel();
+        place.send(Job { parcels, deadline, sent: Arc::clone(&sent), outcomes });
+        Enqueued { n_parcels, state: State::Waiting { sent, answer } }
+    }
+
+    /// Waits for a connection and for a place on the lane.
+    async fn place_on<'a>(
+        &self,
+        lane: &'a mpsc::Sender<Job>,
+    ) -> Result<mpsc::Permit<'a, Job>, PublishError> {
+        let mut link = self.shared.link.clone();
+        let link = link.wait_for(|link| !matches!(link, Link::Down { .. })).await;
+        let link = link.map_err(|_stopped| PublishError::Unavailable)?.clone();
+        if link == Link::Blocked {
+            return Err(PublishError::Blocked);
+        }
+        lane.reserve().await.map_err(|_stopped| PublishError::Unavailable)
+    }
+}
+
+/// A part of a publication that a lane has, or has not, been given.
+struct Enqueued {
+    n_parcels: usize,
+    state: State,
+}
+
+enum State {
+    NotSent(PublishError),
+    Waiting { sent: Arc<AtomicBool>, answer: oneshot::Receiver<Vec<Result<(), PublishError>>> },
+}
+
+impl Enqueued {
+    async fn outcomes(self, deadline: Instant) -> Vec<Result<(), PublishError>> {
+        let error = match self.state {
+            State::NotSent(error) => error,
+            State::Waiting { sent, answer } => match timeout_at(deadline, answer).await {
+                Ok(Ok(outcomes)) => return outcomes,
+                _ if !sent.load(Ordering::Acquire) => PublishError::Unavailable,
+                Ok(Err(_dropped)) => PublishError::Disconnected,
+                Err(_elapsed) => PublishError::Timeout,
+            },
+        };
+        (0..self.n_parcels).map(|_| Err(error.clone())).collect()
+    }
+}
+
+/// All publishing channels of one connection.
+struct Lanes(Vec<Lane>);
+
+impl Session for Lanes {
+    async fn run(
+        &mut self,
+        connection: &Connection,
+        link: &LinkSender,
+    ) -> Result<(), ConnectionError> {
+        let lanes = try_join_all(self.0.iter_mut().map(|lane| lane.run(connection)));
+        tokio::select! {
+            biased;
+            error = connection.follow(link) => Err(error),
+            finished = lanes => finished.map(|_| ()),
+        }
+    }
+}

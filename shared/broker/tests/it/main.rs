@@ -1,0 +1,7 @@
+//! The broker crate on real servers: a vhost per test, and servers of their own for those that
+//! break them.
+
+mod consuming;
+mod faults;
+mod publishing;
+mod support;

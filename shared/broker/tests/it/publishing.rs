@@ -1,0 +1,160 @@
+//! What "published" means.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join, join_all};
+use lapin::options::QueueDeleteOptions;
+use opentelemetry::trace::{TraceContextExt, TracerProvider};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use recado_broker::topology::INBOUND;
+use recado_broker::{Config, Handler, Link, OnError, PublishError, Received};
+use recado_messages::Message;
+use recado_testkit::{vhost, wait_for};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::layer::SubscriberExt;
+use uuid::Uuid;
+
+use crate::support::{Amqp, Bench, NOTES, Note, Reaction, Recorder, is_up, notes};
+
+#[tokio::test]
+async fn what_is_confirmed_arrives_once_and_in_order() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    let recorder = Recorder::new(|_| Reaction::Take);
+    bench.consume(&NOTES, &recorder).await?;
+
+    // More than one flight.
+    let notes = notes(600);
+    bench.publish(&notes).await?;
+    assert_eq!(recorder.has_taken(600).await?, notes);
+
+    bench.finish().await?;
+    let amqp = Amqp::connect(vhost.url()).await?;
+    assert_eq!(amqp.count(NOTES.name).await?, 0, "all is acknowledged");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_tasks_share_the_channels() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    is_up(&bench.publisher.link()).await?;
+    let started = Instant::now();
+    let publishing = (0..2000).map(async |n| bench.publisher.publish(&Note { author: n, n }).await);
+    let outcomes = join_all(publishing).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    // One by one they would take longer than that.
+    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
+    bench.finish().await
+}
+
+#[derive(Serialize, Deserialize)]
+struct Unwanted;
+
+impl Message for Unwanted {
+    const ROUTING_KEY: &'static str = "nobody.asked";
+
+    fn message_id(&self) -> Uuid {
+        Uuid::nil()
+    }
+}
+
+#[tokio::test]
+async fn an_unroutable_message_is_an_error_and_its_neighbours_are_not() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    is_up(&bench.publisher.link()).await?;
+    let pairs = notes(300).into_iter().map(async |note| {
+        join(bench.publisher.publish(&Unwanted), bench.publisher.publish(&note)).await
+    });
+    for (unwanted, wanted) in join_all(pairs).await {
+        assert!(matches!(unwanted, Err(PublishError::Unroutable)), "{unwanted:?}");
+        assert!(wanted.is_ok(), "{wanted:?}");
+    }
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn a_queue_that_vanished_is_declared_again() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    bench.publish(&notes(1)).await?;
+    let amqp = Amqp::connect(vhost.url()).await?;
+    amqp.channel.queue_delete(INBOUND.name.into(), QueueDeleteOptions::default()).await?;
+
+    let outcome = bench.publisher.publish(&Note { author: 0, n: 1 }).await;
+    assert!(matches!(outcome, Err(PublishError::Unroutable)), "{outcome:?}");
+    let publish = async || bench.publisher.publish(&Note { author: 0, n: 1 }).await.ok();
+    wait_for("the queue to be back", Duration::from_secs(10), publish).await?;
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn without_a_broker_publishing_fails_within_its_timeout() -> anyhow::Result<()> {
+    let mut config = Config::new("amqp://127.0.0.1:1", "test");
+    config.publish_timeout = Duration::from_millis(300);
+    let bench = Bench::with(config);
+    let started = Instant::now();
+    let outcome = bench.publisher.publish(&Note { author: 0, n: 0 }).await;
+    assert!(matches!(outcome, Err(PublishError::Unavailable)), "{outcome:?}");
+    let took = started.elapsed();
+    assert!((300..2000).contains(&took.as_millis()), "took {took:?}");
+    assert!(matches!(&*bench.publisher.link().borrow(), Link::Down { .. }));
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn after_shutdown_publishing_fails_at_once() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    bench.publish(&notes(1)).await?;
+    let publisher = bench.publisher.clone();
+    bench.finish().await?;
+    let started = Instant::now();
+    let outcome = publisher.publish(&Note { author: 0, n: 1 }).await;
+    assert!(matches!(outcome, Err(PublishError::Unavailable)), "{outcome:?}");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    Ok(())
+}
+
+/// Sends the trace of each message back.
+struct TraceOf(mpsc::UnboundedSender<String>);
+
+impl Handler for TraceOf {
+    type Message = Note;
+    type Error = std::io::Error;
+
+    async fn handle(&self, batch: Vec<Received<Note>>) -> Result<(), Self::Error> {
+        for received in batch {
+            let trace = received.trace.span().span_context().trace_id().to_string();
+            self.0.send(trace).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn on_error(&self, _: &Self::Error) -> OnError {
+        OnError::Hold
+    }
+}
+
+#[tokio::test]
+async fn the_trace_travels_with_the_message() -> anyhow::Result<()> {
+    let provider = SdkTracerProvider::builder().build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    let (sender, mut traces) = mpsc::unbounded_channel();
+    bench.consume(&NOTES, &std::sync::Arc::new(TraceOf(sender))).await?;
+    let span = tracing::info_span!("request");
+    let trace = span.context().span().span_context().trace_id().to_string();
+    bench.publish(&notes(1)).instrument(span).await?;
+    assert_eq!(traces.recv().await, Some(trace));
+    bench.finish().await
+}

@@ -1,0 +1,135 @@
+//! Sends requests to addresses that a tenant has chosen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, StatusCode, redirect, retry, tls};
+use tokio::time::{Instant, timeout_at};
+
+use super::resolver::GuardedResolver;
+use super::{Guard, Outbound, Phase, SendError, Transport};
+
+/// How long the name, the connection and TLS may take together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many unused connections to one host are kept, and for how long. Gateways commonly close
+/// theirs after 60 s.
+const IDLE_PER_HOST: usize = 16;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const USER_AGENT: &str = concat!("Recado/", env!("CARGO_PKG_VERSION"));
+
+/// A client that goes only where its guard lets it. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct GuardedClient {
+    guard: Guard,
+    tls: Client,
+    plain: Client,
+}
+
+/// The client cannot be built, for example because the system has no certificates.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to set up the outbound client")]
+pub struct ClientError(#[source] reqwest::Error);
+
+/// What was answered. Its `Debug` does not show the body.
+#[derive(Clone)]
+pub struct Answer {
+    /// The status; redirects are answers like any other.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it was sent, up to the request's limit.
+    pub body: Bytes,
+    /// Whether the body was longer than that.
+    pub truncated: bool,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .field("truncated", &self.truncated)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GuardedClient {
+    /// A client behind `guard`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(guard: Guard) -> Result<Self, ClientError> {
+        let tls = client(&guard, Transport::Tls).map_err(ClientError)?;
+        let plain = client(&guard, Transport::Plain).map_err(ClientError)?;
+        if !guard.allow.is_empty() {
+            tracing::info!(networks = ?guard.allow, "requests may go to private networks");
+        }
+        Ok(Self { guard, tls, plain })
+    }
+
+    /// The guard, for checks ahead of time.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Sends one request, once: nothing is retried and no redirect is followed.
+    ///
+    /// # Errors
+    /// When there is no complete answer within the request's time. A status is never an error.
+    pub async fn send(&self, request: Outbound) -> Result<Answer, SendError> {
+        self.guard.check_url(&request.url).map_err(SendError::Forbidden)?;
+        let client = match Transport::of(&request.url).map_err(SendError::Forbidden)? {
+            Transport::Tls => &self.tls,
+            Transport::Plain => &self.plain,
+        };
+        let deadline = Instant::now() + request.timeout;
+        let limit = request.max_body_bytes;
+        let response = timeout_at(deadline, client.execute(request.into_request()))
+            .await
+            .map_err(|_elapsed| SendError::Timeout { phase: Phase::Answer })?
+            .map_err(SendError::of)?;
+        let status = response.status();
+        timeout_at(deadline, read(response, limit))
+            .await
+            .map_err(|_elapsed| SendError::Timeout { phase: Phase::Body(status) })?
+    }
+}
+
+/// Reads at most `limit` bytes of the body, whatever the server says about its length. Dropping
+/// the rest closes the connection.
+async fn read(mut response: reqwest::Response, limit: usize) -> Result<Answer, SendError> {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = BytesMut::new();
+    let mut truncated = false;
+    while let Some(chunk) = response.chunk().await.map_err(SendError::of)? {
+        let room = limit - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            truncated = true;
+            break;
+        }
+    }
+    Ok(Answer { status, headers, body: body.freeze(), truncated })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
+fn client(guard: &Guard, transport: Transport) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .dns_resolver(Arc::new(GuardedResolver { guard: guard.clone(), transport }))
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        .https_only(transport == Transport::Tls)
+        .tls_version_min(tls::Version::TLS_1_2)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(USER_AGENT)
+        .build()
+}

@@ -1,0 +1,101 @@
+//! What can be wrong with a request, and the documents that say so.
+//!
+//! [`Problem`] is a closed list: each has one status, one code that programs may rely on, and one
+//! title. `docs/errors.md` and the OpenAPI document are checked against [`Problem::ALL`].
+//! [`ApiError`] is a problem that happened: what handlers return.
+
+mod error;
+mod extract;
+#[cfg(test)]
+mod tests;
+
+pub use error::{ApiError, FieldReason, method_not_allowed, not_found};
+pub use extract::{json_config, path_config, query_config, read_body};
+
+use actix_web::http::StatusCode;
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident => $status:ident, $code:literal, $title:literal;)+) => {
+        /// Everything that a response of the native interface may say is wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Problem {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Problem {
+            /// All of them, in the order of their statuses.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The code in the document: stable, for programs.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The status of the response.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// What it means, in one sentence without a full stop: the message of the document if
+            /// there is nothing more precise to say.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+problems! {
+    /// A field is missing or has a value that it cannot have; `details.fields` names it.
+    InvalidInput => BAD_REQUEST, "invalid_input", "A field is missing or invalid";
+    /// The body is not in the format that it says it is in.
+    MalformedBody => BAD_REQUEST, "malformed_body", "The body cannot be read";
+    /// The trigger exists and is switched off.
+    TriggerDisabled => BAD_REQUEST, "trigger_disabled", "The trigger is disabled";
+    /// Nothing says who is asking.
+    AuthenticationRequired => UNAUTHORIZED, "authentication_required", "Authentication is required";
+    /// The bearer token is not valid, for whatever reason.
+    InvalidToken => UNAUTHORIZED, "invalid_token", "The token is not valid";
+    /// The API key is not valid, for whatever reason.
+    InvalidApiKey => UNAUTHORIZED, "invalid_api_key", "The API key is not valid";
+    /// The signature of a webhook is missing or wrong.
+    InvalidSignature => UNAUTHORIZED, "invalid_signature", "The signature is not valid";
+    /// Who is asking may not do this.
+    InsufficientPermissions => FORBIDDEN, "insufficient_permissions", "The role does not permit this";
+    /// `x-tenant-id` names another tenant than the credential is for.
+    TenantMismatch => FORBIDDEN, "tenant_mismatch", "The credential belongs to another tenant";
+    /// The trigger's `sender_access` does not let this sender in.
+    WebhookSenderDenied => FORBIDDEN, "webhook_sender_denied", "The sender is not authorized";
+    /// No such trigger, or one of another tenant.
+    TriggerNotFound => NOT_FOUND, "trigger_not_found", "Trigger not found";
+    /// No such agent, or one of another tenant.
+    AgentNotFound => NOT_FOUND, "agent_not_found", "Agent not found";
+    /// No such execution, or one of another tenant.
+    ExecutionNotFound => NOT_FOUND, "execution_not_found", "Execution not found";
+    /// No such session, or one of another tenant.
+    SessionNotFound => NOT_FOUND, "session_not_found", "Session not found";
+    /// No such provider, or one of another tenant.
+    ProviderNotFound => NOT_FOUND, "provider_not_found", "Provider not found";
+    /// No such secret, or one of another tenant.
+    SecretNotFound => NOT_FOUND, "secret_not_found", "Secret not found";
+    /// Nothing is there.
+    NotFound => NOT_FOUND, "not_found", "There is nothing at this address";
+    /// The address exists, but not for this method; `Allow` lists those that it has.
+    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
+    /// The state of the resource does not permit this.
+    Conflict => CONFLICT, "conflict", "The state of the resource does not permit this";
+    /// Another resource has this name.
+    AlreadyExists => CONFLICT, "already_exists", "A resource of this name exists already";
+    /// The body is larger than allowed.
+    PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large";
+    /// The body's content type or encoding is not one that is read here.
+    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type is not supported";
+    /// Too many requests; `Retry-After` says when to come back.
+    RateLimited => TOO_MANY_REQUESTS, "rate_limited", "Too many requests";
+    /// The agent's run failed, in a request that waited for it.
+    ExecutionFailed => INTERNAL_SERVER_ERROR, "execution_failed", "The agent's execution failed";
+    /// A bug, or something that was not foreseen.
+    InternalError => INTERNAL_SERVER_ERROR, "internal_error", "An internal error occurred";
+    /// Something we depend on is away; `Retry-After` says when to come back.
+    Unavailable => SERVICE_UNAVAILABLE, "unavailable", "The service is temporarily unavailable";
+}

@@ -1,0 +1,155 @@
+//! The documents, as they are on the wire.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use actix_web::body::to_bytes;
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::{App, HttpResponse, ResponseError, test, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::*;
+
+async fn document(response: HttpResponse) -> Value {
+    serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap()
+}
+
+#[test]
+async fn codes_are_unique_and_written_like_code() {
+    let codes: HashSet<_> = Problem::ALL.iter().map(|problem| problem.code()).collect();
+    assert_eq!(codes.len(), Problem::ALL.len());
+    for problem in Problem::ALL {
+        assert!(problem.code().chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        assert!(problem.status().is_client_error() || problem.status().is_server_error());
+        assert!(!problem.title().ends_with('.'));
+    }
+}
+
+#[test]
+async fn a_document_names_every_invalid_field() {
+    let reason = |path: &str| FieldReason { path: path.into(), reason: "must be a number".into() };
+    let error = ApiError::invalid_fields([reason("a.b"), reason("c")]);
+    assert_eq!(error.error_response().status(), 400);
+    assert_eq!(
+        document(error.error_response()).await,
+        json!({
+            "success": false,
+            "status": "error",
+            "error": "invalid_input",
+            "message": "2 fields are missing or invalid",
+            "details": {"fields": [
+                {"path": "a.b", "reason": "must be a number"},
+                {"path": "c", "reason": "must be a number"},
+            ]},
+        })
+    );
+}
+
+#[test]
+async fn a_5xx_shows_nothing_of_its_cause() {
+    let error = ApiError::new(Problem::InternalError, "table agents is gone")
+        .with_details(json!({"table": "agents"}))
+        .with_source(io::Error::other("relation agents does not exist"));
+    let shown = document(error.error_response()).await.to_string();
+    assert!(!shown.contains("agents"), "{shown}");
+    assert!(shown.contains("internal_error"), "{shown}");
+}
+
+#[test]
+async fn unavailable_says_when_to_come_back() {
+    let error = ApiError::unavailable(io::Error::other("broker is blocked"));
+    assert_eq!(error.error_response().headers().get(RETRY_AFTER).unwrap(), "5");
+    let error = ApiError::from(Problem::RateLimited).with_retry_after(Duration::from_millis(1_200));
+    assert_eq!(error.error_response().headers().get(RETRY_AFTER).unwrap(), "2");
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[expect(dead_code, reason = "only whether it can be read matters")]
+    count: u8,
+}
+
+#[test]
+async fn what_the_extractors_refuse_is_a_document() {
+    let app =
+        App::new()
+            .app_data(json_config(64))
+            .app_data(path_config())
+            .service(
+                web::resource("/things/{id}")
+                    .route(web::post().to(async |_: web::Path<u32>, _: web::Json<Body>| {
+                        HttpResponse::Ok().finish()
+                    }))
+                    .default_service(method_not_allowed("POST")),
+            )
+            .route(
+                "/raw",
+                web::post().to(async |payload: web::Payload| {
+                    let body = read_body(payload, 64, Duration::from_secs(5)).await?;
+                    Ok::<_, ApiError>(HttpResponse::Ok().body(body))
+                }),
+            )
+            .default_service(web::to(not_found));
+    let app = test::init_service(app).await;
+    let json = ("content-type", "application/json");
+    let large = format!("{{\"count\": {}}}", " ".repeat(100));
+    let cases = [
+        (
+            test::TestRequest::post()
+                .uri("/things/1")
+                .insert_header(json)
+                .set_payload("{\"count\":1}"),
+            200,
+            "",
+        ),
+        (
+            test::TestRequest::post().uri("/things/1").insert_header(json).set_payload("{"),
+            400,
+            "malformed_body",
+        ),
+        (
+            test::TestRequest::post().uri("/things/1").insert_header(json).set_payload("{}"),
+            400,
+            "invalid_input",
+        ),
+        (
+            test::TestRequest::post().uri("/things/1").insert_header(json).set_payload(large),
+            413,
+            "payload_too_large",
+        ),
+        (
+            test::TestRequest::post().uri("/things/1").set_payload("count=1"),
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            test::TestRequest::post()
+                .uri("/things/x")
+                .insert_header(json)
+                .set_payload("{\"count\":1}"),
+            404,
+            "not_found",
+        ),
+        (test::TestRequest::post().uri("/raw").set_payload("x".repeat(64)), 200, ""),
+        (
+            test::TestRequest::post().uri("/raw").set_payload("x".repeat(65)),
+            413,
+            "payload_too_large",
+        ),
+        (test::TestRequest::delete().uri("/things/1"), 405, "method_not_allowed"),
+        (test::TestRequest::get().uri("/elsewhere"), 404, "not_found"),
+    ];
+    for (request, status, code) in cases {
+        let response = test::call_service(&app, request.to_request()).await;
+        assert_eq!(response.status(), status, "{code}");
+        if status == 405 {
+            assert_eq!(response.headers().get(ALLOW).unwrap(), "POST");
+        }
+        if status != 200 {
+            let body: Value = test::read_body_json(response).await;
+            assert_eq!(body["error"], code);
+        }
+    }
+}

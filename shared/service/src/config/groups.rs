@@ -1,0 +1,112 @@
+//! Settings that several roles share. Plain data: the crates they are for do not know them.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::{Reader, SecretUrl, Settings};
+
+/// How to reach `PostgreSQL`.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    /// `RECADO_DATABASE_URL`.
+    pub url: SecretUrl,
+    /// `RECADO_DATABASE_POOL_SIZE`: connections that one role keeps, at most.
+    pub pool_size: usize,
+    /// `RECADO_DATABASE_TIMEOUT_MS`: the longest wait for a connection, and for one statement.
+    pub timeout: Duration,
+}
+
+impl Settings for Postgres {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let url = read.server_url("RECADO_DATABASE_URL", &["postgres", "postgresql"]);
+        let pool_size = read.within("RECADO_DATABASE_POOL_SIZE", 16, 1..=500);
+        let timeout = read.millis_or("RECADO_DATABASE_TIMEOUT_MS", 5_000, 100..=60_000);
+        Some(Self { url: url?, pool_size, timeout })
+    }
+}
+
+/// How to reach `RabbitMQ`.
+#[derive(Debug, Clone)]
+pub struct Amqp {
+    /// `RECADO_AMQP_URL`.
+    pub url: SecretUrl,
+    /// `RECADO_AMQP_TIMEOUT_MS`: the longest wait for a confirm or another answer of the broker.
+    pub timeout: Duration,
+}
+
+impl Settings for Amqp {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let url = read.server_url("RECADO_AMQP_URL", &["amqp", "amqps"]);
+        let timeout = read.millis_or("RECADO_AMQP_TIMEOUT_MS", 5_000, 100..=60_000);
+        Some(Self { url: url?, timeout })
+    }
+}
+
+/// How to reach Redis.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// `RECADO_REDIS_URL`.
+    pub url: SecretUrl,
+    /// `RECADO_REDIS_TIMEOUT_MS`: how long a command may take before Redis counts as down.
+    pub timeout: Duration,
+    /// `RECADO_REDIS_PREFIX`: what every key begins with.
+    pub prefix: String,
+}
+
+impl Settings for Redis {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let url = read.server_url("RECADO_REDIS_URL", &["redis", "rediss"]);
+        let timeout = read.millis_or("RECADO_REDIS_TIMEOUT_MS", 250, 10..=10_000);
+        let prefix = read.or("RECADO_REDIS_PREFIX", "recado".to_owned());
+        Some(Self { url: url?, timeout, prefix })
+    }
+}
+
+/// Which addresses requests of tenants may go to besides public ones over TLS.
+#[derive(Debug, Clone)]
+pub struct Destinations {
+    /// `RECADO_ALLOW_PRIVATE_DESTINATIONS`: private networks that are open, in CIDR notation.
+    pub allow_private: Vec<IpNet>,
+    /// `RECADO_ALLOW_PLAIN_HTTP`: whether public addresses may be reached without TLS.
+    pub allow_plain_http: bool,
+}
+
+impl Settings for Destinations {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let allow_private = read.list("RECADO_ALLOW_PRIVATE_DESTINATIONS");
+        let allow_plain_http = read.or("RECADO_ALLOW_PLAIN_HTTP", false);
+        Some(Self { allow_private, allow_plain_http })
+    }
+}
+
+/// Units of work, and nothing about the threads of our HTTP servers.
+const DEFAULT_LOG: &str = "info,actix_server=warn";
+
+/// What is logged, and where traces go.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// `RECADO_LOG`: levels, in the syntax of `EnvFilter` (`info,recado_ingress=debug`).
+    pub log: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector; without one, no traces are kept.
+    pub otlp_endpoint: Option<Url>,
+    /// `RECADO_TRACE_QUEUE`: spans that wait for the collector, at most; more are dropped.
+    pub trace_queue: usize,
+}
+
+impl Settings for Telemetry {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let log = read.or("RECADO_LOG", DEFAULT_LOG.to_owned());
+        if let Err(error) = EnvFilter::try_new(&log) {
+            read.mistake(
+                "RECADO_LOG",
+                format!("must be levels such as info,recado_ingress=debug: {error}"),
+            );
+        }
+        let otlp_endpoint = read.optional("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let trace_queue = read.within("RECADO_TRACE_QUEUE", 8_192, 1..=1_000_000);
+        Some(Self { log, otlp_endpoint, trace_queue })
+    }
+}

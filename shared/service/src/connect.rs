@@ -1,0 +1,124 @@
+//! Connections to the servers behind, each with a component in the health report.
+//!
+//! Nothing here waits for a server: a role starts, and says that it is not ready, while what it
+//! needs is away.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use recado_broker::{Link, Publisher};
+use recado_kv::Kv;
+use recado_store::{Keyring, Store};
+use tokio::sync::watch;
+
+use crate::config::{Amqp, Postgres, Reader, Redis, Settings};
+use crate::health::Component;
+use crate::process::Context;
+
+/// How often the database is asked whether it is there.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// `RECADO_SECRET_KEYS`: what secrets are sealed with.
+#[derive(Clone, Debug)]
+pub struct SecretKeys(pub Keyring);
+
+impl Settings for SecretKeys {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let parse = |text: &str| Keyring::parse(text).map_err(|error| error.to_string());
+        read.required_by("RECADO_SECRET_KEYS", parse).map(Self)
+    }
+}
+
+/// The database, with the component `database`: ready while it answers and has our tables.
+pub fn store(
+    context: &Context,
+    role: &str,
+    postgres: &Postgres,
+    keys: &SecretKeys,
+) -> anyhow::Result<Store> {
+    let mut config = recado_store::Config::new(
+        postgres.url.expose().as_str(),
+        postgres.pool_size,
+        &format!("recado-{role}"),
+    );
+    config.connection_timeout = postgres.timeout;
+    config.statement_timeout = postgres.timeout;
+    let store = Store::new(&config, keys.0.clone()).context("RECADO_DATABASE_URL is of no use")?;
+    let component = context.health.component("database");
+    let checked = store.clone();
+    let shutdown = context.shutdown.clone();
+    context.tasks.spawn(async move {
+        shutdown.run_until_cancelled(watch_database(&checked, &component)).await;
+    });
+    Ok(store)
+}
+
+async fn watch_database(store: &Store, component: &Component) {
+    loop {
+        match store.check().await {
+            Ok(true) => component.ready(),
+            Ok(false) => component.not_ready("the schema is not up to date: run `recado migrate`"),
+            Err(_logged_where_it_hurts) => component.not_ready("the database does not answer"),
+        }
+        tokio::time::sleep(CHECK_EVERY).await;
+    }
+}
+
+/// How `role` reaches the broker.
+pub fn broker_config(context: &Context, role: &str, amqp: &Amqp) -> recado_broker::Config {
+    let mut config =
+        recado_broker::Config::new(amqp.url.expose().as_str(), format!("recado-{role}"));
+    config.publish_timeout = amqp.timeout;
+    config.clock = std::sync::Arc::clone(&context.clock);
+    config
+}
+
+/// A publisher, with the component `publisher`: ready while the broker takes messages.
+pub fn publisher(context: &Context, config: recado_broker::Config) -> Publisher {
+    let publisher = Publisher::start(config, &context.tasks, context.shutdown.clone());
+    follow_link(context, "publisher", publisher.link());
+    publisher
+}
+
+/// Starts a consumer, with a component of the queue's name: ready while it is connected.
+pub fn consume<H: recado_broker::Handler>(
+    context: &Context,
+    config: recado_broker::Config,
+    queue: &'static recado_broker::topology::Queue,
+    publisher: Publisher,
+    handler: std::sync::Arc<H>,
+) {
+    let shutdown = context.shutdown.clone();
+    let link = recado_broker::consume(config, queue, publisher, handler, &context.tasks, shutdown);
+    follow_link(context, queue.name, link);
+}
+
+/// Redis, which no readiness depends on: everything works without it.
+pub fn kv(context: &Context, redis: &Redis) -> anyhow::Result<Kv> {
+    let config = recado_kv::Config {
+        url: redis.url.expose().as_str().to_owned(),
+        timeout: redis.timeout,
+        prefix: redis.prefix.clone(),
+    };
+    Kv::start(&config, &context.tasks, context.shutdown.clone())
+        .context("RECADO_REDIS_URL is of no use")
+}
+
+fn follow_link(context: &Context, name: &str, mut link: watch::Receiver<Link>) {
+    let component = context.health.component(name);
+    let shutdown = context.shutdown.clone();
+    context.tasks.spawn(async move {
+        let following = async {
+            loop {
+                match &*link.borrow_and_update() {
+                    Link::Up => component.ready(),
+                    down => component.not_ready(down.to_string()),
+                }
+                if link.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        shutdown.run_until_cancelled(following).await;
+    });
+}

@@ -1,0 +1,146 @@
+//! The leases this process holds, how they are renewed, and how they end.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::metrics::Metrics;
+use super::outage::{Outage, answer_within};
+use super::{LaneLoop, LaneWork, Lease};
+
+/// How many renewals have to fail in a row before a lease runs out.
+const RENEWALS_PER_LEASE: u32 = 3;
+
+/// All leases of one loop, by token.
+#[derive(Default)]
+pub(super) struct HeldLeases {
+    leases: Mutex<HashMap<Uuid, Entry>>,
+    released: Notify,
+}
+
+struct Entry {
+    lease: Lease,
+    runs_out_at: Instant,
+    lost: CancellationToken,
+}
+
+/// One lease, for as long as its lane is worked. Dropping it frees the slot.
+pub(super) struct Held {
+    leases: Arc<HeldLeases>,
+    token: Uuid,
+}
+
+impl HeldLeases {
+    /// Takes note of a lease; answers it with the token that is cancelled when it is lost.
+    pub(super) fn hold(
+        self: &Arc<Self>,
+        lease: Lease,
+        runs_out_at: Instant,
+    ) -> (Held, CancellationToken) {
+        let lost = CancellationToken::new();
+        let entry = Entry { lease, runs_out_at, lost: lost.clone() };
+        self.entries().insert(lease.token, entry);
+        (Held { leases: Arc::clone(self), token: lease.token }, lost)
+    }
+
+    /// How many lanes are being worked.
+    pub(super) fn count(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Returns when a slot has become free since the last time this was asked.
+    pub(super) async fn one_released(&self) {
+        self.released.notified().await;
+    }
+
+    /// Returns when no lane is being worked.
+    pub(super) async fn all_released(&self) {
+        while self.count() > 0 {
+            self.one_released().await;
+        }
+    }
+
+    /// Renews every lease in time, for ever.
+    pub(super) async fn keep_renewed<W: LaneWork>(
+        &self,
+        settings: &LaneLoop,
+        work: &W,
+        metrics: &Metrics,
+    ) -> Infallible {
+        let interval = settings.lease / RENEWALS_PER_LEASE;
+        let mut outage = Outage::new("renew leases", settings.kind);
+        let mut pause = interval;
+        loop {
+            sleep(pause).await;
+            let asked_at = Instant::now();
+            let leases = self.still_ours();
+            if leases.is_empty() {
+                pause = interval;
+                continue;
+            }
+            match answer_within(interval, work.renew(&leases)).await {
+                Ok(lost) => {
+                    outage.over();
+                    self.renewed(&leases, &lost, asked_at + settings.lease);
+                    pause = interval.saturating_sub(asked_at.elapsed());
+                }
+                // The leases keep the time they had: see `run_out`.
+                Err(error) => {
+                    metrics.failed.inc();
+                    pause = outage.failed(&error).min(interval);
+                }
+            }
+        }
+    }
+
+    fn still_ours(&self) -> Vec<Lease> {
+        let entries = self.entries();
+        entries.values().filter(|entry| !entry.lost.is_cancelled()).map(|e| e.lease).collect()
+    }
+
+    fn renewed(&self, asked: &[Lease], lost: &[Lease], run_out_at: Instant) {
+        let mut entries = self.entries();
+        for lease in asked {
+            // Those that were released meanwhile are gone.
+            let Some(entry) = entries.get_mut(&lease.token) else { continue };
+            if lost.contains(lease) {
+                entry.lost.cancel();
+            } else {
+                entry.runs_out_at = run_out_at;
+            }
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Returns once the lease has run out, its token then being cancelled.
+    pub(super) async fn run_out(&self) {
+        loop {
+            let runs_out_at = match self.leases.entries().get(&self.token) {
+                Some(entry) if entry.runs_out_at <= Instant::now() => {
+                    entry.lost.cancel();
+                    return;
+                }
+                Some(entry) => entry.runs_out_at,
+                None => return,
+            };
+            sleep_until(runs_out_at).await;
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.leases.entries().remove(&self.token);
+        self.leases.released.notify_one();
+    }
+}

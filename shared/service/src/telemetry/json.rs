@@ -1,0 +1,245 @@
+//! One event, one line, one JSON object.
+//!
+//! `tracing_subscriber` has a JSON format too, but it writes an error without its causes, and the
+//! causes are what one reads a log for.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Display};
+
+use opentelemetry::trace::TraceContextExt;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber, dispatcher};
+use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The format: time, level, target, the event's own fields, the fields of its spans from the
+/// outermost to the innermost, and the trace it belongs to.
+pub(super) struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Vec::with_capacity(256);
+        let mut json = serde_json::Serializer::new(&mut line);
+        write_event(&mut json, context, event).map_err(|_unwritable| fmt::Error)?;
+        let line = String::from_utf8(line).map_err(|_unwritable| fmt::Error)?;
+        writeln!(writer, "{line}")
+    }
+}
+
+fn write_event<S, N>(
+    json: &mut serde_json::Serializer<&mut Vec<u8>>,
+    context: &FmtContext<'_, S, N>,
+    event: &Event<'_>,
+) -> serde_json::Result<()>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut map = json.serialize_map(None)?;
+    map.serialize_entry("timestamp", &timestamp())?;
+    map.serialize_entry("level", event.metadata().level().as_str())?;
+    map.serialize_entry("target", event.metadata().target())?;
+
+    let mut fields = Fields { map, failed: None };
+    event.record(&mut fields);
+    let mut map = fields.finish()?;
+
+    if let Some(trace) = trace_of(context) {
+        map.serialize_entry("trace_id", &trace)?;
+    }
+    let spans = spans_of(context);
+    if !spans.is_empty() {
+        map.serialize_entry("spans", &spans)?;
+    }
+    map.end()
+}
+
+fn timestamp() -> String {
+    let mut text = String::with_capacity(27);
+    // Writing to a string cannot fail; a clock before 1970 leaves it empty.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
+}
+
+#[derive(serde::Serialize)]
+struct SpanFields {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Box<RawValue>>,
+}
+
+fn spans_of<S, N>(context: &FmtContext<'_, S, N>) -> Vec<SpanFields>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let Some(scope) = context.event_scope() else { return Vec::new() };
+    let spans = scope.from_root().map(|span| {
+        let extensions = span.extensions();
+        let text = extensions.get::<FormattedFields<N>>().map(|fields| fields.fields.clone());
+        let fields = text.and_then(|text| RawValue::from_string(text).ok());
+        SpanFields { name: span.name(), fields: fields.filter(|fields| fields.get() != "{}") }
+    });
+    spans.collect()
+}
+
+fn trace_of<S, N>(context: &FmtContext<'_, S, N>) -> Option<String>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let span = context.lookup_current()?.id();
+    let trace = dispatcher::get_default(|dispatch| get_otel_context(&span, dispatch))?;
+    let id = trace.span().span_context().trace_id();
+    (id != opentelemetry::TraceId::INVALID).then(|| id.to_string())
+}
+
+/// Writes an event's fields into a map; the first failure stops the rest.
+struct Fields<M: SerializeMap> {
+    map: M,
+    failed: Option<M::Error>,
+}
+
+impl<M: SerializeMap> Fields<M> {
+    fn write(&mut self, field: &Field, value: &impl serde::Serialize) {
+        if self.failed.is_none() {
+            self.failed = self.map.serialize_entry(field.name(), value).err();
+        }
+    }
+
+    fn finish(self) -> Result<M, M::Error> {
+        self.failed.map_or(Ok(self.map), Err)
+    }
+}
+
+impl<M: SerializeMap> Visit for Fields<M> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.write(field, &format_args!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, &value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write(field, &value);
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn Error + 'static)) {
+        self.write(field, &format_args!("{}", Chain(error)));
+    }
+}
+
+/// An error and its causes, from the outermost to the root.
+struct Chain<'a>(&'a (dyn Error + 'static));
+
+impl Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing_subscriber::fmt;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to load endpoint 7")]
+    struct Outer(#[source] io::Error);
+
+    fn logged(log: impl FnOnce()) -> Vec<Value> {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let lines = fmt::layer()
+            .fmt_fields(fmt::format::JsonFields::new())
+            .event_format(Lines)
+            .with_writer(move || writer.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
+        let bytes = sink.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn an_error_is_logged_with_its_causes() {
+        let error = Outer(io::Error::other("connection reset"));
+        let lines = logged(|| tracing::error!(error = &error as &dyn Error, "request failed"));
+        assert_eq!(lines[0]["error"], "failed to load endpoint 7: connection reset");
+        assert_eq!(lines[0]["level"], "ERROR");
+    }
+
+    #[test]
+    fn a_user_cannot_break_a_line() {
+        let name = "x\n{\"level\":\"ERROR\"}\u{1b}[2J\r";
+        let lines = logged(|| tracing::info!(sender = name, debug = ?name, "hello {name}"));
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["sender"], name);
+    }
+
+    #[test]
+    fn fields_of_spans_are_on_the_line() {
+        let lines = logged(|| {
+            let span =
+                tracing::info_span!("http.request", route = "/x", status = tracing::field::Empty);
+            let _entered = span.enter();
+            span.record("status", 200);
+            tracing::info!(answer = 42, "done");
+        });
+        assert_eq!(lines[0]["answer"], 42);
+        assert_eq!(lines[0]["spans"][0]["name"], "http.request");
+        assert_eq!(lines[0]["spans"][0]["fields"]["route"], "/x");
+        assert_eq!(lines[0]["spans"][0]["fields"]["status"], 200);
+    }
+}

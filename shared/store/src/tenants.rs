@@ -1,0 +1,67 @@
+//! Tenants and their projects.
+
+use chrono::{DateTime, Utc};
+use recado_types::{ProjectId, TenantId};
+
+use crate::{Store, StoreError};
+
+/// A tenant and its first project, to be there from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct EnsureTenant<'a> {
+    /// The tenant.
+    pub id: TenantId,
+    /// The project that everything goes to unless another one is named.
+    pub project_id: ProjectId,
+    /// What people call the tenant.
+    pub name: &'a str,
+}
+
+const ENSURE: &str = "\
+-- tenants.ensure
+WITH tenant AS (
+    INSERT INTO tenants (id, name, created_at) VALUES ($1, $3, $4) ON CONFLICT DO NOTHING)
+INSERT INTO projects (id, tenant_id, name, created_at) VALUES ($2, $1, 'default', $4)
+ON CONFLICT DO NOTHING";
+
+const EXISTS: &str = "\
+-- tenants.exists
+SELECT EXISTS (SELECT FROM tenants WHERE id = $1)";
+
+const DEFAULT_PROJECT: &str = "\
+-- tenants.default_project
+SELECT id FROM projects WHERE tenant_id = $1 ORDER BY created_at, id LIMIT 1";
+
+/// Makes the tenant and its project unless they are there. Changes nothing the second time.
+pub async fn ensure(
+    store: &Store,
+    tenant: &EnsureTenant<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let failed = StoreError::query("tenants.ensure");
+    let client = store.client("tenants.ensure").await?;
+    let statement = client.prepare_cached(ENSURE).await.map_err(&failed)?;
+    let EnsureTenant { id, project_id, name } = tenant;
+    client.execute(&statement, &[&id.0, &project_id.0, name, &now]).await.map_err(&failed)?;
+    Ok(())
+}
+
+/// Whether there is such a tenant: a token may outlive it.
+pub async fn exists(store: &Store, tenant: TenantId) -> Result<bool, StoreError> {
+    let failed = StoreError::query("tenants.exists");
+    let client = store.client("tenants.exists").await?;
+    let statement = client.prepare_cached(EXISTS).await.map_err(&failed)?;
+    let row = client.query_one(&statement, &[&tenant.0]).await.map_err(&failed)?;
+    Ok(row.get(0))
+}
+
+/// The oldest project of a tenant.
+pub async fn default_project(
+    store: &Store,
+    tenant: TenantId,
+) -> Result<Option<ProjectId>, StoreError> {
+    let failed = StoreError::query("tenants.default_project");
+    let client = store.client("tenants.default_project").await?;
+    let statement = client.prepare_cached(DEFAULT_PROJECT).await.map_err(&failed)?;
+    let row = client.query_opt(&statement, &[&tenant.0]).await.map_err(&failed)?;
+    Ok(row.map(|row| ProjectId(row.get("id"))))
+}

@@ -1,0 +1,86 @@
+//! How a tenant's triggers are doing, at a bounded price.
+
+use recado_types::TenantId;
+
+use crate::{Store, StoreError};
+
+/// How many triggers are looked at, and how many executions of each and of all.
+const MAX_TRIGGERS: i64 = 1_000;
+const MAX_PER_TRIGGER: i64 = 1_000;
+const MAX_EXECUTIONS: i64 = 10_000;
+
+const TRIGGERS: &str = "\
+-- views.stats
+SELECT count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
+  FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL";
+
+/// Walks `executions_by_trigger` backwards for each trigger and stops when it has seen enough:
+/// the price does not grow with the table.
+const EXECUTIONS: &str = "\
+-- views.stats
+SELECT status, count(*) AS n_executions
+  FROM (SELECT recent.status
+          FROM (SELECT id FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL
+                 ORDER BY id DESC LIMIT $2) some
+         CROSS JOIN LATERAL (
+               SELECT status FROM executions
+                WHERE executions.trigger_id = some.id AND executions.tenant_id = $1
+                ORDER BY seq DESC LIMIT $3) recent
+         LIMIT $4) counted
+ GROUP BY status";
+
+/// How many triggers a tenant has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerCounts {
+    /// All that were not deleted.
+    pub total: i64,
+    /// Those of them that take messages.
+    pub enabled: i64,
+}
+
+/// How many executions stand where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusCount {
+    /// Where.
+    pub status: String,
+    /// How many.
+    pub n_executions: i64,
+}
+
+/// How a tenant's triggers are doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Its triggers.
+    pub triggers: TriggerCounts,
+    /// Its newest executions, by status.
+    pub executions: Vec<StatusCount>,
+    /// The most executions that are counted of one trigger; the newest ones are.
+    pub max_per_trigger: i64,
+    /// The most executions that are counted of all.
+    pub max_executions: i64,
+}
+
+/// Counts triggers and their newest executions.
+pub async fn stats(store: &Store, tenant: TenantId) -> Result<Stats, StoreError> {
+    let failed = StoreError::query("views.stats");
+    let client = store.client("views.stats").await?;
+    let statement = client.prepare_cached(TRIGGERS).await.map_err(&failed)?;
+    let row = client.query_one(&statement, &[&tenant.0]).await.map_err(&failed)?;
+    let triggers = TriggerCounts { total: row.get("total"), enabled: row.get("enabled") };
+
+    let statement = client.prepare_cached(EXECUTIONS).await.map_err(&failed)?;
+    let rows = client
+        .query(&statement, &[&tenant.0, &MAX_TRIGGERS, &MAX_PER_TRIGGER, &MAX_EXECUTIONS])
+        .await
+        .map_err(&failed)?;
+    let count = |row: &tokio_postgres::Row| StatusCount {
+        status: row.get("status"),
+        n_executions: row.get("n_executions"),
+    };
+    Ok(Stats {
+        triggers,
+        executions: rows.iter().map(count).collect(),
+        max_per_trigger: MAX_PER_TRIGGER,
+        max_executions: MAX_EXECUTIONS,
+    })
+}

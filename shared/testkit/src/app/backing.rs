@@ -1,0 +1,87 @@
+//! What the roles stand on: shared servers with a corner of one's own, or servers of one's own.
+
+use std::path::Path;
+
+use crate::rabbit_admin::RabbitAdmin;
+use crate::servers::{Postgres, RabbitMq, Redis};
+use crate::shared::{self, TestDatabase, TestRedis, Vhost};
+
+/// The servers of one system alone, to be killed, frozen and wiped.
+#[derive(Debug)]
+pub struct PrivateServers {
+    /// Durable: what was committed survives a kill.
+    pub postgres: Postgres,
+    /// Its default virtual host is the system's.
+    pub rabbitmq: RabbitMq,
+    /// Append-only.
+    pub redis: Redis,
+}
+
+#[derive(Debug)]
+pub(super) enum Backing {
+    Shared { database: TestDatabase, vhost: Vhost, redis: TestRedis },
+    Private(PrivateServers),
+}
+
+impl Backing {
+    pub(super) async fn shared() -> Self {
+        let (database, vhost, redis) =
+            tokio::join!(shared::database(), shared::vhost(), shared::redis());
+        Self::Shared { database, vhost, redis }
+    }
+
+    pub(super) async fn start_private(directory: &Path) -> anyhow::Result<Self> {
+        let (postgres, rabbitmq, redis) = tokio::try_join!(
+            Postgres::start(directory.join("postgres")),
+            RabbitMq::start(directory.join("rabbitmq")),
+            Redis::start(directory.join("redis")),
+        )?;
+        recado_store::migrate(&postgres.url()).await?;
+        Ok(Self::Private(PrivateServers { postgres, rabbitmq, redis }))
+    }
+
+    pub(super) fn private(&mut self) -> Option<&mut PrivateServers> {
+        match self {
+            Self::Shared { .. } => None,
+            Self::Private(servers) => Some(servers),
+        }
+    }
+
+    pub(super) fn redis(&mut self) -> &mut Redis {
+        match self {
+            Self::Shared { redis, .. } => redis,
+            Self::Private(servers) => &mut servers.redis,
+        }
+    }
+
+    pub(super) fn database_url(&self) -> String {
+        match self {
+            Self::Shared { database, .. } => database.url().to_owned(),
+            Self::Private(servers) => servers.postgres.url(),
+        }
+    }
+
+    pub(super) fn amqp_url(&self) -> String {
+        match self {
+            Self::Shared { vhost, .. } => vhost.url().to_owned(),
+            Self::Private(servers) => servers.rabbitmq.url(),
+        }
+    }
+
+    pub(super) fn redis_url(&self) -> String {
+        match self {
+            Self::Shared { redis, .. } => redis.url(),
+            Self::Private(servers) => servers.redis.url(),
+        }
+    }
+
+    /// The names of all queues there are.
+    pub(super) async fn queues(&self) -> anyhow::Result<Vec<String>> {
+        Ok(match self {
+            Self::Shared { vhost, .. } => vhost.admin().queues(vhost.name()).await?,
+            Self::Private(servers) => {
+                RabbitAdmin::new(&servers.rabbitmq.admin_url())?.queues("%2f").await?
+            }
+        })
+    }
+}

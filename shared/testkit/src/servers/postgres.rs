@@ -1,0 +1,174 @@
+//! A private `PostgreSQL`: one cluster, superuser `postgres` without a password, database `recado`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::{Launch, Ready, StopSignal};
+use super::{PortLease, Recipe, Server, ServerError, programs};
+use crate::sql;
+
+/// A private `PostgreSQL` server.
+pub type Postgres = Server<PostgresRecipe>;
+
+/// How a private `PostgreSQL` is set up and run.
+#[derive(Debug)]
+pub struct PostgresRecipe {
+    port: PortLease,
+    durable: bool,
+}
+
+impl Postgres {
+    /// Starts a server with its data in `dir`; what was committed survives `kill -9` and power cuts.
+    pub async fn start(dir: impl AsRef<Path>) -> Result<Self, ServerError> {
+        Self::start_with(dir.as_ref(), true).await
+    }
+
+    /// The same, except that it never waits for the disk: quick, and for throw-away data only.
+    pub async fn start_without_fsync(dir: impl AsRef<Path>) -> Result<Self, ServerError> {
+        Self::start_with(dir.as_ref(), false).await
+    }
+
+    async fn start_with(dir: &Path, durable: bool) -> Result<Self, ServerError> {
+        let port = PortLease::acquire().map_err(ServerError::io("lease a port for", dir))?;
+        Self::launch(PostgresRecipe { port, durable }, dir).await
+    }
+
+    /// The URL of the database `recado`.
+    pub fn url(&self) -> String {
+        self.recipe.url("recado")
+    }
+}
+
+impl PostgresRecipe {
+    fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port.port())
+    }
+}
+
+impl Recipe for PostgresRecipe {
+    const NAME: &'static str = "PostgreSQL";
+    const READY_WITHIN: Duration = Duration::from_mins(1);
+
+    fn prepare(&self, dir: &Path) -> Result<(), ServerError> {
+        let data = dir.join("data");
+        if data.join("PG_VERSION").exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&data).map_err(ServerError::io("create", &data))?;
+        Account::of_servers()?.own(&data)?;
+        let (program, arguments) = Account::of_servers()?.run(
+            programs::in_versions("/usr/lib/postgresql", "bin", "initdb")?,
+            [
+                OsString::from("--username=postgres"),
+                "--auth=trust".into(),
+                "--encoding=UTF8".into(),
+                "--locale=C.UTF-8".into(),
+                "--no-sync".into(),
+                "--pgdata".into(),
+                data.into(),
+            ],
+        )?;
+        let initdb = Command::new(program).args(arguments).current_dir("/").output();
+        let initdb = initdb.map_err(ServerError::io("run initdb for", dir))?;
+        if initdb.status.success() {
+            return Ok(());
+        }
+        let output = String::from_utf8_lossy(&initdb.stderr).into_owned();
+        Err(ServerError::Prepare { program: "initdb", output })
+    }
+
+    fn launches(&self, dir: &Path) -> Result<Vec<Launch>, ServerError> {
+        let on_or_off = if self.durable { "on" } else { "off" };
+        let settings = [
+            format!("port={}", self.port.port()),
+            "listen_addresses=127.0.0.1".to_owned(),
+            // A path of a socket is limited to 107 bytes; TCP will do.
+            "unix_socket_directories=".to_owned(),
+            "max_connections=300".to_owned(),
+            "shared_buffers=64MB".to_owned(),
+            "max_wal_size=256MB".to_owned(),
+            // Files in the data directory, which go away with it even after SIGKILL.
+            "dynamic_shared_memory_type=mmap".to_owned(),
+            format!("fsync={on_or_off}"),
+            format!("synchronous_commit={on_or_off}"),
+            format!("full_page_writes={on_or_off}"),
+        ];
+        let mut arguments = vec![OsString::from("-D"), dir.join("data").into()];
+        arguments.extend(settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        let postgres = programs::in_versions("/usr/lib/postgresql", "bin", "postgres")?;
+        let (program, arguments) = Account::of_servers()?.run(postgres, arguments)?;
+        Ok(vec![Launch {
+            program,
+            arguments,
+            environment: Vec::new(),
+            log: dir.join("postgres.log"),
+            stop_signal: StopSignal::Quit,
+            ready: Ready::Serving,
+        }])
+    }
+
+    /// Serving means that `recado` can be queried: the first start creates it.
+    async fn is_serving(&self) -> bool {
+        if sql::execute(&self.url("recado"), "SELECT 1").await.is_ok() {
+            return true;
+        }
+        // Fails while the server starts and when the database exists: the next poll tells.
+        let _ = sql::execute(&self.url("postgres"), "CREATE DATABASE recado").await;
+        false
+    }
+}
+
+/// Who runs the server: `PostgreSQL` refuses to run as root.
+enum Account {
+    Ours,
+    Postgres { uid: u32, gid: u32 },
+}
+
+impl Account {
+    fn of_servers() -> Result<Self, ServerError> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self::Ours);
+        }
+        // The package made this directory for the account it made.
+        let home = Path::new("/var/lib/postgresql");
+        let metadata = fs::metadata(home).map_err(ServerError::io("find the owner of", home))?;
+        Ok(Self::Postgres { uid: metadata.uid(), gid: metadata.gid() })
+    }
+
+    fn own(&self, directory: &Path) -> Result<(), ServerError> {
+        match self {
+            Self::Ours => Ok(()),
+            Self::Postgres { uid, gid } => chown(directory, Some(*uid), Some(*gid))
+                .map_err(ServerError::io("give PostgreSQL its directory", directory)),
+        }
+    }
+
+    /// The command line that runs `program` as this account.
+    ///
+    /// The capability lets it pass through directories that only root may enter, such as a fresh
+    /// temporary directory or a checkout below /root.
+    fn run(
+        &self,
+        program: PathBuf,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(PathBuf, Vec<OsString>), ServerError> {
+        let Self::Postgres { uid, gid } = self else {
+            return Ok((program, arguments.into_iter().collect()));
+        };
+        let switch = [
+            format!("--reuid={uid}"),
+            format!("--regid={gid}"),
+            "--clear-groups".to_owned(),
+            "--inh-caps=+dac_override".to_owned(),
+            "--ambient-caps=+dac_override".to_owned(),
+        ];
+        let mut all: Vec<OsString> = switch.into_iter().map(OsString::from).collect();
+        all.push(program.into());
+        all.extend(arguments);
+        Ok((programs::on_path("setpriv")?, all))
+    }
+}

@@ -1,0 +1,255 @@
+//! One server process and all that it starts: it can be killed, frozen and asked to stop as a
+//! whole, and it does not outlive this process.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::guard::Guard;
+
+/// Holds the program back until its guard is armed: there is no moment at which our death leaves
+/// it behind. `exec` keeps the process id.
+const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
+
+/// `$1` is the signal, `$2` the process and its group.
+const STOP: &str = r#"
+kill -s "$1" "$2"
+round=0
+while kill -0 "$2" && [ "$round" -lt 50 ]; do
+    sleep 0.1
+    round=$((round + 1))
+done
+kill -s KILL -- "-$2""#;
+
+/// How long the kernel may take to remove killed processes on a busy machine.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// What to run and how to end it.
+#[derive(Debug)]
+pub struct Launch {
+    /// The program, absolute.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment: nothing is inherited, so that nobody's shell changes a test.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// Receives standard output and standard error, appended.
+    pub log: PathBuf,
+    /// What to send when this process died: the fastest way out that leaves nothing in the kernel.
+    pub stop_signal: StopSignal,
+    /// How to tell that it has started.
+    pub ready: Ready,
+}
+
+/// How to tell that a process has started.
+#[derive(Debug, Clone, Copy)]
+pub enum Ready {
+    /// The recipe says that the server serves.
+    Serving,
+    /// Something listens on this port.
+    Listening(u16),
+}
+
+/// How a server is made to stop at once.
+#[derive(Debug, Clone, Copy)]
+pub enum StopSignal {
+    /// It has nothing to tidy.
+    Kill,
+    /// `PostgreSQL`'s immediate shutdown: no checkpoint, but its shared memory is given back.
+    Quit,
+}
+
+impl StopSignal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Quit => "QUIT",
+        }
+    }
+
+    fn signal(self) -> Signal {
+        match self {
+            Self::Kill => Signal::KILL,
+            Self::Quit => Signal::QUIT,
+        }
+    }
+}
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct ServerProcess {
+    child: Child,
+    pid: Pid,
+    stop_signal: StopSignal,
+    /// Dropped last: it stands by until the process is gone.
+    _guard: Guard,
+}
+
+impl ServerProcess {
+    /// Starts the program, in a process group of its own.
+    pub(crate) fn spawn(launch: &Launch) -> io::Result<Self> {
+        let log = File::options().create(true).append(true).open(&launch.log)?;
+        let mut child = Command::new("/bin/sh")
+            .args([OsStr::new("-c"), OsStr::new(GATE), OsStr::new("recado-server")])
+            .arg(&launch.program)
+            .args(&launch.arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LANG", "C.UTF-8")
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .spawn()?;
+        let mut gate = child.stdin.take().expect("stdin was asked for as a pipe");
+        let pid = Pid::from_child(&child);
+        let signal = launch.stop_signal.name();
+        let guard = Guard::new(STOP, &[signal, &pid.as_raw_nonzero().to_string()])?;
+        let process = Self { child, pid, stop_signal: launch.stop_signal, _guard: guard };
+        gate.write_all(b"go\n")?;
+        Ok(process)
+    }
+
+    /// The server's process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Asks the server to finish: SIGTERM, to the process itself.
+    pub(crate) fn terminate(&self) -> io::Result<()> {
+        Ok(kill_process(self.pid, Signal::TERM)?)
+    }
+
+    /// `SIGKILL`s the server and everything it started, and waits until all of it is gone.
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
+        self.end(Signal::KILL)
+    }
+
+    /// Freezes the server and everything it started: connections stay open and silent.
+    pub(crate) fn freeze(&self) -> io::Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn thaw(&self) -> io::Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    fn signal_all(&self, signal: Signal) -> io::Result<()> {
+        kill_process_group(self.pid, signal)?;
+        signal_each(&descendants(self.pid), signal);
+        Ok(())
+    }
+
+    fn end(&mut self, signal: Signal) -> io::Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        // The list is taken while nothing can be started: a child whose parent is gone belongs to
+        // init, and PostgreSQL's children are in process groups of their own.
+        let _ = kill_process(self.pid, Signal::STOP);
+        let started = descendants(self.pid);
+        if signal == Signal::KILL {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+            signal_each(&started, Signal::KILL);
+        } else {
+            let _ = kill_process(self.pid, signal);
+            signal_each(&started, Signal::CONT);
+            let _ = kill_process(self.pid, Signal::CONT);
+            until(Duration::from_secs(5), || Ok(self.child.try_wait()?.is_some()))?;
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+        self.child.wait()?;
+        let gone = || Ok(!started.iter().any(|pid| is_alive(*pid)));
+        if !until(REMOVAL, gone)? {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "killed processes live on"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.end(self.stop_signal.signal());
+    }
+}
+
+/// Some may have ended since they were listed.
+fn signal_each(pids: &[Pid], signal: Signal) {
+    for pid in pids {
+        let _ = kill_process(*pid, signal);
+    }
+}
+
+/// The last lines of a log, for an error message.
+pub(crate) fn tail(log: &Path) -> String {
+    const LINES: usize = 30;
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// Polls for milliseconds as a rule; says whether `done` held in time.
+#[expect(clippy::disallowed_methods, reason = "`drop` must wait and cannot await")]
+fn until(limit: Duration, mut done: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+    let deadline = Instant::now() + limit;
+    while !done()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+/// Everything that `root` started, directly or not, and that is still linked to it.
+fn descendants(root: Pid) -> Vec<Pid> {
+    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+    for pid in all_processes() {
+        if let Some((_, parent)) = state_and_parent(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut open = vec![root];
+    while let Some(parent) = open.pop() {
+        let started = children.remove(&parent).unwrap_or_default();
+        open.extend(&started);
+        found.extend(started);
+    }
+    found
+}
+
+fn all_processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+}
+
+/// A zombie whose parent is slow to collect it is not alive.
+fn is_alive(pid: Pid) -> bool {
+    state_and_parent(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+}
+
+/// `/proc/<pid>/stat` is `pid (name) state parent …`, where the name may hold anything.
+fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, Pid::from_raw(fields.next()?.parse().ok()?)?))
+}

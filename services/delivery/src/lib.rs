@@ -1,2 +1,58 @@
-//! Delivery.
+//! Carries answers back to their channel.
+//!
+//! Consumes `delivery.requests`.
+//!
+//! What it promises: deliveries of one session are sent in order, chunk after chunk; each request
+//! is recorded before the next one is made; a chunk that was sent is not sent again, and one that
+//! may have been sent is repeated under the same `Idempotency-Key`; a chunk that cannot be sent
+//! ends its delivery, and the chunks after it are skipped.
+//!
+//! * [`deliver`] sends the head of a lane: plan, send, record.
+//! * [`text`] makes chunks of a response: without Markdown, cut where it hurts least.
+//! * [`callback`] makes a request of a chunk, and sense of its answer.
+
+mod announced;
+pub mod callback;
+mod config;
+mod deliver;
+mod metrics;
 pub mod text;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use recado_broker::topology;
+use recado_http::guard::{Guard, GuardedClient};
+use recado_service::lanes::{LaneLoop, POLL, Wake};
+use recado_service::{Context, connect};
+
+pub use config::Config;
+
+const ROLE: &str = "delivery";
+
+/// Runs the role until `context` shuts down and what is being sent has been recorded.
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
+    let broker = connect::broker_config(&context, ROLE, &config.amqp);
+    let publisher = connect::publisher(&context, broker.clone());
+    let guard = Guard::new(config.destinations.allow_private.clone())
+        .with_plain_http(config.destinations.allow_plain_http);
+    let client = GuardedClient::new(guard).context("failed to set up the callback client")?;
+
+    let wake = Wake::default();
+    let handler = Arc::new(announced::DeliveryAnnounced { wake: wake.clone() });
+    connect::consume(&context, broker, &topology::DELIVERIES, publisher, handler);
+
+    let work = deliver::Deliver {
+        store,
+        client,
+        clock: Arc::clone(&context.clock),
+        lease: config.lease,
+        wake: wake.clone(),
+        shutdown: context.shutdown.clone(),
+    };
+    let lanes = LaneLoop { kind: "delivery", slots: config.slots, poll: POLL, lease: config.lease };
+    context.started();
+    lanes.run(Arc::new(work), wake, context.tasks.clone(), context.shutdown.clone()).await;
+    Ok(())
+}

@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn the_default_names_everything_that_is_certain() {
         let answer = answer(&json!({"mode": "async"}), "raw");
-        assert_eq!((answer.status.as_u16(), answer.content_type.as_str()), (202, "application/json"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.content_type.as_str()),
+            (202, "application/json")
+        );
         let message = inbound();
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(
@@ -145,11 +148,8 @@ mod tests {
     fn a_configured_acknowledgement_is_sent_as_it_is() {
         let execution = |ack: Value| json!({"mode": "async", "ack_response": ack});
         let xml = execution(json!({"body": "<a/>", "content_type": "text/xml"}));
-        let expected = |status| Answer {
-            status,
-            content_type: "text/xml".into(),
-            body: "<a/>".into(),
-        };
+        let expected =
+            |status| Answer { status, content_type: "text/xml".into(), body: "<a/>".into() };
         assert_eq!(answer(&xml, "twiml"), expected(StatusCode::OK));
         assert_eq!(answer(&xml, "raw"), expected(StatusCode::ACCEPTED));
         let empty = answer(&execution(json!({})), "raw");

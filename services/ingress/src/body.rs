@@ -94,9 +94,8 @@ mod tests {
         for (encoding, accepted) in
             [("identity", true), ("Identity", true), ("", true), ("gzip", false), ("br", false)]
         {
-            let request = TestRequest::post()
-                .insert_header((CONTENT_ENCODING, encoding))
-                .set_payload("{}");
+            let request =
+                TestRequest::post().insert_header((CONTENT_ENCODING, encoding)).set_payload("{}");
             assert_eq!(read_of(request, 10).await.is_ok(), accepted, "{encoding}");
         }
     }

@@ -80,7 +80,11 @@ impl Limits {
             max_connections: read.within("RECADO_INGRESS_MAX_CONNECTIONS", 25_000, 1..=1_000_000),
             max_publishing: read.within("RECADO_INGRESS_MAX_PUBLISHING", 4_096, 1..=1_000_000),
             // With the wait for a place (see `outbox`), a request knows within two seconds.
-            publish_timeout: read.millis_or("RECADO_INGRESS_PUBLISH_TIMEOUT_MS", 1_500, 50..=10_000),
+            publish_timeout: read.millis_or(
+                "RECADO_INGRESS_PUBLISH_TIMEOUT_MS",
+                1_500,
+                50..=10_000,
+            ),
         }
     }
 }

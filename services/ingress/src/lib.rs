@@ -1,1 +1,133 @@
-//! Placeholder.
+//! `ingress`: validate, acknowledge, publish.
+//!
+//! It takes in webhooks (`POST /api/triggers/webhook/{id}`) and publishes a `message.received` for
+//! the buffer, or an `execution.requested` for the agent runner. What it promises:
+//!
+//! * A 2xx means that the broker has confirmed the message. Anything else in its way is a 503 with
+//!   `Retry-After`, in bounded time.
+//! * A request is authenticated by its raw bytes before anything of it is parsed.
+//! * A provider's retry is the same message: its id derives from the provider's, and so does the
+//!   answer.
+//! * A trigger that is remembered costs no query, and stays usable while the database is away.
+//! * Every body, form, depth, wait and memory has a limit.
+//!
+//! Read [`webhook`] first: a request's whole way is one function there.
+
+mod answer;
+mod auth;
+mod body;
+mod channel;
+mod config;
+mod health;
+mod lookup;
+mod message;
+mod metrics;
+mod outbox;
+mod payload;
+mod public_url;
+mod refusal;
+mod server;
+mod trigger;
+mod webhook;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use recado_broker::Publisher;
+use recado_service::Context;
+use recado_store::Store;
+use recado_store::listen::{self, Change};
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use auth::ApiKeys;
+use outbox::Outbox;
+use trigger::Triggers;
+use webhook::Ingress;
+
+pub use config::{Config, Limits};
+pub use public_url::{PublicUrl, PublicUrlError};
+
+/// What the role is called, to the broker and to the database.
+const ROLE: &str = "ingress";
+
+/// Serves until shutdown. Announces `ingress_url`.
+///
+/// # Errors
+/// When the address cannot be bound, or when the server fails.
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let listener = server::bind(config.listen)
+        .with_context(|| format!("failed to listen on {}", config.listen))?;
+    let url = format!("http://{}", listener.local_addr().context("failed to get our address")?);
+    let public_url = match config.public_url.clone() {
+        Some(public_url) => public_url,
+        None => url.parse().context("our own address is no public URL")?,
+    };
+
+    let store = open_store(&config).context("failed to set up the database")?;
+    let triggers = Triggers::new(store.clone(), config.cached_triggers);
+    let api_keys = ApiKeys::new(store.clone());
+    let changes = listen::changes(&store, &context.tasks, context.shutdown.clone());
+    let forwarding = forward(changes, Arc::clone(&triggers), Arc::clone(&api_keys));
+    context.spawn("configuration changes", forwarding);
+
+    // It has to outlive the requests that are under way at shutdown.
+    let stop_publisher = CancellationToken::new();
+    let _stopped_at_the_end = stop_publisher.clone().drop_guard();
+    let publisher =
+        Publisher::start(broker_config(&context, &config), &context.tasks, stop_publisher);
+    health::watch(&context, publisher.link(), store);
+
+    let clock = Arc::clone(&context.clock);
+    let outbox = Outbox::new(publisher, config.limits.max_publishing);
+    let ingress = Ingress { limits: config.limits, public_url, triggers, api_keys, outbox, clock };
+    let server = server::start(listener, ingress, Arc::clone(&context.clock))
+        .context("failed to start the HTTP server")?;
+    tracing::info!(listener.url = url, "ingress listens on {url}");
+    context.announce("ingress_url", url);
+    context.started();
+    serve(server, &context.shutdown).await
+}
+
+/// Serves until `shutdown`, then finishes what has begun.
+async fn serve(
+    mut server: actix_web::dev::Server,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let handle = server.handle();
+    tokio::select! {
+        ended = &mut server => {
+            ended.context("the HTTP server failed")?;
+            anyhow::bail!("the HTTP server ended by itself");
+        }
+        () = shutdown.cancelled() => {}
+    }
+    let (ended, ()) = tokio::join!(server, handle.stop(true));
+    ended.context("the HTTP server failed while it stopped")
+}
+
+fn open_store(config: &Config) -> Result<Store, recado_store::ConfigError> {
+    let postgres = &config.postgres;
+    let url = postgres.url.expose().as_str();
+    let mut settings = recado_store::Config::new(url, postgres.pool_size, "recado-ingress");
+    settings.statement_timeout = postgres.timeout;
+    settings.connection_timeout = postgres.timeout;
+    Store::new(&settings, config.keys.clone())
+}
+
+fn broker_config(context: &Context, config: &Config) -> recado_broker::Config {
+    let url = config.amqp.url.expose().as_str();
+    recado_broker::Config {
+        publish_timeout: config.limits.publish_timeout,
+        clock: Arc::clone(&context.clock),
+        ..recado_broker::Config::new(url, ROLE)
+    }
+}
+
+/// Tells the caches what changed, until nobody listens to the database any more.
+async fn forward(mut changes: Receiver<Change>, triggers: Arc<Triggers>, api_keys: Arc<ApiKeys>) {
+    while let Some(change) = changes.recv().await {
+        triggers.apply(&change).await;
+        api_keys.apply(&change).await;
+    }
+}

@@ -8,7 +8,7 @@
 //! * What is not there is remembered apart and shortly: made-up keys cannot push out real ones.
 //! * A look-up that was under way when something changed is used once and not remembered.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +71,6 @@ impl From<StoreError> for LookupError {
 }
 
 /// A bounded memory of look-ups.
-#[derive(Debug)]
 pub(crate) struct Lookups<K, V> {
     /// For the metrics: what is looked up.
     name: &'static str,
@@ -85,17 +84,24 @@ pub(crate) struct Lookups<K, V> {
     paused_until: Mutex<Option<Instant>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Known<V> {
     value: V,
     fresh_until: Instant,
     doubts: u64,
 }
 
+impl<K, V> Debug for Lookups<K, V> {
+    /// Says what it is, not what it holds: that may be a hundred thousand secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookups").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl<K, V> Lookups<K, V>
 where
-    K: Copy + Debug + Eq + Hash + Send + Sync + 'static,
-    V: Clone + Debug + Send + Sync + 'static,
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
 {
     /// Remembers `capacity` keys at most.
     pub(crate) fn new(name: &'static str, capacity: u64, freshness: Freshness) -> Self {
@@ -209,7 +215,7 @@ where
         if error.is_transient() {
             self.set_paused_until(Instant::now() + PAUSE);
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, lookup = self.name, "using what is known about each {}", self.name);
+            tracing::warn!(error, lookup = self.name, "a look-up failed; using what is remembered");
         }
         Err(error)
     }

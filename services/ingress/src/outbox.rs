@@ -50,17 +50,14 @@ impl Outbox {
         PUBLISH_WAIT_SECONDS.observe(waiting_since.elapsed().as_secs_f64());
         let Ok(Ok(_place)) = place else { return Err(HandOverError::Full) };
         let _counted = Counted::new();
-        let published = match buffer {
-            Some(buffer) => {
-                let received = MessageReceived { message, buffer: buffer.policy };
-                self.publisher.publish(&received).await
-            }
-            None => {
-                let messages = vec![message];
-                // Of no effect on a single message.
-                let requested = ExecutionRequested { messages, separator: "\n".into() };
-                self.publisher.publish(&requested).await
-            }
+        let published = if let Some(buffer) = buffer {
+            let received = MessageReceived { message, buffer: buffer.policy };
+            self.publisher.publish(&received).await
+        } else {
+            let messages = vec![message];
+            // Of no effect on a single message.
+            let requested = ExecutionRequested { messages, separator: "\n".into() };
+            self.publisher.publish(&requested).await
         };
         published.map_err(HandOverError::Publish)
     }

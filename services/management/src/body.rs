@@ -30,9 +30,11 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let payload = Payload::from_request(request, payload).into_inner();
         let body = payload.map(|payload| Self { request: request.clone(), payload });
-        ready(body.map_err(|error| {
-            ApiError::from(Problem::MalformedBody).with_source(error.to_string())
-        }))
+        ready(
+            body.map_err(|error| {
+                ApiError::from(Problem::MalformedBody).with_source(error.to_string())
+            }),
+        )
     }
 }
 
@@ -49,9 +51,8 @@ impl Body {
             ApiError::new(Problem::MalformedBody, "the body did not arrive in time")
                 .with_source(late)
         })?;
-        let bytes: Bytes = read
-            .map_err(|_too_large| Problem::PayloadTooLarge)?
-            .map_err(|error| {
+        let bytes: Bytes =
+            read.map_err(|_too_large| Problem::PayloadTooLarge)?.map_err(|error| {
                 ApiError::from(Problem::MalformedBody).with_source(error.to_string())
             })?;
         parse(&bytes)
@@ -83,7 +84,8 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 
 /// Parsed JSON is at most 128 levels deep, so this does not go deeper either.
 fn refuse_nul(value: &Value, path: &str, problems: &Problems) {
-    let below = |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
+    let below =
+        |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
     match value {
         Value::String(text) if text.contains('\0') => {
             problems.add(path, "must not contain U+0000");

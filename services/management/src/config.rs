@@ -88,7 +88,7 @@ impl Settings for TokenConfig {
             Ok(SecretString::new(text.to_owned()))
         });
         let issuer = read.or("RECADO_JWT_ISSUER", "recado".to_owned());
-        let audience = read.or("RECADO_JWT_AUDIENCE", "recado-api".to_owned());
+        let audience = read.or("RECADO_JWT_AUDIENCE", "recado".to_owned());
         Some(Self { secret: secret?, issuer, audience })
     }
 }

@@ -19,8 +19,7 @@ pub(crate) fn store_failed(error: StoreError) -> ApiError {
 
 /// 400, naming every mistake.
 pub(crate) fn invalid(problems: Vec<FieldProblem>) -> ApiError {
-    let reason =
-        |problem: FieldProblem| FieldReason { path: problem.path, reason: problem.reason };
+    let reason = |problem: FieldProblem| FieldReason { path: problem.path, reason: problem.reason };
     ApiError::invalid_fields(problems.into_iter().map(reason))
 }
 

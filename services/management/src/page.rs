@@ -38,15 +38,15 @@ impl<K: FromStr> Page<K> {
     /// Reads `limit` and `cursor`. `scope` names the list with everything that makes it this list:
     /// tenant and filters.
     pub(crate) fn read(query: &mut QueryReader, cursors: &Cursors, scope: String) -> Self {
-        let after = query.text("cursor").map(|cursor| {
-            cursors.open(&scope, cursor).and_then(|position| position.parse().ok())
-        });
+        let after = query
+            .text("cursor")
+            .map(|cursor| cursors.open(&scope, cursor).and_then(|position| position.parse().ok()));
         if matches!(after, Some(None)) {
             query.refuse("cursor", "is not a cursor of this list");
         }
-        let limit = query.text("limit").map(|limit| {
-            limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        });
+        let limit = query
+            .text("limit")
+            .map(|limit| limit.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)));
         if matches!(limit, Some(None)) {
             query.refuse("limit", format!("must be a whole number from 1 to {MAX_LIMIT}"));
         }
@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn limits_and_cursors_that_are_none_are_refused() {
-        for bad in ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "cursor=x", "cursor="] {
+        for bad in ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "cursor=x", "cursor="]
+        {
             assert!(!page(bad).1, "{bad}");
         }
         assert_eq!(page("").0.limit, DEFAULT_LIMIT);

@@ -19,8 +19,9 @@ impl QueryReader {
     /// # Errors
     /// 400 when it cannot be read at all.
     pub(crate) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let parameters = Query::from_query(request.query_string()).map_err(ApiError::from)?;
-        let parameters = parameters.into_inner();
+        let query: Result<Query<Vec<(String, String)>>, _> =
+            Query::from_query(request.query_string());
+        let parameters = query.map_err(ApiError::from)?.into_inner();
         Ok(Self { parameters, known: Vec::new(), problems: Problems::default() })
     }
 

@@ -1,1 +1,61 @@
-fn main(){}
+//! The one binary. Wiring only: what needs a test belongs in a library or a module beside this.
+
+mod cli;
+mod demo;
+mod dev;
+mod migrate;
+mod roles;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Whoever makes a TLS connection without naming a provider gets this one. It can only fail if
+    // there is one already, and this is the first line of the program.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match Cli::parse().command {
+        Command::Ingress(role) => {
+            roles::run("ingress", role, async |context, config| {
+                recado_ingress::run(context, config).await
+            })
+        }
+        Command::Buffer(role) => {
+            roles::run("buffer", role, async |context, config| {
+                recado_buffer::run(context, config).await
+            })
+        }
+        Command::AgentRunner(role) => {
+            roles::run("agent-runner", role, async |context, config| {
+                recado_agent_runner::run(context, config).await
+            })
+        }
+        Command::Delivery(role) => {
+            roles::run("delivery", role, async |context, config| {
+                recado_delivery::run(context, config).await
+            })
+        }
+        Command::Management(role) => {
+            roles::run("management", role, async |context, config| {
+                recado_management::run(context, config).await
+            })
+        }
+        Command::Dev(options) => dev::main(&options),
+        Command::Demo => demo::main(),
+        Command::Migrate => migrate::main(),
+        Command::Token(options) => token::main(&options),
+        Command::Topology => {
+            say(&format!("{:#}", recado_broker::topology::definitions()));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Prints a line for whoever called; logs go to standard error.
+#[expect(clippy::print_stdout, reason = "this is what the command was called for")]
+fn say(text: &str) {
+    println!("{text}");
+}

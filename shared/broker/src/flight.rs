@@ -10,7 +10,7 @@
 
 use std::collections::HashSet;
 use std::future::{poll_fn, ready};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -21,7 +21,7 @@ use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use lapin::{Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, ConnectionError};
@@ -34,6 +34,8 @@ use crate::topology;
 pub(crate) const FLIGHT: usize = 256;
 /// Jobs that wait for the next flight; whoever finds it full waits within its own timeout.
 pub(crate) const WAITING_JOBS: usize = 1024;
+/// For confirms that are on their way when the broker blocks us.
+const BLOCKED_GRACE: Duration = Duration::from_millis(100);
 /// After shutdown has begun, how long a lane waits for work that is still being finished.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -84,7 +86,7 @@ impl Lane {
     pub(crate) async fn run(&mut self, connection: &Connection) -> Result<(), ConnectionError> {
         let mut channel = connection.publishing_channel().await?;
         while let Some(jobs) = self.board().await {
-            match fly(jobs, &channel).await {
+            match fly(jobs, &channel, self.link.clone()).await {
                 Landing::Settled => {}
                 Landing::Unroutable => connection.declare(topology::QUEUES).await?,
                 Landing::Overdue => {
@@ -148,7 +150,7 @@ impl Lane {
     async fn await_unblocked(&mut self) -> bool {
         let mut link = self.link.clone();
         let unblocked = link.wait_for(|link| *link != Link::Blocked);
-        let mut unblocked = std::pin::pin!(unblocked);
+        let mut unblocked = pin!(unblocked);
         loop {
             tokio::select! {
                 biased;
@@ -163,7 +165,7 @@ impl Lane {
 }
 
 /// Publishes all parcels of `jobs` in order, waits for the confirms, answers the jobs.
-async fn fly(jobs: Vec<Job>, channel: &Channel) -> Landing {
+async fn fly(jobs: Vec<Job>, channel: &Channel, link: watch::Receiver<Link>) -> Landing {
     let Some(deadline) = jobs.iter().map(|job| job.deadline).max() else {
         return Landing::Settled;
     };
@@ -171,7 +173,7 @@ async fn fly(jobs: Vec<Job>, channel: &Channel) -> Landing {
         job.sent.store(true, Ordering::Release);
     }
     let parcels: Vec<_> = jobs.iter().flat_map(|job| &job.parcels).collect();
-    let words = publish(&parcels, channel, deadline).await;
+    let words = publish(&parcels, channel, patience(deadline, link)).await;
     let landing = judge(&words);
     let mut outcomes = outcomes(&parcels, words).into_iter();
     for job in jobs {
@@ -182,10 +184,24 @@ async fn fly(jobs: Vec<Job>, channel: &Channel) -> Landing {
     landing
 }
 
-/// The broker's word on each parcel, as far as it came before `deadline`.
+/// How long confirms are waited for: until `deadline`, or until the broker has blocked us. Then it
+/// has stopped reading in the middle of the flight, and goes on only when its alarm is over.
+async fn patience(deadline: Instant, mut link: watch::Receiver<Link>) {
+    let blocked = async {
+        let stopped = link.wait_for(|link| *link == Link::Blocked).await.is_err();
+        // Without a supervisor the connection ends, and the confirms with it.
+        sleep(if stopped { Duration::MAX } else { BLOCKED_GRACE }).await;
+    };
+    tokio::select! {
+        () = blocked => {}
+        () = sleep_until(deadline) => {}
+    }
+}
+
+/// The broker's word on each parcel, as far as it came while there was patience.
 type Words = Vec<Option<lapin::Result<Confirmation>>>;
 
-async fn publish(parcels: &[&Parcel], channel: &Channel, deadline: Instant) -> Words {
+async fn publish(parcels: &[&Parcel], channel: &Channel, patience: impl Future) -> Words {
     let mut pending = FuturesUnordered::new();
     for (index, parcel) in parcels.iter().enumerate() {
         let mut publishing = Box::pin(parcel.publish(channel));
@@ -197,10 +213,17 @@ async fn publish(parcels: &[&Parcel], channel: &Channel, deadline: Instant) -> W
         pending.push(async move { (index, publishing.await) });
     }
     let mut words: Words = parcels.iter().map(|_| None).collect();
-    while let Ok(Some((index, word))) = timeout_at(deadline, pending.next()).await {
-        words[index] = Some(word);
+    let mut patience = pin!(patience);
+    loop {
+        tokio::select! {
+            biased;
+            word = pending.next() => match word {
+                Some((index, word)) => words[index] = Some(word),
+                None => return words,
+            },
+            _ = &mut patience => return words,
+        }
     }
-    words
 }
 
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {

@@ -1,5 +1,8 @@
 //! A message as it goes on the wire: address, properties, bytes.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -91,12 +94,27 @@ impl Parcel {
     }
 }
 
-/// Why a message is retried or given up.
+/// What is wrong with a message.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Fault {
     pub(crate) reason: Reason,
     /// Safe to show: no data of the message.
     pub(crate) error: String,
+    /// The error itself, for the log.
+    pub(crate) cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// The error with its causes, for a field of a log line.
+    pub(crate) fn logged(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}
+
+/// Why a message is retried or given up.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
     /// How often it has failed by now.
     pub(crate) attempts: i64,
 }
@@ -161,8 +179,8 @@ fn copy_properties(original: &Delivery, queue: &Queue, failure: &Failure) -> Bas
 
 fn copy_headers(from: &BasicProperties, queue: &Queue, failure: &Failure) -> FieldTable {
     let mut copy = headers::copied(from);
-    let error: String = failure.error.chars().take(ERROR_TEXT_LIMIT).collect();
-    headers::set_text(&mut copy, headers::REASON, failure.reason.code());
+    let error: String = failure.fault.error.chars().take(ERROR_TEXT_LIMIT).collect();
+    headers::set_text(&mut copy, headers::REASON, failure.fault.reason.code());
     headers::set_text(&mut copy, headers::ERROR, &error);
     headers::set_text(&mut copy, headers::QUEUE, queue.name);
     copy.insert(headers::ATTEMPTS.into(), AMQPValue::LongLongInt(failure.attempts));
@@ -191,7 +209,8 @@ mod tests {
     }
 
     fn failure(error: &str) -> Failure {
-        Failure { reason: Reason::Failed, error: error.into(), attempts: 3 }
+        let fault = Fault { reason: Reason::Failed, error: error.into(), cause: None };
+        Failure { fault, attempts: 3 }
     }
 
     #[test]

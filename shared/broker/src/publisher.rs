@@ -37,7 +37,8 @@ pub enum PublishError {
     /// The connection was lost before the confirm. The broker may or may not have the message.
     #[error("the connection was lost before the message was confirmed")]
     Disconnected,
-    /// There was no confirm in time. The broker may or may not have the message, now or later.
+    /// There was no confirm in time, or the broker blocked us before it came. The broker may or
+    /// may not have the message, now or when it goes on.
     #[error("the message was not confirmed in time")]
     Timeout,
     /// No queue wants it. The topology is being declared again.
@@ -88,8 +89,8 @@ struct Shared {
 impl Publisher {
     /// Starts to connect, and returns at once.
     ///
-    /// After `shutdown` it goes on for as long as somebody publishes, and ends after a second of
-    /// silence or with the last clone: whoever drains may still publish.
+    /// After `shutdown` it goes on for as long as the connection lasts and somebody publishes, and
+    /// ends after a second of silence or with the last clone: whoever drains may still publish.
     pub fn start(config: Config, tracker: &TaskTracker, shutdown: CancellationToken) -> Self {
         let (sender, link) = LinkSender::new("publisher");
         let channels = (0..config.publish_channels.max(1)).map(|_| mpsc::channel(WAITING_JOBS));

@@ -1,8 +1,4 @@
-//! The time and fresh identifiers, passed in rather than reached for.
-//!
-//! Everything that needs to know what time it is, or a new id, holds an `Arc<dyn Clock>`.
-//! Production uses [`SystemClock`]; tests move [`ManualClock`] by hand.
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 use std::fmt::Debug;

@@ -1,11 +1,4 @@
-//! What travels on the broker.
-//!
-//! A wire message changes only by adding optional fields: for as long as a rolling upgrade takes,
-//! old and new code read each other's messages. Anything else is a new message with a new routing
-//! key. The files in `golden/` pin what is on the wire.
-//!
-//! Unknown fields are ignored on reading, for the same reason.
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 use chrono::{DateTime, Utc};

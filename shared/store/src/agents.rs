@@ -169,10 +169,7 @@ pub async fn ensure(
     let AgentDraft { project_id, name, model, system_prompt } = draft;
     let model = model.to_string();
     client
-        .execute(
-            &statement,
-            &[&id.0, &tenant.0, &project_id.0, name, &model, system_prompt, &now],
-        )
+        .execute(&statement, &[&id.0, &tenant.0, &project_id.0, name, &model, system_prompt, &now])
         .await
         .map_err(&failed)?;
     Ok(())
@@ -283,7 +280,7 @@ async fn missing(
     let row = transaction.query_one(&statement, &[&tenant.0, &draft.project_id.0]).await;
     let project = !row.map_err(&failed)?.get::<_, bool>(0);
     let provider = &draft.model.provider;
-    let provider = provider != ModelName::BUILTIN
-        && !providers::hold(transaction, tenant, provider).await?;
+    let provider =
+        provider != ModelName::BUILTIN && !providers::hold(transaction, tenant, provider).await?;
     Ok((project || provider).then_some(Saved::Missing { project, provider }))
 }

@@ -273,10 +273,8 @@ pub async fn set_enabled(
     let failed = StoreError::query("triggers.set_enabled");
     let client = store.client("triggers.set_enabled").await?;
     let statement = client.prepare_cached(SET_ENABLED).await.map_err(&failed)?;
-    let row = client
-        .query_opt(&statement, &[&tenant.0, &id.0, &enabled, &now])
-        .await
-        .map_err(&failed)?;
+    let row =
+        client.query_opt(&statement, &[&tenant.0, &id.0, &enabled, &now]).await.map_err(&failed)?;
     Ok(row.as_ref().map(Trigger::from_row))
 }
 
@@ -290,8 +288,7 @@ pub async fn delete(
     let failed = StoreError::query("triggers.delete");
     let client = store.client("triggers.delete").await?;
     let statement = client.prepare_cached(DELETE).await.map_err(&failed)?;
-    let n_deleted =
-        client.execute(&statement, &[&tenant.0, &id.0, &now]).await.map_err(&failed)?;
+    let n_deleted = client.execute(&statement, &[&tenant.0, &id.0, &now]).await.map_err(&failed)?;
     Ok(n_deleted == 1)
 }
 

@@ -97,6 +97,11 @@ impl TestApp {
         self.instance(role, index)?.url(name)
     }
 
+    /// The process id of an instance that runs.
+    pub fn pid(&self, role: Role, index: usize) -> anyhow::Result<u32> {
+        self.instance(role, index)?.pid()
+    }
+
     /// Kills an instance with SIGKILL.
     pub fn kill(&mut self, role: Role, index: usize) -> anyhow::Result<()> {
         self.instance_mut(role, index)?.kill()

@@ -1,7 +1,8 @@
 //! The checker of histories: was anything lost, repeated, invented, reordered or mixed up?
 //!
 //! A load generator writes down what it posted and what was answered; the stubs' histories add
-//! what the model was asked and what was called back.
+//! what the model was asked ([`History::observe_inputs`]) and what was called back
+//! ([`History::observe_callbacks`]).
 //! [`History::check`] then judges by what was seen from outside alone, whatever happened inside:
 //!
 //! * an acknowledged message is in the input of exactly one execution; one that was not
@@ -16,6 +17,7 @@
 //! For the agent `builtin.echo` no model is asked: there the callback stands for the input.
 
 mod check;
+mod observe;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,9 @@ struct Log {
     posts: BTreeMap<String, Post>,
     inputs: Vec<Sighting>,
     callbacks: Vec<Sighting>,
+    /// How far the stubs' histories have been taken over.
+    n_inputs_observed: u64,
+    n_callbacks_observed: u64,
 }
 
 /// A message as its sender knows it.

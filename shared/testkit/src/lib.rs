@@ -1,10 +1,4 @@
-//! What tests stand on: private servers, isolation, stubs of what lies beyond this network,
-//! the system as processes, and the checker of histories.
-//!
-//! Tests take from [`database`], [`vhost`] and [`redis`] what is theirs alone, wait with
-//! [`wait_for`], and leave nothing behind: neither a process, nor a directory, nor a database.
-//! The servers behind them are started by the program `with-servers`, which `make test` uses.
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 pub mod app;

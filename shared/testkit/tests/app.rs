@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -15,7 +16,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use recado_testkit::app::{Builder, Role, TestApp};
 use recado_testkit::scratch::ScratchDir;
-use recado_testkit::sql;
+use recado_testkit::{sql, wait_for};
 
 /// Called as `recado <role> --ready-file <path>`. `RECADO_LOG` says how it is to behave.
 const FAKE: &str = r#"#!/bin/sh
@@ -25,7 +26,6 @@ echo "this is $1"
 url="http://${RECADO_INGRESS_LISTEN:-$RECADO_MANAGEMENT_LISTEN}"
 printf '{"pid": %d, "ingress_url": "%s", "management_url": "%s"}' $$ "$url" "$url" >"$3.new"
 mv "$3.new" "$3"
-[ "$RECADO_LOG" = "$1 crashes" ] && kill -KILL $$
 while :; do sleep 0.02; done
 "#;
 
@@ -73,7 +73,12 @@ async fn a_role_that_does_not_start_shows_its_log() {
 #[tokio::test]
 async fn a_crash_is_noticed_at_the_end() {
     let (_scratch, program) = fake();
-    let app = builder(&program).env("RECADO_LOG", "buffer crashes").start().await.unwrap();
+    let app = builder(&program).start().await.unwrap();
+    let pid = app.pid(Role::Buffer, 0).unwrap();
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    let cmdline = format!("/proc/{pid}/cmdline");
+    let dead = async || fs::read(&cmdline).unwrap_or_default().is_empty().then_some(());
+    wait_for("the crash", Duration::from_secs(5), dead).await.unwrap();
     let error = app.finish().await.unwrap_err().to_string();
     assert!(error.contains("buffer 0 crashed"), "{error}");
 }
@@ -82,8 +87,8 @@ async fn a_crash_is_noticed_at_the_end() {
 async fn a_lane_with_work_is_noticed_at_the_end() {
     let (_scratch, program) = fake();
     let app = builder(&program).start().await.unwrap();
-    let lane = "INSERT INTO lanes (session_id, kind, tenant_id, queued) VALUES \
-                (gen_random_uuid(), 'execution', gen_random_uuid(), 1)";
+    let lane = "INSERT INTO lanes (session_id, kind, queued) VALUES \
+                (gen_random_uuid(), 'execution', 1)";
     sql::execute(&app.database_url(), lane).await.unwrap();
     let error = app.finish().await.unwrap_err().to_string();
     assert_eq!(error, "left behind: 1 lanes with work");

@@ -82,8 +82,12 @@ async fn postgres_finds_its_data_again_on_another_port() {
     let scratch = ScratchDir::new().unwrap();
     let directory = scratch.path().join("pg");
     let first = Postgres::start(&directory).await.unwrap();
-    sql::execute(&first.url(), "CREATE TABLE kept (n int)").await.unwrap();
-    first.shutdown().await.unwrap();
+    let url = first.url();
+    sql::execute(&url, "CREATE TABLE kept (n int)").await.unwrap();
+    // A client that stays connected must not hold it up.
+    sql::connected(&url, async |_client| -> anyhow::Result<()> { Ok(first.shutdown().await?) })
+        .await
+        .unwrap();
 
     let second = Postgres::start(&directory).await.unwrap();
     assert_eq!(sql::count(&second.url(), "SELECT count(*) FROM kept").await.unwrap(), 0);
@@ -134,7 +138,7 @@ async fn rabbitmq_keeps_its_virtual_hosts_across_a_kill_but_not_across_a_wipe() 
     assert!(admin.queues("kept").await.is_err());
 
     let directory = rabbitmq.dir().to_owned();
-    drop(rabbitmq);
+    rabbitmq.shutdown().await.unwrap();
     assert_eq!(processes_of(&directory), [""; 0]);
 }
 

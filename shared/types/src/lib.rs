@@ -1,5 +1,4 @@
-//! Domain types: identifiers, trigger configuration and its validation, templates. No I/O.
-
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
 pub mod agent;

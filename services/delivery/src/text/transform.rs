@@ -17,9 +17,10 @@ pub struct Transformed<'t> {
 
 /// Applies `transform` to `text`.
 pub fn transform<'t>(text: &'t str, transform: &Transform) -> Transformed<'t> {
-    let text = match transform.strip_markdown {
-        true => Cow::Owned(markdown::strip(text)),
-        false => Cow::Borrowed(text),
+    let text = if transform.strip_markdown {
+        Cow::Owned(markdown::strip(text))
+    } else {
+        Cow::Borrowed(text)
     };
     let limit = transform.max_length.map_or(usize::MAX, |units| units as usize);
     match units::ellipsized(&text, limit) {

@@ -58,7 +58,8 @@ fn end_of(text: &str, start: usize, max_len: usize) -> usize {
 }
 
 fn is_end(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '<' | '>' | '"' | '`' | '。' | '，' | '、' | '！' | '？' | '）' | '」')
+    c.is_whitespace()
+        || matches!(c, '<' | '>' | '"' | '`' | '。' | '，' | '、' | '！' | '？' | '）' | '」')
 }
 
 fn is_punctuation(c: char) -> bool {

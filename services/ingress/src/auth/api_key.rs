@@ -6,18 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use recado_http::auth::ApiKey;
+use recado_store::listen::Change;
 use recado_store::{Store, webhooks};
 use recado_types::TenantId;
-use sha2::{Digest, Sha256};
 
 use crate::lookup::{Freshness, Lookups};
 use crate::refusal::Refusal;
-
-/// Where it is.
-pub(super) const HEADER: &str = "X-Api-Key";
-
-/// The longest key that is looked at.
-const MAX_KEY: usize = 512;
 
 /// How many keys are remembered, and how long they are believed without a look.
 const REMEMBERED: u64 = 20_000;
@@ -38,21 +33,21 @@ impl ApiKeys {
 
     /// Whether `key` is one of `tenant`'s.
     pub(super) async fn check(&self, key: Option<&str>, tenant: TenantId) -> Result<(), Refusal> {
-        let key = key.map(str::trim).filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
-        let key = key.ok_or(Refusal::InvalidApiKey)?;
-        let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+        let key: Option<ApiKey> = key.and_then(|key| key.trim().parse().ok());
+        let hash = key.ok_or(Refusal::InvalidApiKey)?.hash();
         let load = async || webhooks::api_key_tenant(&self.store, &hash).await;
-        let owner = self.tenants.get(hash, load).await.map_err(Refusal::lookup)?;
+        let owner = self.tenants.get(hash, load).await.map_err(Refusal::Lookup)?;
         if owner == Some(tenant) { Ok(()) } else { Err(Refusal::InvalidApiKey) }
     }
 
-    /// A key of `tenant` was made or revoked.
-    pub(crate) async fn forget_tenant(&self, tenant: TenantId) {
-        self.tenants.forget_where(|owner| *owner == tenant).await;
-    }
-
-    /// Anything may have changed.
-    pub(crate) fn doubt_all(&self) {
-        self.tenants.doubt_all();
+    /// Something in the configuration changed.
+    pub(crate) async fn apply(&self, change: &Change) {
+        match change {
+            Change::Reset => self.tenants.doubt_all(),
+            Change::Row { table, tenant_id, .. } if table == "api_keys" => {
+                self.tenants.forget_where(|owner| owner == tenant_id).await;
+            }
+            Change::Row { .. } => {}
+        }
     }
 }

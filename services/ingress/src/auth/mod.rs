@@ -9,6 +9,7 @@ mod signature;
 pub(crate) use api_key::ApiKeys;
 
 use actix_web::http::header::HeaderMap;
+use recado_http::auth::API_KEY_HEADER;
 use recado_types::trigger::InboundAuth;
 
 use crate::public_url::PublicUrl;
@@ -53,7 +54,7 @@ pub(crate) async fn authenticate(
             is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
         }
         InboundAuth::ApiKey => {
-            api_keys.check(request.header(api_key::HEADER), trigger.tenant_id).await
+            api_keys.check(request.header(API_KEY_HEADER), trigger.tenant_id).await
         }
         InboundAuth::None => Ok(()),
     }

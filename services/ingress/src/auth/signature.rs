@@ -133,7 +133,7 @@ mod tests {
             let claimed = signed(SECRET, &body);
             let mut forged = body;
             let at = at.index(forged.len());
-            forged[at] ^= 1 << bit;
+            forged[at] ^= 1_u8 << bit;
             prop_assert!(!is_authentic(Some(&claimed), None, SECRET, &forged));
         }
 

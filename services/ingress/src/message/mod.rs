@@ -30,8 +30,7 @@ pub(crate) fn normalise(
     let context = context::map(&config.context_mapping, payload)?;
     let id = identity::of(trigger.id, &config.idempotency, headers, payload, hints.provider_id)?
         .unwrap_or_else(|| clock.fresh_id().into());
-    let session_id =
-        session::of(trigger, id, &config.session_strategy, &context, payload)?;
+    let session_id = session::of(trigger, id, &config.session_strategy, &context, payload)?;
     Ok(Inbound {
         id,
         tenant_id: trigger.tenant_id,

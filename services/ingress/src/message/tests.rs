@@ -23,11 +23,7 @@ fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
     headers
 }
 
-fn with_headers(
-    config: &Value,
-    payload: &Value,
-    headers: &HeaderMap,
-) -> Result<Inbound, Refusal> {
+fn with_headers(config: &Value, payload: &Value, headers: &HeaderMap) -> Result<Inbound, Refusal> {
     let trigger = compiled(config);
     let hints = match trigger.channel.interpret(payload) {
         Arrival::Message(hints) => hints,
@@ -66,8 +62,7 @@ fn a_whatsapp_message_is_mapped_as_configured() {
     );
     assert_eq!(message.text, "Olá");
     assert_eq!(message.id, MessageId::derived(trigger.id, "SM1"));
-    let session =
-        SessionId::derived(trigger.tenant_id, trigger.id, &["whatsapp:+5511999990000"]);
+    let session = SessionId::derived(trigger.tenant_id, trigger.id, &["whatsapp:+5511999990000"]);
     assert_eq!(message.session_id, session);
     let context = json!({"phoneNumber": "whatsapp:+5511999990000", "_messageSid": "SM1"});
     assert_eq!(Value::Object(message.context), context);
@@ -177,9 +172,7 @@ fn a_message_that_nobody_named_gets_a_fresh_id() {
 fn a_providers_id_has_1_to_256_bytes() {
     let config = json!({"idempotency": {"header": "x-id", "path": "id"}});
     let in_path = |id: String| with_headers(&config, &json!({"id": id}), &HeaderMap::new());
-    let in_header = |id: &str| {
-        with_headers(&config, &json!({"a": 1}), &headers(&[("x-id", id)]))
-    };
+    let in_header = |id: &str| with_headers(&config, &json!({"a": 1}), &headers(&[("x-id", id)]));
     for (length, accepted) in [(0, false), (1, true), (256, true), (257, false)] {
         assert_eq!(in_path("x".repeat(length)).is_ok(), accepted, "{length}");
         assert_eq!(in_header(&"x".repeat(length)).is_ok(), accepted, "{length}");

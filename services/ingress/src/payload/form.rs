@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn names_and_values_are_decoded() {
-        let pairs = pairs(b"From=whatsapp%3A%2B5511&Body=Ol%C3%A1+%2b1&empty=&&flag&a=b=c").unwrap();
+        let pairs =
+            pairs(b"From=whatsapp%3A%2B5511&Body=Ol%C3%A1+%2b1&empty=&&flag&a=b=c").unwrap();
         let expected = [
             ("From", "whatsapp:+5511"),
             ("Body", "Olá +1"),

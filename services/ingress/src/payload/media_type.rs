@@ -57,10 +57,7 @@ mod tests {
     fn case_and_parameters_do_not_matter() {
         assert_eq!(of("Application/JSON; charset=\"UTF-8\""), Some(MediaType::Json));
         assert_eq!(of("application/cloudevents+json;v=1"), Some(MediaType::Json));
-        assert_eq!(
-            of("application/x-www-form-urlencoded; charset=utf-8"),
-            Some(MediaType::Form)
-        );
+        assert_eq!(of("application/x-www-form-urlencoded; charset=utf-8"), Some(MediaType::Form));
         assert_eq!(of("text/plain"), Some(MediaType::Text));
         assert_eq!(of("  "), Some(MediaType::Unknown));
         assert_eq!(MediaType::of(None).ok(), Some(MediaType::Unknown));

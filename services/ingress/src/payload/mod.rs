@@ -25,9 +25,8 @@ pub(crate) fn parse(
     let payload = match MediaType::of(content_type)? {
         MediaType::Json => json(body)?,
         MediaType::Form => form::to_value(form::pairs(body).map_err(malformed)?),
-        MediaType::Text if looks_like_json(body) => json(body)?,
+        MediaType::Text | MediaType::Unknown if looks_like_json(body) => json(body)?,
         MediaType::Text if accepts_text => text(body)?,
-        MediaType::Unknown if looks_like_json(body) => json(body)?,
         MediaType::Text | MediaType::Unknown => return Err(Refusal::UnsupportedType),
     };
     refuse_nul(&payload)?;
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(position, Some((2, 8)));
         assert!(reason(JSON, b"").contains("EOF"));
         assert!(reason(JSON, b"\xef\xbb\xbf{}").contains("expected value"));
-        assert!(reason(JSON, br#""\ud800""#).contains("surrogate"));
+        assert!(reason(JSON, br#""\ud800""#).contains("hex escape"));
         assert!(reason(JSON, b"[1e400]").contains("out of range"));
     }
 

@@ -9,13 +9,13 @@ use lapin::options::BasicAckOptions;
 use recado_messages::Message;
 use tokio_util::sync::CancellationToken;
 
-use super::handling::{Fault, Unhandled, decode, handle};
+use super::handling::{Unhandled, decode, handle};
 use super::{Handler, Received, has_returned};
 use crate::backoff::Backoff;
 use crate::connection::{ANSWER_TIMEOUT, ConnectionError, within};
 use crate::headers;
 use crate::metrics::{DEAD_LETTERED, RETRIED};
-use crate::parcel::{Failure, Parcel, Reason};
+use crate::parcel::{Failure, Fault, Parcel, Reason};
 use crate::publisher::Publisher;
 use crate::topology::Queue;
 
@@ -104,8 +104,9 @@ impl<H: Handler> Batch<'_, H> {
             let queue = self.queue.name;
             let n_messages = deliveries.len();
             tracing::warn!(
+                error = fault.logged(),
                 broker.queue = queue,
-                error = fault.error,
+                broker.reason = fault.reason.code(),
                 "a batch of {n_messages} from {queue} failed, trying each message alone"
             );
             return self.isolate(deliveries, aside).await;
@@ -231,7 +232,7 @@ impl<H: Handler> Batch<'_, H> {
 
     /// How long the message has to wait; `None` if it is given up.
     fn retry_delay(&self, failure: &Failure) -> Option<Duration> {
-        if failure.reason == Reason::Undecodable {
+        if failure.fault.reason == Reason::Undecodable {
             return None;
         }
         let nth = usize::try_from(failure.attempts - 1).ok()?;
@@ -239,9 +240,10 @@ impl<H: Handler> Batch<'_, H> {
     }
 
     fn report(&self, SetAside { delivery, failure }: &SetAside) {
-        let (queue, reason) = (self.queue.name, failure.reason.code());
+        let (queue, reason) = (self.queue.name, failure.fault.reason.code());
         let id = delivery.properties.message_id().as_ref().map_or("", |id| id.as_str());
-        let (attempts, error) = (failure.attempts, failure.error.as_str());
+        let (attempts, error) = (failure.attempts, failure.fault.logged());
+        let why = &failure.fault.error;
         if let Some(delay) = self.retry_delay(failure) {
             RETRIED.with_label_values(&[queue]).inc();
             tracing::warn!(
@@ -250,7 +252,7 @@ impl<H: Handler> Batch<'_, H> {
                 broker.reason = reason,
                 broker.attempts = attempts,
                 error,
-                "message {id} of {queue} failed, trying again in {delay:?}"
+                "message {id} of {queue} failed, trying again in {delay:?}: {why}"
             );
         } else {
             DEAD_LETTERED.with_label_values(&[queue, reason]).inc();
@@ -260,7 +262,7 @@ impl<H: Handler> Batch<'_, H> {
                 broker.reason = reason,
                 broker.attempts = attempts,
                 error,
-                "message {id} of {queue} is dead-lettered: {reason}"
+                "message {id} of {queue} is dead-lettered: {why}"
             );
         }
     }
@@ -284,5 +286,5 @@ fn decode_again<M: Message>(deliveries: &[Delivery]) -> Vec<Received<M>> {
 
 fn failure(delivery: &Delivery, fault: Fault) -> Failure {
     let attempts = headers::failed_attempts(&delivery.properties).saturating_add(1);
-    Failure { reason: fault.reason, error: fault.error, attempts }
+    Failure { fault, attempts }
 }

@@ -1,6 +1,7 @@
 //! One call of a handler, with everything that can go wrong in it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -13,7 +14,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use super::{Handler, OnError, Received};
 use crate::headers;
 use crate::metrics::{BATCH_MESSAGES, HANDLED, HANDLED_SECONDS};
-use crate::parcel::Reason;
+use crate::parcel::{Fault, Reason};
 use crate::topology::Queue;
 
 /// A batch that was not handled.
@@ -25,19 +26,12 @@ pub(super) enum Unhandled<E> {
     Isolate(Fault),
 }
 
-/// What is wrong, in words that may be shown.
-#[derive(Clone, Debug)]
-pub(super) struct Fault {
-    pub(super) reason: Reason,
-    pub(super) error: String,
-}
-
 /// Reads a message. The error says where the mistake is, not what is written there.
 pub(super) fn decode<M: Message>(delivery: &Delivery) -> Result<Received<M>, Fault> {
     let message = serde_json::from_slice(&delivery.data).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let error = format!("{:?} error at line {line}, column {column}", error.classify());
-        Fault { reason: Reason::Undecodable, error }
+        Fault { reason: Reason::Undecodable, error, cause: None }
     })?;
     Ok(Received {
         message,
@@ -66,13 +60,16 @@ pub(super) async fn handle<H: Handler>(
         Ok(Err(error)) => match handler.on_error(&error) {
             OnError::Hold => ("held", Err(Unhandled::Hold(error))),
             OnError::Isolate => {
-                let fault = Fault { reason: Reason::Failed, error: error.to_string() };
+                let text = error.to_string();
+                let cause = Some(Arc::new(error) as Arc<_>);
+                let fault = Fault { reason: Reason::Failed, error: text, cause };
                 ("isolated", Err(Unhandled::Isolate(fault)))
             }
         },
         Err(_panic) => {
             // Its text may quote the message; the panic hook has shown where it was.
-            let fault = Fault { reason: Reason::Panicked, error: "the handler panicked".into() };
+            let error = "the handler panicked".into();
+            let fault = Fault { reason: Reason::Panicked, error, cause: None };
             ("isolated", Err(Unhandled::Isolate(fault)))
         }
     };

@@ -1,15 +1,21 @@
 //! What becomes of messages that cannot be handled, and of their neighbours.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::BasicProperties;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::{FieldTable, ShortString};
-use recado_broker::topology::INBOUND;
+use recado_broker::topology::{INBOUND, Queue};
+use recado_broker::{Handler, OnError, Received};
+use recado_messages::Message;
 use recado_testkit::{vhost, wait_for};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
-use crate::support::{Amqp, Bench, NOTES, Note, Reaction, Recorder, SOON, notes, text};
+use crate::support::{Amqp, Bench, NOTES, Note, Reaction, Recorder, SOON, is_up, notes, text};
 
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_lettered_and_its_neighbours_pass() -> anyhow::Result<()> {
@@ -40,8 +46,8 @@ async fn what_cannot_be_read_is_dead_lettered_and_its_neighbours_pass() -> anyho
 async fn the_thirteenth_is_given_up(how: Reaction, reason: &str) -> anyhow::Result<()> {
     let vhost = vhost().await;
     let bench = Bench::start(vhost.url());
-    let attempts = std::sync::Arc::new(AtomicUsize::new(0));
-    let seen = std::sync::Arc::clone(&attempts);
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&attempts);
     let recorder = Recorder::new(move |note| {
         if note.n != 13 {
             return Reaction::Take;
@@ -101,8 +107,8 @@ async fn held_messages_keep_their_order_and_nothing_overtakes_them() -> anyhow::
     let vhost = vhost().await;
     let bench = Bench::start(vhost.url());
     let (is_away, attempts) = (AtomicBool::new(true), AtomicUsize::new(0));
-    let state = std::sync::Arc::new((is_away, attempts));
-    let seen = std::sync::Arc::clone(&state);
+    let state = Arc::new((is_away, attempts));
+    let seen = Arc::clone(&state);
     let recorder = Recorder::new(move |_| {
         seen.1.fetch_add(1, Ordering::Relaxed);
         if seen.0.load(Ordering::Relaxed) { Reaction::Hold } else { Reaction::Take }
@@ -124,8 +130,8 @@ async fn held_messages_keep_their_order_and_nothing_overtakes_them() -> anyhow::
 async fn held_messages_are_given_back_on_shutdown() -> anyhow::Result<()> {
     let vhost = vhost().await;
     let bench = Bench::start(vhost.url());
-    let attempts = std::sync::Arc::new(AtomicUsize::new(0));
-    let seen = std::sync::Arc::clone(&attempts);
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&attempts);
     let recorder = Recorder::new(move |_| {
         seen.fetch_add(1, Ordering::Relaxed);
         Reaction::Hold
@@ -159,5 +165,75 @@ async fn messages_that_came_back_are_handled_one_at_a_time() -> anyhow::Result<(
     let sizes = recorder.batch_sizes();
     assert_eq!(sizes[..10], [1; 10], "{sizes:?}");
     assert!(sizes.len() < 30, "the others come in batches: {sizes:?}");
+    bench.finish().await
+}
+
+static DEADLY: Queue = Queue {
+    name: "test.deadly",
+    routing_key: Note::ROUTING_KEY,
+    delivery_limit: 3,
+    single_active_consumer: true,
+    retry_delays: &[Duration::from_millis(200)],
+};
+
+type React = fn(&Note) -> Reaction;
+
+/// Handles everything but the fourth; with that one in hand it never gets anywhere.
+struct Mortal {
+    recorder: Arc<Recorder<React>>,
+    dying: Arc<Notify>,
+}
+
+impl Handler for Mortal {
+    type Message = Note;
+    type Error = std::io::Error;
+
+    async fn handle(&self, batch: Vec<Received<Note>>) -> Result<(), Self::Error> {
+        if batch.iter().any(|received| received.message.n == 4) {
+            self.dying.notify_one();
+            return std::future::pending().await;
+        }
+        self.recorder.handle(batch).await.map_err(std::io::Error::other)
+    }
+
+    fn on_error(&self, _: &Self::Error) -> OnError {
+        OnError::Hold
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_kills_processes_is_dead_lettered_alone() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    let recorder: Arc<Recorder<React>> = Recorder::new(|_| Reaction::Take);
+    let amqp = Amqp::connect(vhost.url()).await?;
+    for process in 0.. {
+        assert!(process < 10, "it should be dead-lettered by now");
+        let dying = Arc::new(Notify::new());
+        let recorder = Arc::clone(&recorder);
+        let mortal = Arc::new(Mortal { recorder, dying: Arc::clone(&dying) });
+        // Everything of a process lives in its runtime, and ends with it, sockets included.
+        let runtime = Runtime::new()?;
+        let link = {
+            let _inside = runtime.enter();
+            Bench::start(vhost.url()).start_to_consume(&DEADLY, &mortal)
+        };
+        is_up(&link).await?;
+        if process == 0 {
+            bench.publish(&notes(10)).await?;
+        }
+        let died = tokio::time::timeout(Duration::from_secs(3), dying.notified()).await;
+        runtime.shutdown_background();
+        if died.is_err() {
+            break;
+        }
+    }
+    let dead = amqp.take(&DEADLY.dead_letter_queue()).await?;
+    assert_eq!(serde_json::from_slice::<Note>(&dead.data)?, Note { author: 0, n: 4 });
+
+    bench.consume(&DEADLY, &recorder).await?;
+    let survivors: Vec<Note> = notes(10).into_iter().filter(|note| note.n != 4).collect();
+    assert_eq!(recorder.has_taken(9).await?, survivors);
+    assert_eq!(amqp.count(&DEADLY.dead_letter_queue()).await?, 0);
     bench.finish().await
 }

@@ -115,12 +115,15 @@ async fn a_blocked_broker_is_told_at_once_and_consumption_goes_on() -> anyhow::R
     bench.publish(&notes(200)).await?;
     server.set_disk_free_limit(1 << 60).await?;
 
-    // One publication tells the broker that we want to publish; it is confirmed.
+    // The broker tells us once we publish something.
     let publish = async || {
-        let _ = bench.publisher.publish(&Note { author: 1, n: 0 }).await;
-        (*publishing.borrow() == Link::Blocked).then_some(())
+        let started = Instant::now();
+        let outcome = bench.publisher.publish(&Note { author: 1, n: 0 }).await;
+        assert!(started.elapsed() < Duration::from_secs(1), "{outcome:?}: {:?}", started.elapsed());
+        (*publishing.borrow() == Link::Blocked).then_some(outcome)
     };
-    wait_for("the broker to block us", SOON, publish).await?;
+    let outcome = wait_for("the broker to block us", SOON, publish).await?;
+    assert!(matches!(outcome, Err(PublishError::Timeout)), "{outcome:?}");
     let started = Instant::now();
     let outcome = bench.publisher.publish(&Note { author: 2, n: 0 }).await;
     assert!(matches!(outcome, Err(PublishError::Blocked)), "{outcome:?}");

@@ -147,11 +147,19 @@ impl Bench {
         queue: &'static Queue,
         handler: &Arc<H>,
     ) -> anyhow::Result<watch::Receiver<Link>> {
-        let (config, publisher) = (self.config.clone(), self.publisher.clone());
-        let (handler, shutdown) = (Arc::clone(handler), self.shutdown.clone());
-        let link = consume(config, queue, publisher, handler, &self.tracker, shutdown);
+        let link = self.start_to_consume(queue, handler);
         is_up(&link).await?;
         Ok(link)
+    }
+
+    pub(crate) fn start_to_consume<H: Handler>(
+        &self,
+        queue: &'static Queue,
+        handler: &Arc<H>,
+    ) -> watch::Receiver<Link> {
+        let (config, publisher) = (self.config.clone(), self.publisher.clone());
+        let (handler, shutdown) = (Arc::clone(handler), self.shutdown.clone());
+        consume(config, queue, publisher, handler, &self.tracker, shutdown)
     }
 
     /// Publishes in order; all of them must be confirmed.

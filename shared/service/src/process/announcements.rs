@@ -21,6 +21,10 @@ impl Announcements {
         self.0.lock().expect("no holder of this lock panics").insert(key.to_owned(), value);
     }
 
+    pub(super) fn get(&self, key: &str) -> Option<Value> {
+        self.0.lock().expect("no holder of this lock panics").get(key).cloned()
+    }
+
     fn to_json(&self) -> Vec<u8> {
         let facts = self.0.lock().expect("no holder of this lock panics");
         let mut json = serde_json::to_vec_pretty(&*facts).expect("a map of values is JSON");

@@ -65,6 +65,11 @@ impl Context {
         self.announcements.add(key, value);
     }
 
+    /// What was announced as `key`, by this role or another one in the process.
+    pub fn announced(&self, key: &str) -> Option<serde_json::Value> {
+        self.announcements.get(key)
+    }
+
     /// Spawns a task that the process cannot do without: if it panics, the process drains and
     /// exits with a failing code.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {

@@ -43,7 +43,7 @@ SELECT (coalesce(sum(n_messages), 0)
 
 const MESSAGES: &str = "\
 -- views.execution_messages
-SELECT id, text, context, accepted_at FROM messages
+SELECT id, text, context, accepted_at, recorded_at FROM messages
  WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY seq LIMIT $3";
 
 const LLM_CALLS: &str = "\
@@ -136,6 +136,8 @@ pub struct MessageView {
     pub context: Map<String, Value>,
     /// When it was accepted.
     pub accepted_at: DateTime<Utc>,
+    /// When it was recorded, by the database's clock.
+    pub recorded_at: DateTime<Utc>,
 }
 
 /// A model call.
@@ -302,6 +304,7 @@ async fn messages_of(
             text: row.get("text"),
             context,
             accepted_at: row.get("accepted_at"),
+            recorded_at: row.get("recorded_at"),
         }
     };
     Ok(rows.iter().map(message).collect())

@@ -43,14 +43,8 @@ pub enum ExecutionStatus {
 
 impl ExecutionStatus {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 6] = [
-        Self::Queued,
-        Self::Running,
-        Self::Success,
-        Self::Failed,
-        Self::Timeout,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Success, Self::Failed, Self::Timeout, Self::Cancelled];
 
     /// As stored and as shown.
     pub fn as_str(self) -> &'static str {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::servers::process::{ServerProcess, tail};
-use crate::servers::{Launch, PortLease, Ready, StopSignal};
+use crate::servers::{Launch, PortLease, Ready, Signals};
 use crate::wait_for;
 
 /// From start to ready, on a machine that is busy compiling.
@@ -112,7 +112,7 @@ impl Instance {
             arguments: vec![role.as_str().into(), "--ready-file".into(), (&ready_file).into()],
             environment,
             log: directory.join(format!("{name}.log")),
-            stop_signal: StopSignal::Kill,
+            signals: Signals::Usual,
             ready: Ready::Serving,
         };
         Ok(Self { role, index, launch, ready_file, _port: port, process: None, facts: Value::Null })
@@ -128,6 +128,10 @@ impl Instance {
 
     pub(super) fn log(&self) -> String {
         tail(&self.launch.log)
+    }
+
+    pub(super) fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.running()?.id())
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -3,6 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::http_client;
+use crate::model::{Asked, Model};
+use crate::stub::Fault;
+use crate::twilio::Messages;
 
 const A: &str = "tenant-1/alice";
 const B: &str = "tenant-2/bob";
@@ -248,6 +252,41 @@ fn the_report_tells_what_happened() {
 #[test]
 fn tokens_are_found_between_other_words() {
     assert_eq!(tokens("(1/2)\ns1-m0001,s22-m3! s-m1 s1-m xs1-m1 s1-m1x"), ["s1-m0001", "s22-m3"]);
+}
+
+#[tokio::test]
+async fn what_a_stub_refused_is_no_callback_and_nothing_is_observed_twice() {
+    let twilio = Messages::start("AC1", "secret");
+    let history = History::of_echo();
+    history.posted("whatsapp:+1", "SM1", &token(1, 1), true);
+    twilio.fail_next(1, &Fault::status(503));
+    for _ in 0..2 {
+        let form = [("To", "whatsapp:+1"), ("From", "whatsapp:+2"), ("Body", "s1-m0001")];
+        let request = http_client().post(twilio.messages_url()).basic_auth("AC1", Some("secret"));
+        request.header("Idempotency-Key", "k1").form(&form).send().await.unwrap();
+        history.observe_callbacks(&twilio);
+        history.observe_callbacks(&twilio);
+    }
+    assert_eq!(history.check().unwrap().n_callbacks, 1);
+}
+
+#[tokio::test]
+async fn what_a_model_was_asked_is_an_input() {
+    let model = Model::start();
+    let history = History::new();
+    history.posted(A, "SM1", &token(1, 1), true);
+    let chat = serde_json::json!({
+        "model": "m",
+        "messages": [{"role": "user", "content": "s1-m0001"}],
+    });
+    let url = format!("{}/chat/completions", model.base_url());
+    let request = http_client().post(url).header("Idempotency-Key", "e1").json(&chat);
+    request.send().await.unwrap();
+    let origin = |asked: &Asked| (A.to_owned(), asked.idempotency_key.clone().unwrap());
+    history.observe_inputs(&model, origin);
+    history.observe_inputs(&model, origin);
+    history.called_back(A, "k1", "s1-m0001");
+    assert_eq!(history.check().unwrap().n_inputs, 1);
 }
 
 proptest! {

@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 pub use error::ServerError;
 pub use port::PortLease;
 pub use postgres::{Postgres, PostgresRecipe};
-pub use process::{Launch, Ready, StopSignal};
+pub use process::{Launch, Ready, Signals};
 pub use rabbitmq::{RabbitMq, RabbitMqRecipe};
 pub use redis::{Redis, RedisRecipe};
 
@@ -123,7 +123,7 @@ impl<R: Recipe> Server<R> {
         self.restart().await
     }
 
-    /// Stops the server in good order (SIGTERM); an error if it does not end within 30 s.
+    /// Stops the server in good order; an error if it does not end within 30 s.
     pub async fn shutdown(mut self) -> Result<(), ServerError> {
         while let Some(mut process) = self.processes.pop() {
             process.terminate().map_err(ServerError::io("stop the server of", &self.dir))?;

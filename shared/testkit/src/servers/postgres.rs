@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::{Launch, Ready, StopSignal};
+use super::process::{Launch, Ready, Signals};
 use super::{PortLease, Recipe, Server, ServerError, programs};
 use crate::sql;
 
@@ -106,7 +106,7 @@ impl Recipe for PostgresRecipe {
             arguments,
             environment: Vec::new(),
             log: dir.join("postgres.log"),
-            stop_signal: StopSignal::Quit,
+            signals: Signals::Postgres,
             ready: Ready::Serving,
         }])
     }

@@ -43,8 +43,8 @@ pub struct Launch {
     pub environment: Vec<(&'static str, OsString)>,
     /// Receives standard output and standard error, appended.
     pub log: PathBuf,
-    /// What to send when this process died: the fastest way out that leaves nothing in the kernel.
-    pub stop_signal: StopSignal,
+    /// What its signals mean.
+    pub signals: Signals,
     /// How to tell that it has started.
     pub ready: Ready,
 }
@@ -58,27 +58,36 @@ pub enum Ready {
     Listening(u16),
 }
 
-/// How a server is made to stop at once.
+/// What a server's signals mean.
 #[derive(Debug, Clone, Copy)]
-pub enum StopSignal {
-    /// It has nothing to tidy.
-    Kill,
-    /// `PostgreSQL`'s immediate shutdown: no checkpoint, but its shared memory is given back.
-    Quit,
+pub enum Signals {
+    /// SIGTERM to finish, and SIGKILL leaves nothing behind.
+    Usual,
+    /// SIGTERM would wait for all clients to leave, so SIGINT to finish; SIGQUIT to end at once
+    /// and yet give shared memory back to the kernel.
+    Postgres,
 }
 
-impl StopSignal {
-    fn name(self) -> &'static str {
+impl Signals {
+    fn finish(self) -> Signal {
         match self {
-            Self::Kill => "KILL",
-            Self::Quit => "QUIT",
+            Self::Usual => Signal::TERM,
+            Self::Postgres => Signal::INT,
         }
     }
 
-    fn signal(self) -> Signal {
+    fn end(self) -> Signal {
         match self {
-            Self::Kill => Signal::KILL,
-            Self::Quit => Signal::QUIT,
+            Self::Usual => Signal::KILL,
+            Self::Postgres => Signal::QUIT,
+        }
+    }
+
+    /// [`Signals::end`], as a shell knows it.
+    fn end_name(self) -> &'static str {
+        match self {
+            Self::Usual => "KILL",
+            Self::Postgres => "QUIT",
         }
     }
 }
@@ -88,7 +97,7 @@ impl StopSignal {
 pub(crate) struct ServerProcess {
     child: Child,
     pid: Pid,
-    stop_signal: StopSignal,
+    signals: Signals,
     /// Dropped last: it stands by until the process is gone.
     _guard: Guard,
 }
@@ -112,9 +121,9 @@ impl ServerProcess {
             .spawn()?;
         let mut gate = child.stdin.take().expect("stdin was asked for as a pipe");
         let pid = Pid::from_child(&child);
-        let signal = launch.stop_signal.name();
+        let signal = launch.signals.end_name();
         let guard = Guard::new(STOP, &[signal, &pid.as_raw_nonzero().to_string()])?;
-        let process = Self { child, pid, stop_signal: launch.stop_signal, _guard: guard };
+        let process = Self { child, pid, signals: launch.signals, _guard: guard };
         gate.write_all(b"go\n")?;
         Ok(process)
     }
@@ -129,9 +138,9 @@ impl ServerProcess {
         self.child.try_wait()
     }
 
-    /// Asks the server to finish: SIGTERM, to the process itself.
+    /// Asks the server to finish what it does.
     pub(crate) fn terminate(&self) -> io::Result<()> {
-        Ok(kill_process(self.pid, Signal::TERM)?)
+        Ok(kill_process(self.pid, self.signals.finish())?)
     }
 
     /// `SIGKILL`s the server and everything it started, and waits until all of it is gone.
@@ -184,7 +193,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        let _ = self.end(self.stop_signal.signal());
+        let _ = self.end(self.signals.end());
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::process::{Launch, Ready, StopSignal};
+use super::process::{Launch, Ready, Signals};
 use super::{PortLease, Recipe, Server, ServerError, programs};
 use crate::rabbit_admin::RabbitAdmin;
 
@@ -148,7 +148,7 @@ impl Recipe for RabbitMqRecipe {
             arguments: ["-port", &port.to_string(), "-address", "127.0.0.1"].map(Into::into).into(),
             environment: Vec::new(),
             log: dir.join("epmd.log"),
-            stop_signal: StopSignal::Kill,
+            signals: Signals::Usual,
             ready: Ready::Listening(port),
         };
         let node = Launch {
@@ -156,7 +156,7 @@ impl Recipe for RabbitMqRecipe {
             arguments: Vec::new(),
             environment: self.environment(dir),
             log: dir.join("rabbitmq.log"),
-            stop_signal: StopSignal::Kill,
+            signals: Signals::Usual,
             ready: Ready::Serving,
         };
         Ok(vec![epmd, node])

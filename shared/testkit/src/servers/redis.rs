@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::process::{Launch, Ready, StopSignal};
+use super::process::{Launch, Ready, Signals};
 use super::{PortLease, Recipe, Server, ServerError, programs};
 
 /// A private Redis server.
@@ -93,7 +93,7 @@ impl Recipe for RedisRecipe {
                 .collect(),
             environment: Vec::new(),
             log: dir.join("redis.log"),
-            stop_signal: StopSignal::Kill,
+            signals: Signals::Usual,
             ready: Ready::Serving,
         }])
     }

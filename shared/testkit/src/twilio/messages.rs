@@ -36,8 +36,8 @@ pub struct Sent {
     pub body: String,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<String>,
-    /// Whether the answer was 201.
-    pub accepted: bool,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,11 +76,21 @@ impl Messages {
 
     /// The messages that it accepted: what the recipients have seen, and how often.
     pub fn accepted(&self) -> Vec<Sent> {
-        self.sent().into_iter().filter(|sent| sent.accepted).collect()
+        self.sent().into_iter().filter(Sent::was_accepted).collect()
     }
 }
 
 impl Sent {
+    /// Whether Twilio took the message over.
+    pub fn was_accepted(&self) -> bool {
+        self.status == Some(201)
+    }
+
+    /// Whether Twilio said no, so that nobody got the message.
+    pub fn was_refused(&self) -> bool {
+        self.status.is_some_and(|status| status != 201)
+    }
+
     fn of(received: &Received) -> Self {
         let field = |name| received.field(name).unwrap_or_default();
         Self {
@@ -90,7 +100,7 @@ impl Sent {
             from: field("From"),
             body: field("Body"),
             idempotency_key: received.header("idempotency-key").map(str::to_owned),
-            accepted: received.succeeded(),
+            status: received.answered.map(|answered| answered.status),
         }
     }
 }

@@ -25,6 +25,7 @@ use recado_types::trigger::{ChunkStrategy, SplitConfig};
 
 use super::units::{ELLIPSIS, utf16_len};
 use cutter::{Cutter, Level};
+use fences::Fence;
 
 /// The least `max_chunk_size` that is obeyed: below it, numbers and fences would leave no room.
 const MIN_CHUNK_SIZE: usize = 100;
@@ -86,9 +87,7 @@ impl<'t> Splitter<'t> {
                 let levels = &[Level::Paragraph, Level::Sentence, Level::Word];
                 (Cutter::of_prose(text), levels)
             }
-            ChunkStrategy::Sentence => {
-                (Cutter::of_prose(text), &[Level::Sentence, Level::Word])
-            }
+            ChunkStrategy::Sentence => (Cutter::of_prose(text), &[Level::Sentence, Level::Word]),
             ChunkStrategy::Length => (Cutter::of_data(text), &[]),
         };
         let max_chunks = config.max_chunks.max(1) as usize;
@@ -133,7 +132,7 @@ impl<'t> Splitter<'t> {
             // What is lost is lost: keep as much as there is room for, in whole words.
             Ending::Truncated => &self.levels[self.levels.len().saturating_sub(1)..],
         };
-        let opening = self.cutter.fence_around(from).map(|fence| fence.reopening());
+        let opening = self.cutter.fence_around(from).map(Fence::reopening);
         let opening = opening.unwrap_or_default();
         let room = room - utf16_len(&opening);
         // How much room the end needs is known when it is known where it is. It grows with each
@@ -157,7 +156,7 @@ impl<'t> Splitter<'t> {
     }
 
     fn closing(&self, end: usize, ending: Ending) -> String {
-        let fence = self.cutter.fence_cut_by(end).map(|fence| fence.closing());
+        let fence = self.cutter.fence_cut_by(end).map(Fence::closing);
         match (ending, fence) {
             (Ending::Continued, fence) => fence.unwrap_or_default(),
             (Ending::Truncated, None) => ELLIPSIS.to_string(),

@@ -15,8 +15,8 @@ const LOOK_AHEAD: usize = 256;
 const ABBREVIATIONS: [&str; 48] = [
     "adm", "apt", "art", "av", "bl", "ca", "cap", "cel", "cf", "cia", "col", "dep", "dr", "dra",
     "drs", "eng", "est", "ex", "exmo", "exma", "fig", "fl", "gen", "gov", "ilmo", "jr", "ltd",
-    "mr", "mrs", "ms", "mt", "no", "núm", "nº", "pág", "prof", "profa", "ref", "rev", "sr",
-    "sra", "sras", "srs", "srta", "st", "tel", "vol", "vs",
+    "mr", "mrs", "ms", "mt", "no", "núm", "nº", "pág", "prof", "profa", "ref", "rev", "sr", "sra",
+    "sras", "srs", "srta", "st", "tel", "vol", "vs",
 ];
 
 /// The last end of a sentence (its trailing space left out) in `text[from..=limit]` that `accept`
@@ -47,26 +47,34 @@ fn ends_between(text: &str, from: usize, to: usize) -> Vec<(usize, bool)> {
     let mut ends = Vec::new();
     for (offset, sentence) in text[from..looked_to].split_sentence_bound_indices() {
         let content = sentence.trim_end();
-        let end = from + offset + content.len();
         let next = from + offset + sentence.len();
-        if end > to {
-            break;
-        }
         // What ends where we stopped looking may go on there.
         if content.is_empty() || next == looked_to {
             continue;
         }
-        let ends_line = text[end..next].contains(['\n', '\u{2028}', '\u{2029}']);
-        if ends_line || is_end(&text[from..end], end < next) {
+        let end = from + offset + content.len();
+        // `**Bold.** Next`: the marks belong to what they end.
+        let marks = if end == next { leading_marks(&text[end..looked_to]) } else { 0 };
+        let end = end + marks;
+        if end > to {
+            break;
+        }
+        let ends_line = text[end..next.max(end)].contains(['\n', '\u{2028}', '\u{2029}']);
+        let space_follows = text[end..].starts_with(char::is_whitespace);
+        if ends_line || is_end(&text[from..end - marks], space_follows) {
             ends.push((end, ends_line));
         }
     }
     ends
 }
 
+fn leading_marks(text: &str) -> usize {
+    text.len() - text.trim_start_matches(['*', '_', '`', '~']).len()
+}
+
 /// Whether a sentence ends with `text`, within a line, where Unicode's rules say so.
 fn is_end(text: &str, space_follows: bool) -> bool {
-    let sentence = text.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']', '*', '_', '`']);
+    let sentence = text.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']']);
     match sentence.chars().next_back() {
         Some('.') => space_follows && !is_abbreviated(&sentence[..sentence.len() - 1]),
         Some('!' | '?') => space_follows,
@@ -86,12 +94,9 @@ fn is_abbreviated(text: &str) -> bool {
     };
     let is_initial = is_letters(word, 1);
     let is_dotted = word.contains('.') && word.split('.').all(|part| is_letters(part, 2));
-    let numbers_item = word.len() == line.trim_start().len()
-        && word.chars().all(|c| c.is_ascii_digit());
-    is_initial
-        || is_dotted
-        || numbers_item
-        || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+    let numbers_item =
+        word.len() == line.trim_start().len() && word.chars().all(|c| c.is_ascii_digit());
+    is_initial || is_dotted || numbers_item || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -127,7 +132,10 @@ mod tests {
     #[test]
     fn sentences_end_in_every_script() {
         let cases: [(&str, &[&str]); 5] = [
-            ("Um. Dois! Três? \"Quatro.\" Cinco", &["Um.", "Dois!", "Três?", "\"Quatro.\"", "Cinco"]),
+            (
+                "Um. Dois! Três? \"Quatro.\" Cinco",
+                &["Um.", "Dois!", "Três?", "\"Quatro.\"", "Cinco"],
+            ),
             ("你好。世界！好吗？是", &["你好。", "世界！", "好吗？", "是"]),
             ("a linha\noutra linha", &["a linha", "outra linha"]),
             ("É o fim? Sim. **Ok.** Bom", &["É o fim?", "Sim.", "**Ok.**", "Bom"]),
@@ -140,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_last_end_is_found_across_blocks() {
-        let text = format!("One. Two.{}", " word".repeat(5_000));
+        let text = format!("One. Two.{}", " Word".repeat(5_000));
         let end = last_end(&text, 0, 20_000, |end, _| Some(end));
         assert_eq!(end, Some("One. Two.".len()));
     }

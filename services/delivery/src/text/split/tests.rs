@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::super::{units, urls};
+use super::super::urls;
 use super::*;
 
 const FAMILY: &str = "👨‍👩‍👧‍👦";
@@ -32,7 +32,8 @@ fn filler(n: usize) -> String {
 #[test]
 fn what_fits_is_left_alone() {
     let text = format!("{}\n\n{}", filler(49), filler(49));
-    let split = split(&text, &SplitConfig { numbering: true, ..config(ChunkStrategy::Paragraph, 100) });
+    let split =
+        split(&text, &SplitConfig { numbering: true, ..config(ChunkStrategy::Paragraph, 100) });
     assert_eq!(split, Split { chunks: vec![text], truncated: false });
     assert_eq!(by_paragraph(" \n\t\u{3000} ").len(), 0);
 }
@@ -41,8 +42,9 @@ fn what_fits_is_left_alone() {
 fn small_paragraphs_share_a_chunk_and_none_is_torn_that_fits() {
     let paragraphs = [filler(30), filler(40), filler(90), filler(20), filler(60)];
     let chunks = by_paragraph(&paragraphs.join("\n\n"));
-    let [a, b, c, d, e] = &paragraphs;
-    assert_eq!(chunks, [format!("{a}\n\n{b}"), c.clone(), format!("{d}\n\n{e}")]);
+    let [first, second, long, small, last] = &paragraphs;
+    let expected = [format!("{first}\n\n{second}"), long.clone(), format!("{small}\n\n{last}")];
+    assert_eq!(chunks, expected);
 }
 
 #[test]
@@ -106,7 +108,8 @@ fn what_is_over_the_last_chunk_is_cut_off_and_said_so() {
 
 #[test]
 fn a_single_chunk_has_no_number_even_if_it_was_cut() {
-    let config = SplitConfig { max_chunks: 1, numbering: true, ..config(ChunkStrategy::Sentence, 100) };
+    let config =
+        SplitConfig { max_chunks: 1, numbering: true, ..config(ChunkStrategy::Sentence, 100) };
     let split = split(&filler(300), &config);
     assert!(split.chunks[0].starts_with("lorem"), "{split:?}");
 }
@@ -274,7 +277,7 @@ proptest! {
         let graphemes: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).collect();
         let fitting_urls: Vec<_> = urls::find_all(&text)
             .into_iter()
-            .filter(|url| units::utf16_len(&text[url.clone()]) <= 80)
+            .filter(|url| utf16_len(&text[url.clone()]) <= 80)
             .collect();
         for place in &places {
             for at in [place.start, place.end] {

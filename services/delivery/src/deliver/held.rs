@@ -1,0 +1,115 @@
+//! A lane that is ours for a while, and what can be done with it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use recado_store::StoreError;
+use recado_store::deliveries::{self, Claimed};
+use recado_store::lanes::{self, Held, LaneKind};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deliver, Ended};
+
+/// The longest pause in which a lane keeps its slot; for a longer one it is parked.
+pub(super) const LONGEST_PAUSE_HELD: Duration = Duration::from_secs(5);
+/// The pauses between two tries to write something down while the database is away.
+const FIRST_STORE_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// A claimed delivery and the means to send it.
+#[derive(Clone, Copy)]
+pub(super) struct HeldLane<'a> {
+    pub(super) deliver: &'a Deliver,
+    pub(super) claimed: &'a Claimed,
+    /// Cancelled once the lane may be somebody else's.
+    pub(super) lost: &'a CancellationToken,
+}
+
+/// Why something could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unstored {
+    /// The lease was lost before the database came back.
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// The database does not take it, now or later.
+    #[error("it cannot be stored")]
+    Rejected(#[source] StoreError),
+}
+
+impl HeldLane<'_> {
+    /// Runs a statement, again and again while the database is away and the lane is ours.
+    pub(super) async fn stored<T, F>(&self, statement: impl Fn() -> F) -> Result<T, Unstored>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause = FIRST_STORE_PAUSE;
+        while !self.lost.is_cancelled() {
+            match statement().await {
+                Ok(value) => return Ok(value),
+                Err(error) if error.is_transient() => {
+                    let error = &error as &dyn Error;
+                    tracing::debug!(error, "the database is away; holding what has to be stored");
+                }
+                Err(error) => return Err(Unstored::Rejected(error)),
+            }
+            let jittered = pause.mul_f64(rand::random_range(0.5..=1.0));
+            self.lost.run_until_cancelled(sleep(jittered)).await;
+            pause = (pause * 2).min(LONGEST_STORE_PAUSE);
+        }
+        Err(Unstored::LeaseLost)
+    }
+
+    /// Ends the delivery without sending anything more.
+    pub(super) async fn fail(&self, code: &str, message: &str) -> Ended {
+        let Claimed { lease, delivery_id, .. } = self.claimed;
+        let now = self.deliver.clock.now();
+        let failed = self.stored(|| {
+            deliveries::fail(&self.deliver.store, lease, *delivery_id, now, code, message)
+        });
+        match failed.await {
+            Ok(Held::Yes) => {
+                tracing::warn!(error.code = code, "delivery {delivery_id} failed: {message}");
+                Ended::Failed
+            }
+            Ok(Held::No) | Err(Unstored::LeaseLost) => Ended::LeaseLost,
+            Err(Unstored::Rejected(error)) => {
+                let error = &error as &dyn Error;
+                tracing::error!(error, "a failed delivery cannot be ended");
+                Ended::LeaseLost
+            }
+        }
+    }
+
+    /// Waits with the lane in hand, or parks it if that would take long or we are to stop.
+    pub(super) async fn pause(&self, pause: Duration) -> Result<(), Ended> {
+        if pause > LONGEST_PAUSE_HELD {
+            return Err(self.park(pause).await);
+        }
+        let since = Instant::now();
+        tokio::select! {
+            biased;
+            () = self.lost.cancelled() => Err(Ended::LeaseLost),
+            () = self.deliver.shutdown.cancelled() => {
+                Err(self.park(pause.saturating_sub(since.elapsed())).await)
+            }
+            () = sleep(pause) => Ok(()),
+        }
+    }
+
+    async fn park(&self, pause: Duration) -> Ended {
+        let Claimed { lease, .. } = self.claimed;
+        let store = &self.deliver.store;
+        let released =
+            self.stored(|| lanes::release(store, LaneKind::Delivery, lease, pause)).await;
+        match released {
+            Ok(()) => Ended::Parked,
+            Err(Unstored::LeaseLost) => Ended::LeaseLost,
+            Err(Unstored::Rejected(error)) => {
+                let error = &error as &dyn Error;
+                tracing::error!(error, "a lane cannot be parked; its lease runs out instead");
+                Ended::LeaseLost
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What has to be sent, and how: decided before the first chunk is sent, and kept.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Duration;
+
+use recado_store::deliveries::{self, ChunkStatus, Claimed, PlannedChunk};
+use recado_store::lanes::Held;
+use recado_store::webhooks;
+use recado_types::trigger::{Callback, Execution, TriggerConfig};
+
+use super::Ended;
+use super::held::{HeldLane, Unstored};
+use crate::text::split::{Split, split};
+use crate::text::transform::transform;
+
+/// What has to be sent, and how.
+pub(super) struct Plan {
+    pub(super) callback: Callback,
+    /// The value of the secret that the callback names. Looked up for each delivery, so that a
+    /// changed secret counts from the next one on.
+    pub(super) secret: Option<String>,
+    pub(super) chunks: Vec<PlannedChunk>,
+    /// Whether something was cut off.
+    pub(super) truncated: bool,
+    pub(super) pause_between_chunks: Duration,
+}
+
+/// Why there is no plan.
+pub(super) enum Unsendable {
+    /// It cannot be sent, now or later.
+    Never { code: &'static str, message: Cow<'static, str> },
+    /// Not by us, now.
+    Ended(Ended),
+}
+
+impl Unsendable {
+    fn never(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::Never { code, message: message.into() }
+    }
+
+    fn unstored(what: &'static str) -> impl Fn(Unstored) -> Self {
+        move |unstored| match unstored {
+            Unstored::LeaseLost => Self::Ended(Ended::LeaseLost),
+            Unstored::Rejected(error) => {
+                tracing::error!(error = &error as &dyn Error, "{what}");
+                Self::never("internal_error", what)
+            }
+        }
+    }
+}
+
+impl HeldLane<'_> {
+    pub(super) async fn plan(&self) -> Result<Plan, Unsendable> {
+        let config = TriggerConfig::parse(&self.claimed.trigger_config).map_err(|problems| {
+            let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
+            let message = format!("the trigger's configuration is wrong: {}", paths.join(", "));
+            Unsendable::never("trigger_invalid", message)
+        })?;
+        let Execution { callback, split, .. } = &config.execution;
+        let no_callback = || Unsendable::never("no_callback", "the trigger has no callback");
+        let callback = callback.clone().ok_or_else(no_callback)?;
+        let (chunks, truncated) = self.chunks(&config.execution, &callback).await?;
+        let secret = self.secret(&callback).await?;
+        let pause_ms = split.map_or(0, |split| split.inter_chunk_delay_ms);
+        let pause_between_chunks = Duration::from_millis(pause_ms.into());
+        Ok(Plan { callback, secret, chunks, truncated, pause_between_chunks })
+    }
+
+    /// The chunks that were planned before, or new ones, which are stored first if there are
+    /// several.
+    async fn chunks(
+        &self,
+        execution: &Execution,
+        callback: &Callback,
+    ) -> Result<(Vec<PlannedChunk>, bool), Unsendable> {
+        let Claimed { chunks, truncated, response, .. } = self.claimed;
+        if !chunks.is_empty() {
+            return Ok((chunks.clone(), *truncated));
+        }
+        let Split { chunks, truncated } = cut(response, execution, callback);
+        if chunks.is_empty() {
+            return Err(Unsendable::never("empty_response", "the agent's response is empty"));
+        }
+        if chunks.len() > 1 {
+            self.store_chunks(&chunks, truncated).await?;
+        }
+        Ok((chunks.into_iter().zip(0..).map(planned).collect(), truncated))
+    }
+
+    async fn store_chunks(&self, chunks: &[String], truncated: bool) -> Result<(), Unsendable> {
+        let Claimed { lease, delivery_id, .. } = self.claimed;
+        let store = &self.deliver.store;
+        let stored =
+            self.stored(|| deliveries::plan(store, lease, *delivery_id, chunks, truncated)).await;
+        match stored.map_err(Unsendable::unstored("the chunks could not be stored"))? {
+            Held::Yes => Ok(()),
+            Held::No => Err(Unsendable::Ended(Ended::LeaseLost)),
+        }
+    }
+
+    async fn secret(&self, callback: &Callback) -> Result<Option<String>, Unsendable> {
+        let Some(name) = callback.auth.secret_ref() else { return Ok(None) };
+        let (store, tenant) = (&self.deliver.store, self.claimed.tenant_id);
+        let secret = self.stored(|| webhooks::secret(store, tenant, name)).await;
+        secret.map_err(Unsendable::unstored("the callback's secret could not be read"))
+    }
+}
+
+/// Makes chunks of a response. Without a `split_config` it is one.
+fn cut(response: &str, execution: &Execution, callback: &Callback) -> Split {
+    let transformed = transform(response, &callback.transform);
+    let cut = match &execution.split {
+        Some(config) => split(&transformed.text, config),
+        None if transformed.text.trim().is_empty() => {
+            Split { chunks: Vec::new(), truncated: false }
+        }
+        None => Split { chunks: vec![transformed.text.into_owned()], truncated: false },
+    };
+    Split { truncated: cut.truncated || transformed.truncated, ..cut }
+}
+
+fn planned((body, index): (String, u32)) -> PlannedChunk {
+    PlannedChunk { index, body, status: ChunkStatus::Pending, attempt_count: 0 }
+}

@@ -1,0 +1,185 @@
+//! Every reason not to accept a webhook, and what the sender is told about it.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use recado_broker::PublishError;
+use recado_http::{ApiError, Problem};
+use serde_json::json;
+
+use crate::lookup::LookupError;
+use crate::outbox::HandOverError;
+
+/// When to come back: most outages of the broker are shorter than a provider's own retries.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a request is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the body is larger than {max_body} bytes")]
+    TooLarge { max_body: usize },
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body broke off")]
+    BodyIncomplete,
+    #[error("the body must not be compressed: send it without Content-Encoding")]
+    UnsupportedEncoding,
+    #[error(
+        "the content type must be application/json or application/x-www-form-urlencoded, in UTF-8"
+    )]
+    UnsupportedType,
+    /// None, one of somebody else, or a deleted one: a stranger is not told which.
+    #[error("there is no such trigger")]
+    TriggerNotFound,
+    #[error("the trigger is disabled")]
+    TriggerDisabled,
+    #[error("the signature is missing or wrong")]
+    InvalidSignature,
+    #[error("the API key is missing or wrong")]
+    InvalidApiKey,
+    #[error("the body cannot be read: {reason}")]
+    MalformedBody {
+        reason: String,
+        /// Line and column, from 1.
+        position: Option<(usize, usize)>,
+    },
+    #[error("{field} {reason}")]
+    InvalidInput { field: String, reason: String },
+    #[error("the trigger could not be looked up")]
+    Lookup(#[source] LookupError),
+    #[error("the message could not be handed over")]
+    HandOver(#[source] HandOverError),
+}
+
+/// The code of a body that takes too long; everything else is a [`Problem`].
+const REQUEST_TIMEOUT: &str = "request_timeout";
+
+impl Refusal {
+    /// The code that programs go by, in the answer, in logs and in metrics.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::BodyTimeout => REQUEST_TIMEOUT,
+            other => other.problem().code(),
+        }
+    }
+
+    /// Exhaustive on purpose: a new reason has no wildcard arm to hide behind.
+    fn problem(&self) -> Problem {
+        match self {
+            Self::TooLarge { .. } => Problem::PayloadTooLarge,
+            Self::BodyTimeout | Self::BodyIncomplete | Self::MalformedBody { .. } => {
+                Problem::MalformedBody
+            }
+            Self::UnsupportedEncoding | Self::UnsupportedType => Problem::UnsupportedMediaType,
+            Self::TriggerNotFound => Problem::TriggerNotFound,
+            Self::TriggerDisabled => Problem::TriggerDisabled,
+            Self::InvalidSignature => Problem::InvalidSignature,
+            Self::InvalidApiKey => Problem::InvalidApiKey,
+            Self::InvalidInput { .. } => Problem::InvalidInput,
+            Self::Lookup(error) if error.is_transient() => Problem::Unavailable,
+            Self::HandOver(HandOverError::Publish(PublishError::Encode(_))) | Self::Lookup(_) => {
+                Problem::InternalError
+            }
+            Self::HandOver(_) => Problem::Unavailable,
+        }
+    }
+
+    /// What the sender is told. A 5xx is an error, which [`recado_http::trace`] logs with its
+    /// causes.
+    pub(crate) fn into_response(self) -> Result<HttpResponse, ApiError> {
+        match self {
+            Self::BodyTimeout => Ok(HttpResponse::RequestTimeout().json(json!({
+                "success": false,
+                "status": "error",
+                "error": REQUEST_TIMEOUT,
+                "message": Self::BodyTimeout.to_string(),
+            }))),
+            other => Err(other.into()),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let error = Self::new(refusal.problem(), refusal.to_string());
+        match refusal {
+            Refusal::InvalidInput { field, reason } => Self::invalid_field(field, reason),
+            Refusal::MalformedBody { position: Some((line, column)), .. } => {
+                error.with_details(json!({ "line": line, "column": column }))
+            }
+            Refusal::Lookup(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
+            Refusal::HandOver(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
+            _ => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use actix_web::body::MessageBody;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn response(refusal: Refusal) -> (u16, Value, Option<String>) {
+        let response = refusal.into_response().unwrap_or_else(|error| error.error_response());
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+        let body = response.into_body().try_into_bytes().unwrap();
+        (status, serde_json::from_slice(&body).unwrap(), retry_after)
+    }
+
+    #[test]
+    fn each_reason_has_a_status_and_a_code() {
+        let hand_over = |error| Refusal::HandOver(HandOverError::Publish(error));
+        for (refusal, status, code) in [
+            (Refusal::TooLarge { max_body: 10 }, 413, "payload_too_large"),
+            (Refusal::BodyTimeout, 408, "request_timeout"),
+            (Refusal::BodyIncomplete, 400, "malformed_body"),
+            (Refusal::UnsupportedEncoding, 415, "unsupported_media_type"),
+            (Refusal::UnsupportedType, 415, "unsupported_media_type"),
+            (Refusal::TriggerNotFound, 404, "trigger_not_found"),
+            (Refusal::TriggerDisabled, 400, "trigger_disabled"),
+            (Refusal::InvalidSignature, 401, "invalid_signature"),
+            (Refusal::InvalidApiKey, 401, "invalid_api_key"),
+            (Refusal::Lookup(LookupError::Hung), 503, "unavailable"),
+            (Refusal::HandOver(HandOverError::Full), 503, "unavailable"),
+            (hand_over(PublishError::Blocked), 503, "unavailable"),
+            (hand_over(PublishError::Unavailable), 503, "unavailable"),
+            (hand_over(PublishError::Disconnected), 503, "unavailable"),
+            (hand_over(PublishError::Timeout), 503, "unavailable"),
+            (hand_over(PublishError::Refused), 503, "unavailable"),
+            (hand_over(PublishError::Unroutable), 503, "unavailable"),
+        ] {
+            assert_eq!(refusal.code(), code);
+            let (actual, body, retry_after) = response(refusal);
+            assert_eq!((actual, &body["error"]), (status, &json!(code)));
+            assert_eq!((&body["success"], &body["status"]), (&json!(false), &json!("error")));
+            assert_eq!(retry_after.is_some(), status == 503, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_sender_is_told_where_its_mistake_is() {
+        let position = Some((2, 8));
+        let (_, body, _) =
+            response(Refusal::MalformedBody { reason: "expected value".into(), position });
+        assert_eq!(body["details"], json!({"line": 2, "column": 8}));
+        let (status, body, _) = response(Refusal::InvalidInput {
+            field: "Body".into(),
+            reason: "is missing or empty".into(),
+        });
+        assert_eq!(status, 400);
+        let fields = json!([{"path": "Body", "reason": "is missing or empty"}]);
+        assert_eq!(body["details"]["fields"], fields);
+    }
+
+    #[test]
+    fn what_is_wrong_with_us_is_not_told() {
+        let (_, body, retry_after) = response(Refusal::Lookup(LookupError::Hung));
+        assert!(!body.to_string().contains("database"), "{body}");
+        assert_eq!(retry_after.as_deref(), Some("1"));
+    }
+}

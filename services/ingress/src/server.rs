@@ -1,0 +1,77 @@
+//! The HTTP server: its routes, and its patience with slow clients.
+//!
+//! A head has at most 96 headers and 128 KiB (fixed in actix-http). A client that sends its head
+//! or its body too slowly is let go, and so is one that stays idle after its answer.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+use recado_clock::Clock;
+use recado_http::problem::{method_not_allowed, not_found};
+use recado_http::trace::RequestSpan;
+use tokio::net::TcpSocket;
+
+use crate::config::Limits;
+use crate::webhook::{self, Ingress};
+
+/// How many connections the kernel completes for us while we are busy.
+const BACKLOG: u32 = 2_048;
+
+/// Longer than the usual idle time of gateways (60 s): the side that closes an idle connection
+/// should be the one that sends requests on it.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client that was refused early may go on sending before it is cut off.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long requests may take to end after the signal to stop. A request takes less, except for
+/// one whose body is still on its way.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Listens on `address`; port 0 picks a free one.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// Starts to serve; the server runs while it is polled.
+pub(crate) fn start(
+    listener: TcpListener,
+    ingress: Ingress,
+    clock: Arc<dyn Clock>,
+) -> io::Result<Server> {
+    let Limits { head_timeout, max_connections, .. } = ingress.limits;
+    let ingress = Data::new(ingress);
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let server = HttpServer::new(move || {
+        let webhook = web::resource(webhook::PATH)
+            .route(web::post().to(webhook::receive))
+            .default_service(method_not_allowed("POST"));
+        App::new()
+            .wrap(RequestSpan::new("ingress", Arc::clone(&clock)))
+            .app_data(Data::clone(&ingress))
+            .service(webhook)
+            .default_service(web::to(not_found))
+    })
+    .workers(workers)
+    .max_connections(max_connections.div_ceil(workers))
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(head_timeout)
+    .client_disconnect_timeout(LINGER)
+    .shutdown_timeout(DRAIN.as_secs())
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}

@@ -1,0 +1,92 @@
+//! Each limit, at it and over it.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use reqwest::Body;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::requests::{answered, open};
+use crate::running::{Running, SOON};
+
+#[tokio::test]
+async fn a_body_may_be_as_large_as_the_limit_however_it_is_sent() {
+    let running = Running::start_with(|limits| limits.max_body = 10_000).await;
+    let sender = running.sender(running.trigger(open()).await);
+    for (size, status) in [(9_999, 202), (10_000, 202), (10_001, 413), (3_000_000, 413)] {
+        let whole = sender.post("text/plain", "x".repeat(size)).await;
+        assert_eq!(whole.status, status, "{size}");
+        let pieces = "x".repeat(size).into_bytes();
+        let pieces: Vec<_> =
+            pieces.chunks(1_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        let chunked = Body::wrap_stream(stream::iter(pieces));
+        let answer = sender.post("text/plain", chunked).await;
+        assert_eq!(answer.status, status, "{size} in chunks");
+        if status == 413 {
+            assert_eq!(answer.error(), "payload_too_large");
+        }
+    }
+    running.stop().await;
+}
+
+/// Writes `sent`, then nothing more, and returns everything until the server hangs up.
+async fn converse(running: &Running, sent: &str) -> String {
+    let address = running.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let reading = stream.read_to_string(&mut answer);
+    tokio::time::timeout(SOON, reading).await.expect("the server hangs up").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn slow_clients_are_let_go() {
+    let running = Running::start_with(|limits| {
+        limits.head_timeout = Duration::from_millis(300);
+        limits.body_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let trigger = running.trigger(open()).await;
+    let head = format!("POST /api/triggers/webhook/{trigger} HTTP/1.1\r\nHost: x\r\n");
+
+    let without_end = converse(&running, &head).await;
+    assert!(without_end.starts_with("HTTP/1.1 408 "), "{without_end}");
+    let body = format!("{head}Content-Type: text/plain\r\nContent-Length: 10\r\n\r\nhalf");
+    let without_body = converse(&running, &body).await;
+    assert!(without_body.starts_with("HTTP/1.1 408 "), "{without_body}");
+    assert!(without_body.contains("request_timeout"), "{without_body}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_is_bounded() {
+    let running = Running::start().await;
+    let sender = running.sender(running.trigger(open()).await);
+    let mut request = sender.request().header("content-type", "text/plain").body("a");
+    for n in 0..80 {
+        request = request.header(format!("x-{n}"), "1");
+    }
+    assert_eq!(answered(request).await.status, 202);
+    let mut request = sender.request().body("a");
+    for n in 0..120 {
+        request = request.header(format!("x-{n}"), "1");
+    }
+    assert_eq!(answered(request).await.status, 400);
+    let huge = sender.request().header("x-huge", "x".repeat(200_000)).body("a").send().await;
+    assert!(huge.is_err() || huge.is_ok_and(|answer| answer.status().is_client_error()));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_may_have_a_thousand_fields() {
+    let running = Running::start().await;
+    let sender = running.sender(running.trigger(open()).await);
+    for (n, status) in [(1_000, 202), (1_001, 400)] {
+        let form = vec!["a=1"; n].join("&");
+        let answer = sender.post("application/x-www-form-urlencoded", form).await;
+        assert_eq!(answer.status, status, "{n}");
+    }
+    running.stop().await;
+}

@@ -1,0 +1,158 @@
+//! The endpoints, one module for each kind of resource.
+
+mod agents;
+mod api_keys;
+mod executions;
+mod providers;
+mod secrets;
+mod sessions;
+mod triggers;
+
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
+use recado_http::problem::{method_not_allowed, path_config};
+use serde::Serialize;
+
+/// One address with everything that can be done there.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource {
+    /// The address; what is in braces is an id or a name.
+    pub path: &'static str,
+    /// The methods it has, as `Allow` tells them.
+    pub methods: &'static str,
+    register: fn(actix_web::Resource) -> actix_web::Resource,
+}
+
+/// Every address of this API. Tests go by it, so that no endpoint escapes them.
+pub const RESOURCES: &[Resource] = &[
+    Resource {
+        path: "/api/triggers",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(triggers::list)).route(post().to(triggers::create)),
+    },
+    Resource {
+        path: "/api/triggers/types",
+        methods: "GET",
+        register: |at| at.route(get().to(triggers::types)),
+    },
+    Resource {
+        path: "/api/triggers/stats",
+        methods: "GET",
+        register: |at| at.route(get().to(triggers::stats)),
+    },
+    Resource {
+        path: "/api/triggers/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(triggers::show))
+                .route(patch().to(triggers::update))
+                .route(delete().to(triggers::delete))
+        },
+    },
+    Resource {
+        path: "/api/triggers/{id}/enable",
+        methods: "POST",
+        register: |at| at.route(post().to(triggers::enable)),
+    },
+    Resource {
+        path: "/api/triggers/{id}/disable",
+        methods: "POST",
+        register: |at| at.route(post().to(triggers::disable)),
+    },
+    Resource {
+        path: "/api/triggers/{id}/executions",
+        methods: "GET",
+        register: |at| at.route(get().to(executions::list)),
+    },
+    Resource {
+        path: "/api/triggers/{id}/executions/{execution_id}",
+        methods: "GET",
+        register: |at| at.route(get().to(executions::show)),
+    },
+    Resource {
+        path: "/api/v1/sessions/{id}/trigger-context",
+        methods: "GET",
+        register: |at| at.route(get().to(sessions::trigger_context)),
+    },
+    Resource {
+        path: "/api/agents",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(agents::list)).route(post().to(agents::create)),
+    },
+    Resource {
+        path: "/api/agents/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(agents::show))
+                .route(patch().to(agents::update))
+                .route(delete().to(agents::delete))
+        },
+    },
+    Resource {
+        path: "/api/providers",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(providers::list)).route(post().to(providers::create)),
+    },
+    Resource {
+        path: "/api/providers/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(providers::show))
+                .route(patch().to(providers::update))
+                .route(delete().to(providers::delete))
+        },
+    },
+    Resource {
+        path: "/api/secrets",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(secrets::list)).route(post().to(secrets::create)),
+    },
+    Resource {
+        path: "/api/secrets/{name}",
+        methods: "PUT, PATCH, DELETE",
+        register: |at| {
+            at.route(put().to(secrets::replace))
+                .route(patch().to(secrets::replace))
+                .route(delete().to(secrets::delete))
+        },
+    },
+    Resource {
+        path: "/api/api-keys",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(api_keys::list)).route(post().to(api_keys::create)),
+    },
+    Resource {
+        path: "/api/api-keys/{id}",
+        methods: "DELETE",
+        register: |at| at.route(delete().to(api_keys::revoke)),
+    },
+];
+
+/// Registers every endpoint.
+pub(crate) fn configure(service: &mut ServiceConfig) {
+    service.app_data(path_config());
+    for Resource { path, methods, register } in RESOURCES {
+        let refuse_others = method_not_allowed(methods);
+        service.service(register(resource(*path)).default_service(refuse_others));
+    }
+}
+
+/// `{"success": true, "data": …}`.
+#[derive(Serialize)]
+struct Found<T> {
+    success: bool,
+    data: T,
+}
+
+impl<T> Found<T> {
+    fn new(data: T) -> Self {
+        Self { success: true, data }
+    }
+}
+
+/// `{"success": true}`.
+#[derive(Serialize)]
+struct Done {
+    success: bool,
+}
+
+const DONE: Done = Done { success: true };

@@ -1,0 +1,272 @@
+//! From a body to a trigger that can be saved, or to all that is wrong with it.
+
+use recado_http::ApiError;
+use recado_store::Store;
+use recado_store::triggers::{self, Missing, Trigger, TriggerDraft};
+use recado_types::shape::{FieldProblem, ObjectReader, Problems};
+use recado_types::trigger::TriggerConfig;
+use recado_types::{AgentId, TenantId};
+use serde_json::Value;
+
+use super::merge::merge_patch;
+use crate::failure::{invalid, store_failed};
+
+const MAX_NAME: usize = 255;
+
+/// Kinds that the product knows and this release does not have.
+const FUTURE_TYPES: [&str; 3] = ["email", "db_event", "schedule"];
+
+/// What a trigger is besides what can be changed.
+const READ_ONLY: [&str; 6] =
+    ["id", "project_id", "webhook_secret", "version", "created_at", "updated_at"];
+
+/// A body that was read, right or wrong.
+#[derive(Debug)]
+pub(super) struct Reading {
+    agent_id: Option<AgentId>,
+    name: Option<String>,
+    trigger_config: Option<Value>,
+    enabled: bool,
+    secret_refs: Vec<SecretRef>,
+    problems: Vec<FieldProblem>,
+}
+
+/// A secret's name and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SecretRef {
+    path: &'static str,
+    name: String,
+}
+
+impl Reading {
+    /// Of the body of a POST.
+    pub(super) fn of_new(body: &Value) -> Self {
+        let mut reading = Self::nothing();
+        let problems = Problems::default();
+        if let Some(mut fields) = ObjectReader::new(body, "", &problems) {
+            fields.required("agent_id");
+            reading.agent_id = read_agent_id(&mut fields);
+            reading.name = fields.required_string("name", 1..=MAX_NAME).map(str::to_owned);
+            read_type(&mut fields);
+            reading.trigger_config = fields.required("trigger_config").cloned();
+            reading.enabled = fields.boolean("enabled").unwrap_or(true);
+            fields.read_only(&READ_ONLY);
+            fields.done();
+        }
+        reading.judged(problems)
+    }
+
+    /// Of the body of a PATCH, on top of what is there. Fields replace; `trigger_config` is a
+    /// merge patch (RFC 7396), and the result is judged, not the patch.
+    pub(super) fn of_patch(current: &Trigger, body: &Value) -> Self {
+        let mut reading = Self::nothing();
+        let problems = Problems::default();
+        if let Some(mut fields) = ObjectReader::new(body, "", &problems) {
+            for kept in ["agent_id", "name", "trigger_config", "enabled"] {
+                if fields.is_null(kept) {
+                    fields.refuse(kept, "cannot be taken away");
+                }
+            }
+            reading.agent_id = read_agent_id(&mut fields).or(Some(current.agent_id));
+            let name = fields.string("name", 1..=MAX_NAME).unwrap_or(&current.name);
+            reading.name = Some(name.to_owned());
+            reading.enabled = fields.boolean("enabled").unwrap_or(current.enabled);
+            let patch = fields.any("trigger_config");
+            let config = current.trigger_config.clone();
+            reading.trigger_config = Some(patch.map_or(config.clone(), |p| merge_patch(config, p)));
+            fields.read_only(&READ_ONLY);
+            fields.read_only(&["trigger_type"]);
+            fields.done();
+        }
+        reading.judged(problems)
+    }
+
+    fn nothing() -> Self {
+        Self {
+            agent_id: None,
+            name: None,
+            trigger_config: None,
+            enabled: true,
+            secret_refs: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// With what is wrong with the configuration, too.
+    fn judged(mut self, problems: Problems) -> Self {
+        self.problems = problems.finish(()).err().unwrap_or_default();
+        match self.trigger_config.as_ref().map(TriggerConfig::parse) {
+            Some(Ok(config)) => self.secret_refs = secret_refs(&config),
+            Some(Err(problems)) => self.problems.extend(problems),
+            None => {}
+        }
+        self
+    }
+
+    /// The draft, if the body was right. If it was not, references are looked up as well, so that
+    /// one answer names every mistake.
+    pub(super) async fn draft(
+        &self,
+        store: &Store,
+        tenant: TenantId,
+    ) -> Result<TriggerDraft, ApiError> {
+        let secret_refs: Vec<String> =
+            self.secret_refs.iter().map(|secret| secret.name.clone()).collect();
+        if self.problems.is_empty() {
+            return Ok(TriggerDraft {
+                agent_id: self.agent_id.expect("its absence is a problem"),
+                name: self.name.clone().expect("its absence is a problem"),
+                trigger_config: self.trigger_config.clone().expect("its absence is a problem"),
+                secret_refs,
+                enabled: self.enabled,
+            });
+        }
+        let missing = triggers::missing(store, tenant, self.agent_id, &secret_refs).await;
+        Err(self.refused(&missing.map_err(store_failed)?))
+    }
+
+    /// 400, naming all that is wrong, references in vain included.
+    pub(super) fn refused(&self, missing: &Missing) -> ApiError {
+        let problem = |path: &str, reason: String| FieldProblem { path: path.to_owned(), reason };
+        let agent =
+            missing.agent.then(|| problem("agent_id", "is no agent of this tenant".to_owned()));
+        let in_vain = |secret: &&SecretRef| missing.secrets.contains(&secret.name);
+        let secrets =
+            self.secret_refs.iter().filter(in_vain).map(|secret| {
+                problem(secret.path, format!("there is no secret `{}`", secret.name))
+            });
+        invalid(self.problems.iter().cloned().chain(agent).chain(secrets).collect())
+    }
+}
+
+fn read_agent_id(fields: &mut ObjectReader<'_>) -> Option<AgentId> {
+    let text = fields.string("agent_id", 1..=64)?;
+    fields.accept("agent_id", text.parse().map_err(|_no_id| "must be a UUID"))
+}
+
+fn read_type(fields: &mut ObjectReader<'_>) {
+    let Some(name) = fields.required_string("trigger_type", 1..=64) else { return };
+    if FUTURE_TYPES.contains(&name) {
+        fields.refuse("trigger_type", format!("`{name}` is not available in this release"));
+    } else if name != "webhook" {
+        fields.refuse("trigger_type", "must be `webhook`");
+    }
+}
+
+/// Every secret a configuration names. A secret that is named twice stands in two places.
+fn secret_refs(config: &TriggerConfig) -> Vec<SecretRef> {
+    let channel = config.channel.iter().filter_map(|channel| channel.secret_ref.as_deref());
+    let callback = config.execution.callback.iter().filter_map(|c| c.auth.secret_ref());
+    let at = |path| move |name: &str| SecretRef { path, name: name.to_owned() };
+    channel
+        .map(at("trigger_config.channel.auth.secret_ref"))
+        .chain(callback.map(at("trigger_config.execution.callback.auth.secret_ref")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn body() -> Value {
+        json!({
+            "agent_id": "00000000-0000-0000-0000-000000000001",
+            "name": "WhatsApp",
+            "trigger_type": "webhook",
+            "trigger_config": {
+                "channel": {"type": "twilio_whatsapp",
+                            "auth": {"type": "basic", "secret_ref": "TWILIO"}},
+                "execution": {"mode": "async", "callback": {
+                    "url": "https://api.example.com/messages",
+                    "auth": {"type": "bearer", "secret_ref": "KEY"}}},
+            },
+        })
+    }
+
+    fn current() -> Trigger {
+        let id = "00000000-0000-0000-0000-000000000002".parse().unwrap();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Trigger {
+            id: TriggerId(id),
+            project_id: ProjectId(id),
+            agent_id: AgentId(id),
+            name: "before".into(),
+            trigger_type: "webhook".into(),
+            trigger_config: body()["trigger_config"].clone(),
+            enabled: true,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    use chrono::DateTime;
+    use recado_types::{ProjectId, TriggerId};
+
+    fn paths(reading: &Reading) -> Vec<&str> {
+        reading.problems.iter().map(|problem| problem.path.as_str()).collect()
+    }
+
+    #[test]
+    fn every_place_of_a_secret_is_known() {
+        let reading = Reading::of_new(&body());
+        assert_eq!(paths(&reading), [""; 0]);
+        let config = TriggerConfig::parse(reading.trigger_config.as_ref().unwrap()).unwrap();
+        let names: Vec<&str> = reading.secret_refs.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, config.secret_refs());
+        let missing = Missing { agent: true, secrets: vec!["KEY".into()] };
+        assert_eq!(reading.refused(&missing).message(), "2 fields are missing or invalid");
+    }
+
+    #[test]
+    fn every_mistake_of_a_new_trigger_is_named() {
+        let mut wrong = body();
+        wrong["agent_id"] = json!("nobody");
+        wrong["name"] = json!("");
+        wrong["trigger_type"] = json!("email");
+        wrong["webhook_secret"] = json!("whs_mine");
+        wrong["surprise"] = json!(1);
+        wrong["trigger_config"]["execution"]["timeout_ms"] = json!(5);
+        let reading = Reading::of_new(&wrong);
+        assert_eq!(
+            paths(&reading),
+            [
+                "agent_id",
+                "name",
+                "trigger_type",
+                "webhook_secret",
+                "surprise",
+                "trigger_config.execution.timeout_ms",
+            ]
+        );
+        assert!(reading.problems[2].reason.contains("not available in this release"));
+        assert_eq!(
+            paths(&Reading::of_new(&json!({}))),
+            ["agent_id", "name", "trigger_type", "trigger_config"]
+        );
+        assert_eq!(paths(&Reading::of_new(&json!([]))), [""]);
+    }
+
+    #[test]
+    fn a_patch_is_judged_by_its_result() {
+        let patch = json!({"trigger_config": {"channel": null, "auth": {"type": "none"}}});
+        let reading = Reading::of_patch(&current(), &patch);
+        assert_eq!(paths(&reading), [""; 0]);
+        assert_eq!(reading.name.as_deref(), Some("before"));
+        assert_eq!(reading.secret_refs.len(), 1);
+
+        let breaking = json!({"trigger_config": {"execution": null}});
+        let reading = Reading::of_patch(&current(), &breaking);
+        assert_eq!(paths(&reading), ["trigger_config.execution.mode"]);
+    }
+
+    #[test]
+    fn a_patch_leaves_identity_alone_and_takes_nothing_away() {
+        let patch =
+            json!({"id": 1, "trigger_type": "webhook", "name": null, "webhook_secret": "x"});
+        let reading = Reading::of_patch(&current(), &patch);
+        assert_eq!(paths(&reading), ["name", "id", "webhook_secret", "trigger_type"]);
+    }
+}

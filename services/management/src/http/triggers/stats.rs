@@ -1,0 +1,85 @@
+//! GET `/api/triggers/stats`: how a tenant's triggers are doing.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Json};
+use recado_http::ApiError;
+use recado_store::views::{self, ExecutionStatus, Stats};
+use serde::Serialize;
+
+use crate::Api;
+use crate::access::{Caller, Read};
+use crate::failure::store_failed;
+use crate::http::Found;
+
+#[derive(Serialize)]
+pub(in crate::http) struct Shown {
+    triggers: Triggers,
+    executions: Executions,
+}
+
+#[derive(Serialize)]
+struct Triggers {
+    total: i64,
+    enabled: i64,
+    disabled: i64,
+    by_type: BTreeMap<&'static str, i64>,
+}
+
+/// The newest executions: `max_per_trigger` of each trigger, `max_total` of all.
+#[derive(Serialize)]
+struct Executions {
+    total: i64,
+    by_status: BTreeMap<String, i64>,
+    max_per_trigger: i64,
+    max_total: i64,
+}
+
+pub(in crate::http) async fn stats(
+    api: Data<Api>,
+    caller: Caller<Read>,
+) -> Result<Json<Found<Shown>>, ApiError> {
+    let stats = views::stats(&api.store, caller.tenant).await.map_err(store_failed)?;
+    Ok(Json(Found::new(show(stats))))
+}
+
+fn show(stats: Stats) -> Shown {
+    let Stats { triggers, executions, max_per_trigger, max_executions } = stats;
+    let mut by_status: BTreeMap<String, i64> =
+        ExecutionStatus::ALL.iter().map(|status| (status.as_str().to_owned(), 0)).collect();
+    by_status.extend(executions.into_iter().map(|count| (count.status, count.n_executions)));
+    Shown {
+        triggers: Triggers {
+            total: triggers.total,
+            enabled: triggers.enabled,
+            disabled: triggers.total - triggers.enabled,
+            by_type: BTreeMap::from([("webhook", triggers.total)]),
+        },
+        executions: Executions {
+            total: by_status.values().sum(),
+            by_status,
+            max_per_trigger,
+            max_total: max_executions,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_store::views::{StatusCount, TriggerCounts};
+
+    use super::*;
+
+    #[test]
+    fn every_status_is_told_and_counted_once() {
+        let shown = show(Stats {
+            triggers: TriggerCounts { total: 3, enabled: 2 },
+            executions: vec![StatusCount { status: "success".into(), n_executions: 7 }],
+            max_per_trigger: 1,
+            max_executions: 1,
+        });
+        assert_eq!(shown.executions.by_status.len(), ExecutionStatus::ALL.len());
+        assert_eq!(shown.executions.total, 7);
+        assert_eq!(shown.triggers.disabled, 1);
+    }
+}

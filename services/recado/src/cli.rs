@@ -1,0 +1,96 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+/// Recado turns any webhook into a conversation with an AI agent, and carries the answer back.
+#[derive(Parser)]
+#[command(
+    name = "recado",
+    version,
+    propagate_version = true,
+    after_help = "Start here:\n  \
+        recado demo                     watch one conversation, from webhook to callback\n  \
+        recado dev --data-dir .recado   run everything on this machine\n\n\
+        Roles take their settings from the environment (RECADO_*); docs/configuration.md lists them."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Take webhooks: validate, acknowledge, publish
+    Ingress(Role),
+    /// Gather a sender's burst of messages into one execution
+    Buffer(Role),
+    /// Run agents
+    AgentRunner(Role),
+    /// Carry answers back: transform, split, call back
+    Delivery(Role),
+    /// Serve the REST API
+    Management(Role),
+    /// Run all roles in one process, with private servers where none are given
+    Dev(Dev),
+    /// Show one conversation from webhook to callback, then stop
+    Demo,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Issue a token for the REST API
+    Token(Token),
+    /// Print exchanges, queues and bindings as RabbitMQ definitions
+    Topology,
+}
+
+#[derive(Args)]
+pub(crate) struct Role {
+    /// Write what was announced (addresses, pid) here, as JSON, once everything is ready
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// Where servers keep their data, and where dev.json is written
+    #[arg(long, value_name = "DIR", default_value = ".recado")]
+    pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Token {
+    /// The tenant that the token speaks for
+    #[arg(long, value_name = "UUID")]
+    pub(crate) tenant: Uuid,
+    /// Whom the token identifies, for the audit log
+    #[arg(long, value_name = "NAME", default_value = "cli")]
+    pub(crate) subject: String,
+    /// What its bearer may do
+    #[arg(long, value_enum, default_value_t = TokenRole::Admin)]
+    pub(crate) role: TokenRole,
+    /// How many hours it is good for
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=8_760))]
+    pub(crate) hours: u16,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum TokenRole {
+    Owner,
+    Admin,
+    Editor,
+    Viewer,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

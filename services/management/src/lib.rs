@@ -38,7 +38,7 @@ use recado_http::trace::RequestSpan;
 use recado_service::Context;
 use recado_store::{ConfigError, Store};
 
-pub use config::Config;
+pub use config::{Config, TokenConfig};
 
 use crate::config::PublicUrl;
 use crate::cursor::Cursors;

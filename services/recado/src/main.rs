@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         }
         Command::Management(role) => {
             roles::run("management", role, async |context, config| {
-                recado_management::run(context, config).await
+                Ok(recado_management::run(context, config).await?)
             })
         }
         Command::Dev(options) => dev::main(&options),

@@ -54,23 +54,17 @@ impl Installation {
 
     /// Sets what a person did not set.
     pub(super) fn complete(&self, env: &mut MapEnv) -> anyhow::Result<()> {
-        let mut default = |name: &str, value: &str| {
-            if env.var(name).is_none_or(|value| value.trim().is_empty()) {
-                env.set(name, value);
-            }
-        };
-        default("RECADO_SECRET_KEYS", &self.kept.secret_keys);
-        default("RECADO_JWT_SECRET", &self.kept.jwt_secret);
+        default(env, "RECADO_SECRET_KEYS", &self.kept.secret_keys);
+        default(env, "RECADO_JWT_SECRET", &self.kept.jwt_secret);
         // Callbacks to something that is being tried out on the same machine.
-        default("RECADO_ALLOW_PRIVATE_DESTINATIONS", "127.0.0.0/8,::1/128");
-        default("RECADO_INGRESS_LISTEN", "127.0.0.1:8080");
-        // A signature over the public URL has to know the port before anybody listens on it.
+        default(env, "RECADO_ALLOW_PRIVATE_DESTINATIONS", "127.0.0.0/8,::1/128");
+        default(env, "RECADO_INGRESS_LISTEN", "127.0.0.1:8080");
+        // A signature over the public URL has to know the port before anybody listens on it. An
+        // address that does not parse is for ingress to complain about.
         if let Some(address) = env.var("RECADO_INGRESS_LISTEN").and_then(|text| text.parse().ok()) {
             let address = with_port(address)?;
             env.set("RECADO_INGRESS_LISTEN", address.to_string());
-            if env.var("RECADO_PUBLIC_URL").is_none() {
-                env.set("RECADO_PUBLIC_URL", format!("http://{address}"));
-            }
+            default(env, "RECADO_PUBLIC_URL", &format!("http://{address}"));
         }
         Ok(())
     }
@@ -92,6 +86,13 @@ impl Kept {
             .with_context(|| format!("cannot write {}", path.display()))?;
         file.write_all(&serde_json::to_vec_pretty(&kept)?)?;
         Ok(kept)
+    }
+}
+
+/// Sets `name`, unless it is set to something.
+fn default(env: &mut MapEnv, name: &str, value: &str) {
+    if env.var(name).is_none_or(|value| value.trim().is_empty()) {
+        env.set(name, value);
     }
 }
 

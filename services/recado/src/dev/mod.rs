@@ -91,10 +91,10 @@ impl Local {
                 Box::pin(recado_buffer::run(context.for_role("buffer"), config.buffer)),
                 Box::pin(recado_agent_runner::run(context.for_role("agent-runner"), config.runner)),
                 Box::pin(recado_delivery::run(context.for_role("delivery"), config.delivery)),
-                Box::pin(recado_management::run(
-                    context.for_role("management"),
-                    config.management
-                )),
+                Box::pin(async {
+                    let context = context.for_role("management");
+                    Ok(recado_management::run(context, config.management).await?)
+                }),
                 Box::pin(scenario),
             )?;
             Ok(())

@@ -1,0 +1,249 @@
+//! Instances of delivery in the test's own process, and answers for them to deliver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use recado_clock::{Clock, SystemClock};
+use recado_delivery::Config;
+use recado_messages::{ExecutionRequested, Inbound};
+use recado_service::Context;
+use recado_service::config::{Amqp, Destinations, Postgres};
+use recado_service::connect::SecretKeys;
+use recado_store::agents::{self, AgentDraft};
+use recado_store::executions::{self, Finish, Outcome};
+use recado_store::tenants::{self, EnsureTenant};
+use recado_store::triggers::{self, Saved, TriggerDraft};
+use recado_store::{Keyring, Store, secrets};
+use recado_testkit::{TestDatabase, Vhost, database, sql, vhost, wait_for};
+use recado_types::{
+    AgentId, DeliveryId, ExecutionId, MessageId, ProjectId, SecretId, SessionId, TenantId,
+    TriggerId,
+};
+use serde_json::{Map, Value, json};
+use tokio::runtime::{self, Runtime};
+use uuid::Uuid;
+
+const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+const PROJECT: ProjectId = ProjectId(Uuid::from_u128(2));
+const AGENT: AgentId = AgentId(Uuid::from_u128(3));
+
+/// How long anything may take to come about on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A lease that a test can wait for, and that a busy machine can keep.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// A system with one tenant, in which agents have answered.
+pub(crate) struct System {
+    pub(crate) store: Store,
+    clock: Arc<dyn Clock>,
+    database_url: String,
+    amqp_url: String,
+    next_message: AtomicU64,
+    _servers: Option<(TestDatabase, Vhost)>,
+}
+
+/// An instance of delivery, on a runtime of its own so that it can be killed.
+pub(crate) struct Instance {
+    context: Context,
+    runtime: Option<Runtime>,
+}
+
+/// How an instance is set up.
+pub(crate) struct Setup {
+    pub(crate) slots: usize,
+    pub(crate) lease: Duration,
+    pub(crate) may_reach_loopback: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { slots: 16, lease: LEASE, may_reach_loopback: true }
+    }
+}
+
+impl System {
+    pub(crate) async fn new() -> Self {
+        let (database, vhost) = (database().await, vhost().await);
+        let system = Self::on(database.url(), vhost.url()).await;
+        Self { _servers: Some((database, vhost)), ..system }
+    }
+
+    /// On servers of the test's own.
+    pub(crate) async fn on(database_url: &str, amqp_url: &str) -> Self {
+        let settings = recado_store::Config::new(database_url, 4, "test");
+        let store = Store::new(&settings, Keyring::parse(KEYS).unwrap()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let tenant = EnsureTenant { id: TENANT, project_id: PROJECT, name: "test" };
+        tenants::ensure(&store, &tenant, clock.now()).await.unwrap();
+        let agent = AgentDraft {
+            project_id: PROJECT,
+            name: "echo".into(),
+            model: "builtin.echo".parse().unwrap(),
+            system_prompt: String::new(),
+        };
+        agents::ensure(&store, TENANT, AGENT, &agent, clock.now()).await.unwrap();
+        Self {
+            store,
+            clock,
+            database_url: database_url.to_owned(),
+            amqp_url: amqp_url.to_owned(),
+            next_message: AtomicU64::new(1),
+            _servers: None,
+        }
+    }
+
+    /// A trigger whose answers go out by `callback`, split by `split` unless that is null.
+    pub(crate) async fn trigger(&self, callback: &Value, split: &Value) -> TriggerId {
+        let id = TriggerId(self.clock.fresh_id());
+        let draft = TriggerDraft {
+            agent_id: AGENT,
+            name: "test".into(),
+            trigger_config: json!({
+                "auth": {"type": "none"},
+                "context_mapping": {"phoneNumber": "$.From"},
+                "execution": {"mode": "async", "callback": callback, "split_config": split},
+            }),
+            secret_refs: Vec::new(),
+            enabled: true,
+        };
+        let saved =
+            triggers::create(&self.store, TENANT, id, &draft, "whs_x", self.clock.now()).await;
+        assert!(matches!(saved, Ok(Saved::Saved(_))), "{saved:?}");
+        id
+    }
+
+    pub(crate) async fn add_secret(&self, name: &str, value: &str) {
+        let (id, now) = (SecretId(self.clock.fresh_id()), self.clock.now());
+        secrets::create(&self.store, TENANT, id, name, value, now).await.unwrap().unwrap();
+    }
+
+    /// Has an agent answer `response` in session `session`: from here on it is to be delivered.
+    pub(crate) async fn answer(
+        &self,
+        trigger: TriggerId,
+        session: u128,
+        response: &str,
+    ) -> DeliveryId {
+        let n = self.next_message.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now();
+        let phone = ("phoneNumber".to_owned(), json!("whatsapp:+5511999990000"));
+        let message = Inbound {
+            id: MessageId(Uuid::from_u128(n.into())),
+            tenant_id: TENANT,
+            trigger_id: trigger,
+            agent_id: AGENT,
+            session_id: SessionId(Uuid::from_u128(session)),
+            accepted_at: now,
+            text: format!("question {n}"),
+            context: Map::from_iter([phone]),
+        };
+        let execution = ExecutionId::of_first(message.id);
+        let request = ExecutionRequested { messages: vec![message], separator: String::new() };
+        executions::admit(&self.store, &[&request], now).await.unwrap();
+        let token = self.clock.fresh_id();
+        let claimed = executions::claim(&self.store, 1, LEASE, token, 0).await.unwrap().remove(0);
+        assert_eq!(claimed.execution_id, execution);
+        let outcome = Outcome::Success { response: response.into(), deliver: true };
+        let finish = Finish { outcome, llm_calls: Vec::new(), finished_at: now };
+        executions::finish(&self.store, &claimed, &finish).await.unwrap();
+        DeliveryId::of(execution)
+    }
+
+    pub(crate) fn start(&self) -> Instance {
+        self.start_with(&Setup::default())
+    }
+
+    pub(crate) fn start_with(&self, setup: &Setup) -> Instance {
+        let timeout = Duration::from_secs(2);
+        let loopback = setup.may_reach_loopback.then(|| "127.0.0.0/8".parse().unwrap());
+        let config = Config {
+            postgres: Postgres { url: self.database_url.parse().unwrap(), pool_size: 4, timeout },
+            amqp: Amqp { url: self.amqp_url.parse().unwrap(), timeout },
+            keys: SecretKeys(Keyring::parse(KEYS).unwrap()),
+            destinations: Destinations {
+                allow_private: loopback.into_iter().collect(),
+                allow_plain_http: true,
+            },
+            slots: setup.slots,
+            lease: setup.lease,
+        };
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let context = Context::with_clock(Arc::clone(&self.clock));
+        context.tasks.spawn_on(
+            {
+                let context = context.clone();
+                async move { recado_delivery::run(context, config).await.unwrap() }
+            },
+            runtime.handle(),
+        );
+        Instance { context, runtime: Some(runtime) }
+    }
+
+    /// Waits until a delivery has `status`.
+    pub(crate) async fn wait_until(&self, status: &str, delivery: DeliveryId) {
+        let query = format!(
+            "SELECT count(*) FROM deliveries WHERE id = '{delivery}' AND status = '{status}'"
+        );
+        let reached = async || (self.count(&query).await == 1).then_some(());
+        wait_for(&format!("a {status} delivery"), SOON, reached).await.unwrap();
+    }
+
+    /// The statuses of a delivery's chunks, in order: `sent failed skipped`.
+    pub(crate) async fn chunks(&self, delivery: DeliveryId) -> String {
+        let query = format!(
+            "SELECT coalesce(string_agg(status, ' ' ORDER BY chunk_index), '') FROM chunks \
+              WHERE delivery_id = '{delivery}'"
+        );
+        self.text(&query).await
+    }
+
+    /// Why a delivery failed.
+    pub(crate) async fn error_code(&self, delivery: DeliveryId) -> String {
+        let query = "SELECT coalesce(error_code, '') FROM deliveries WHERE id";
+        self.text(&format!("{query} = '{delivery}'")).await
+    }
+
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        sql::count(&self.database_url, query).await.unwrap()
+    }
+
+    pub(crate) async fn text(&self, query: &str) -> String {
+        let row =
+            sql::connected(&self.database_url, async |client| client.query_one(query, &[]).await);
+        row.await.unwrap().get(0)
+    }
+}
+
+impl Instance {
+    /// Ends it without a word, in the middle of whatever it does, as SIGKILL would.
+    pub(crate) fn kill(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
+    }
+
+    /// Ends it in good order, as SIGTERM would.
+    pub(crate) async fn stop(mut self) {
+        self.context.shutdown.cancel();
+        self.context.tasks.close();
+        let ended = tokio::time::timeout(SOON, self.context.tasks.wait()).await;
+        ended.expect("it ends in time");
+        self.runtime.take().unwrap().shutdown_background();
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // A runtime must not be dropped where it would be waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Waits until `level` is at least `n`.
+pub(crate) async fn wait_for_count(what: &str, n: usize, level: impl Fn() -> usize) {
+    wait_for(what, SOON, async || (level() >= n).then_some(())).await.unwrap();
+}

@@ -1,0 +1,194 @@
+//! Who may do what: every operation, every role, and tokens that are none.
+
+use chrono::TimeDelta;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use recado_clock::{Clock, SystemClock};
+use recado_http::auth::Role;
+use recado_management::http::RESOURCES;
+use recado_types::TenantId;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::server::{JWT_SECRET, Server};
+
+const NOBODY: &str = "01930000-0000-7000-8000-000000000000";
+
+/// The least role of each operation. An operation that is missing here fails the tests.
+const NEEDS: &[(&str, &str, Role)] = &[
+    ("GET", "/api/triggers", Role::Viewer),
+    ("POST", "/api/triggers", Role::Editor),
+    ("GET", "/api/triggers/types", Role::Viewer),
+    ("GET", "/api/triggers/stats", Role::Viewer),
+    ("GET", "/api/triggers/{id}", Role::Viewer),
+    ("PATCH", "/api/triggers/{id}", Role::Editor),
+    ("DELETE", "/api/triggers/{id}", Role::Editor),
+    ("POST", "/api/triggers/{id}/enable", Role::Editor),
+    ("POST", "/api/triggers/{id}/disable", Role::Editor),
+    ("GET", "/api/triggers/{id}/executions", Role::Viewer),
+    ("GET", "/api/triggers/{id}/executions/{execution_id}", Role::Viewer),
+    ("GET", "/api/v1/sessions/{id}/trigger-context", Role::Viewer),
+    ("GET", "/api/agents", Role::Viewer),
+    ("POST", "/api/agents", Role::Editor),
+    ("GET", "/api/agents/{id}", Role::Viewer),
+    ("PATCH", "/api/agents/{id}", Role::Editor),
+    ("DELETE", "/api/agents/{id}", Role::Editor),
+    ("GET", "/api/providers", Role::Viewer),
+    ("POST", "/api/providers", Role::Editor),
+    ("GET", "/api/providers/{id}", Role::Viewer),
+    ("PATCH", "/api/providers/{id}", Role::Editor),
+    ("DELETE", "/api/providers/{id}", Role::Editor),
+    ("GET", "/api/secrets", Role::Admin),
+    ("POST", "/api/secrets", Role::Admin),
+    ("PUT", "/api/secrets/{name}", Role::Admin),
+    ("PATCH", "/api/secrets/{name}", Role::Admin),
+    ("DELETE", "/api/secrets/{name}", Role::Admin),
+    ("GET", "/api/api-keys", Role::Admin),
+    ("POST", "/api/api-keys", Role::Admin),
+    ("DELETE", "/api/api-keys/{id}", Role::Admin),
+];
+
+/// Every operation with its least role.
+fn operations() -> Vec<(&'static str, &'static str, Role)> {
+    let all = RESOURCES.iter().flat_map(|at| at.methods.split(", ").map(|m| (m, at.path)));
+    all.map(|(method, path)| {
+        let needs = NEEDS.iter().find(|(m, p, _)| (*m, *p) == (method, path));
+        *needs.unwrap_or_else(|| panic!("{method} {path} has no line in NEEDS"))
+    })
+    .collect()
+}
+
+fn filled(path: &str) -> String {
+    path.replace("{id}", NOBODY).replace("{execution_id}", NOBODY).replace("{name}", "NAME")
+}
+
+/// Nothing that would be accepted: this is about who asks.
+fn body_of(method: &str) -> Option<Value> {
+    matches!(method, "POST" | "PUT" | "PATCH").then(|| json!({}))
+}
+
+#[tokio::test]
+async fn a_role_may_do_what_the_table_says_and_nothing_else() {
+    let server = Server::start().await;
+    for (method, path, needs) in operations() {
+        let path = filled(path);
+        for role in [Role::Viewer, Role::Editor, Role::Admin, Role::Owner] {
+            let body = body_of(method);
+            let answer = server.call_as((server.ours, role), method, &path, body.as_ref()).await;
+            if role >= needs {
+                let passed = matches!(answer.status, 200 | 400 | 404);
+                assert!(passed, "{role} {method} {path}: {answer:?}");
+            } else {
+                let refused = (answer.status, answer.code());
+                assert_eq!(refused, (403, "insufficient_permissions"), "{role} {method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_may_do_anything() {
+    let server = Server::start().await;
+    let theirs = server.theirs.to_string();
+    let bearer = format!("Bearer {}", server.token(server.ours, Role::Owner));
+    for (method, path, _) in operations() {
+        let (path, body) = (filled(path), body_of(method));
+        let answer = server.send(method, &path, &[], body.as_ref()).await;
+        let refused = (answer.status, answer.code());
+        assert_eq!(refused, (401, "authentication_required"), "{method} {path}");
+
+        let headers = [("authorization", bearer.as_str()), ("x-tenant-id", theirs.as_str())];
+        let answer = server.send(method, &path, &headers, body.as_ref()).await;
+        let refused = (answer.status, answer.code());
+        assert_eq!(refused, (403, "tenant_mismatch"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_reads_what_a_viewer_reads_and_writes_nothing() {
+    let server = Server::start().await;
+    let created = server.post("/api/api-keys", &json!({"name": "n8n"})).await;
+    let key = created.data(201)["key"].as_str().unwrap();
+    for (method, path, needs) in operations() {
+        let (path, body) = (filled(path), body_of(method));
+        let answer = server.send(method, &path, &[("x-api-key", key)], body.as_ref()).await;
+        if needs == Role::Viewer {
+            assert!(matches!(answer.status, 200 | 404), "{method} {path}: {answer:?}");
+        } else {
+            assert_eq!(answer.code(), "insufficient_permissions", "{method} {path}");
+        }
+    }
+    let theirs = server.theirs.to_string();
+    let headers = [("x-api-key", key), ("x-tenant-id", theirs.as_str())];
+    assert_eq!(server.send("GET", "/api/agents", &headers, None).await.code(), "tenant_mismatch");
+}
+
+#[tokio::test]
+async fn tokens_that_are_none_are_refused_and_all_alike() {
+    let server = Server::start().await;
+    let now = SystemClock::default().now();
+    let ours = server.ours;
+    let claims = move |change: &dyn Fn(&mut Value)| {
+        let mut claims = json!({
+            "sub": "ana", "tenant_id": ours, "role": "owner", "iss": "recado", "aud": "recado",
+            "iat": now.timestamp(), "nbf": now.timestamp(),
+            "exp": (now + TimeDelta::minutes(5)).timestamp(),
+        });
+        change(&mut claims);
+        claims
+    };
+    let sign = |claims: &Value, algorithm: Algorithm, key: &str| {
+        let key = EncodingKey::from_secret(key.as_bytes());
+        encode(&Header::new(algorithm), claims, &key).unwrap()
+    };
+    let good = sign(&claims(&|_| {}), Algorithm::HS256, JWT_SECRET);
+    assert_eq!(with_token(&server, &good).await, 200);
+
+    let (_, rest) = good.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    let hs256 = |change: &dyn Fn(&mut Value)| sign(&claims(change), Algorithm::HS256, JWT_SECRET);
+    let past = (now - TimeDelta::minutes(5)).timestamp();
+    let future = (now + TimeDelta::minutes(5)).timestamp();
+    let attacks = [
+        // {"alg":"none"}, {"alg":"none","typ":"JWT"}
+        format!("eyJhbGciOiJub25lIn0.{payload}."),
+        format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{payload}.{signature}"),
+        sign(&claims(&|_| {}), Algorithm::HS384, JWT_SECRET),
+        sign(&claims(&|_| {}), Algorithm::HS256, "another-key-that-is-long-enough-as-well"),
+        sign(&claims(&|_| {}), Algorithm::HS256, ""),
+        hs256(&|c| c["exp"] = json!(past)),
+        hs256(&|c| c["nbf"] = json!(future)),
+        hs256(&|c| c["aud"] = json!("somebody-else")),
+        hs256(&|c| c["iss"] = json!("somebody-else")),
+        hs256(&|c| c["role"] = json!("root")),
+        hs256(&|c| drop(c.as_object_mut().unwrap().remove("exp"))),
+        hs256(&|c| drop(c.as_object_mut().unwrap().remove("tenant_id"))),
+        good.replace('.', ""),
+        format!("{good}x"),
+        "a.b.c".to_owned(),
+    ];
+    let mut answers = Vec::new();
+    for token in &attacks {
+        let bearer = format!("Bearer {token}");
+        let answer = server.send("GET", "/api/agents", &[("authorization", &bearer)], None).await;
+        assert_eq!((answer.status, answer.code()), (401, "invalid_token"), "{token}");
+        answers.push(answer.text);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "an answer tells what was nearly right");
+}
+
+#[tokio::test]
+async fn a_token_that_outlived_its_tenant_writes_nothing() {
+    let server = Server::start().await;
+    let gone = (TenantId(Uuid::new_v4()), Role::Owner);
+    let secret = json!({"name": "A", "value": "v"});
+    let answer = server.call_as(gone, "POST", "/api/secrets", Some(&secret)).await;
+    assert_eq!((answer.status, answer.code()), (403, "tenant_mismatch"));
+    let list = server.call_as(gone, "GET", "/api/agents", None).await;
+    assert_eq!(list.data(200), &json!([]));
+}
+
+async fn with_token(server: &Server, token: &str) -> u16 {
+    let bearer = format!("Bearer {token}");
+    server.send("GET", "/api/agents", &[("authorization", &bearer)], None).await.status
+}

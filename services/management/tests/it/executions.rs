@@ -1,0 +1,191 @@
+//! What happened, in the shape that seed 000 prints.
+
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+pub(crate) const EXECUTION: &str = "01930000-0000-7000-8000-00000000e001";
+pub(crate) const SESSION: &str = "01930000-0000-7000-8000-00000000a001";
+
+/// An execution of two buffered messages, delivered in two chunks, the first at the second attempt.
+pub(crate) async fn insert_execution(server: &Server, trigger: &str, agent: &str) {
+    let ours = server.ours;
+    let statements = format!(
+        r#"
+        INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at) VALUES
+            ('{SESSION}', '{ours}', '{trigger}', '{agent}', '2026-02-18T14:00:00Z');
+        INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id, execution_id, text,
+                              context, accepted_at, recorded_at) VALUES
+            ('01930000-0000-7000-8000-00000000c001', '{ours}', '{trigger}', '{agent}', '{SESSION}',
+             '{EXECUTION}', 'List active', '{{"userId": "123"}}',
+             '2026-02-18T14:29:50Z', '2026-02-18T14:29:50.1Z'),
+            ('01930000-0000-7000-8000-00000000c002', '{ours}', '{trigger}', '{agent}', '{SESSION}',
+             '{EXECUTION}', 'contracts',
+             '{{"userId": "123", "_waId": "55", "token": "t0ken", "host": "https://h.example"}}',
+             '2026-02-18T14:29:52Z', '2026-02-18T14:29:52.1Z');
+        INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id, seq, message_ids,
+                                separator, status, attempt_count, created_at, started_at,
+                                finished_at, normalized_query, agent_response, tokens_used,
+                                cost_usd) VALUES
+            ('{EXECUTION}', '{ours}', '{trigger}', '{agent}', '{SESSION}', 1,
+             ARRAY['01930000-0000-7000-8000-00000000c001',
+                   '01930000-0000-7000-8000-00000000c002']::uuid[],
+             ' ', 'success', 1, '2026-02-18T14:29:55Z', '2026-02-18T14:30:00Z',
+             '2026-02-18T14:30:12.34Z', 'List active contracts', 'Found 5 active contracts...',
+             1250, 0.0125);
+        INSERT INTO llm_calls (id, tenant_id, execution_id, iteration, provider, model,
+                               input_tokens, output_tokens, cached_input_tokens, cost_usd,
+                               response_time_ms, finish_reason, created_at) VALUES
+            ('01930000-0000-7000-8000-00000000f001', '{ours}', '{EXECUTION}', 1, 'openai',
+             'gpt-4.1', 850, 400, 200, 0.0125, 3200, 'stop', '2026-02-18T14:30:02Z');
+        INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq, status,
+                                chunk_count, created_at, finished_at) VALUES
+            ('01930000-0000-7000-8000-00000000d001', '{ours}', '{EXECUTION}', '{trigger}',
+             '{SESSION}', 1, 'delivered', 2, '2026-02-18T14:30:12.34Z', '2026-02-18T14:30:15Z');
+        INSERT INTO chunks (delivery_id, chunk_index, body, status, attempt_count, sent_at,
+                            provider_id) VALUES
+            ('01930000-0000-7000-8000-00000000d001', 0, '(1/2)', 'sent', 2,
+             '2026-02-18T14:30:14Z', 'SM1'),
+            ('01930000-0000-7000-8000-00000000d001', 1, '(2/2)', 'sent', 1,
+             '2026-02-18T14:30:15Z', 'SM2');
+        INSERT INTO attempts (id, tenant_id, delivery_id, chunk_index, attempt, started_at,
+                              duration_ms, status_code, error_code, response_body) VALUES
+            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 0, 1,
+             '2026-02-18T14:30:12.4Z', 15, 503, 'http_503', 'busy'),
+            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 0, 2,
+             '2026-02-18T14:30:13.9Z', 20, 201, NULL, ''),
+            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 1, 1,
+             '2026-02-18T14:30:14.9Z', 21, 201, NULL, '');
+        "#
+    );
+    server.execute(&statements).await;
+}
+
+/// Ids that differ from run to run.
+fn with_names(body: &Value, trigger: &str, agent: &str) -> Value {
+    let text = body.to_string().replace(trigger, "<trigger>").replace(agent, "<agent>");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn an_execution_is_shown_with_everything_that_belongs_to_it() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(&server, &trigger, &agent).await;
+
+    let detail = server.get(&format!("/api/triggers/{trigger}/executions/{EXECUTION}")).await;
+    assert_eq!(detail.status, 200, "{detail:?}");
+    insta::assert_json_snapshot!("detail", with_names(&detail.body, &trigger, &agent));
+    assert!(!detail.text.contains("t0ken") && !detail.text.contains("h.example"));
+
+    let list = server.get(&format!("/api/triggers/{trigger}/executions")).await;
+    insta::assert_json_snapshot!("list", with_names(&list.body, &trigger, &agent));
+}
+
+#[tokio::test]
+async fn the_fields_of_the_seed_are_all_there() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(&server, &trigger, &agent).await;
+    let detail = server.get(&format!("/api/triggers/{trigger}/executions/{EXECUTION}")).await.body;
+    let promised = json!({
+        "success": [], "tool_calls": [],
+        "execution": ["id", "trigger_id", "status", "started_at", "finished_at",
+                      "execution_time_ms", "normalized_query", "agent_response",
+                      "response_channel", "tokens_used", "session_id", "webhook_context"],
+        "session": ["session_id", "agent_id", "agent_name", "status", "created_at", "updated_at",
+                    "message_count"],
+        "metrics": ["total_calls", "total_tokens", "total_cost_usd", "avg_latency_ms",
+                    "models_used", "providers_used"],
+    });
+    for (part, fields) in promised.as_object().unwrap() {
+        assert!(!detail[part].is_null(), "{part}");
+        for field in fields.as_array().unwrap() {
+            assert!(!detail[part][field.as_str().unwrap()].is_null(), "{part}.{field}");
+        }
+    }
+    let call = detail["llm_calls"][0].as_object().unwrap();
+    for field in [
+        "model",
+        "provider",
+        "input_tokens",
+        "output_tokens",
+        "cached_input_tokens",
+        "cost_usd",
+        "response_time_ms",
+        "tools_executed",
+        "finish_reason",
+        "timestamp",
+    ] {
+        assert!(call.contains_key(field), "llm_calls.{field}");
+    }
+}
+
+#[tokio::test]
+async fn before_it_ran_an_execution_shows_what_it_will_ask() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(&server, &trigger, &agent).await;
+    server
+        .execute(
+            "UPDATE executions SET status = 'queued', normalized_query = NULL, started_at = NULL,
+                    finished_at = NULL, agent_response = NULL",
+        )
+        .await;
+    let detail = server.get(&format!("/api/triggers/{trigger}/executions/{EXECUTION}")).await;
+    let execution = &detail.body["execution"];
+    assert_eq!(execution["normalized_query"], "List active contracts");
+    assert_eq!(execution["execution_time_ms"], json!(null));
+    assert_eq!(execution["webhook_context"]["_buffered_messages"], 2);
+    assert_eq!(detail.body["session"]["message_count"], 2);
+}
+
+#[tokio::test]
+async fn an_execution_is_found_through_its_own_trigger_only() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let (trigger, other) = (server.trigger(&agent).await, server.trigger(&agent).await);
+    insert_execution(&server, &trigger, &agent).await;
+    let answer = server.get(&format!("/api/triggers/{other}/executions/{EXECUTION}")).await;
+    assert_eq!((answer.status, answer.code()), (404, "execution_not_found"));
+    let answer = server.get(&format!("/api/triggers/{trigger}/executions/{trigger}")).await;
+    assert_eq!((answer.status, answer.code()), (404, "execution_not_found"));
+}
+
+#[tokio::test]
+async fn a_session_leads_back_to_its_trigger_and_first_execution() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(&server, &trigger, &agent).await;
+    let path = format!("/api/v1/sessions/{SESSION}/trigger-context");
+    let found = server.get(&path).await;
+    insta::assert_json_snapshot!("trigger_context", with_names(&found.body, &trigger, &agent));
+    let detail = found.body["navigation"]["execution_detail"].as_str().unwrap();
+    assert_eq!(server.get(detail).await.status, 200);
+
+    server.delete(&format!("/api/triggers/{trigger}")).await.data(200);
+    let found = server.get(&path).await;
+    assert_eq!(found.body["trigger"]["enabled"], false);
+    assert_eq!(server.get(detail).await.status, 200, "history outlives the trigger");
+}
+
+#[tokio::test]
+async fn a_session_whose_first_message_waits_has_a_trigger_and_no_execution() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    let ours = server.ours;
+    server
+        .execute(&format!(
+            "INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at)
+             VALUES ('{SESSION}', '{ours}', '{trigger}', '{agent}', now())"
+        ))
+        .await;
+    let found = server.get(&format!("/api/v1/sessions/{SESSION}/trigger-context")).await;
+    assert_eq!((found.status, &found.body["has_trigger"]), (200, &json!(true)));
+    assert!(found.body.get("execution").is_none() && found.body.get("navigation").is_none());
+}

@@ -1,0 +1,190 @@
+//! Two tenants: what belongs to one looks to the other like what does not exist.
+
+use recado_http::auth::Role;
+use recado_management::http::RESOURCES;
+use serde_json::{Value, json};
+
+use crate::executions::{EXECUTION, SESSION, insert_execution};
+use crate::server::{Server, new_trigger};
+
+/// One of everything, of ours.
+struct Ours {
+    agent: String,
+    trigger: String,
+    provider: String,
+    api_key: String,
+}
+
+async fn one_of_everything(server: &Server) -> Ours {
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(server, &trigger, &agent).await;
+    server.post("/api/secrets", &json!({"name": "NAME", "value": "v"})).await.data(201);
+    let provider = json!({
+        "name": "openai", "kind": "openai_compatible", "base_url": "https://api.example.com",
+    });
+    Ours {
+        provider: server.post("/api/providers", &provider).await.id(),
+        api_key: server.post("/api/api-keys", &json!({"name": "k"})).await.id(),
+        agent,
+        trigger,
+    }
+}
+
+impl Ours {
+    /// A path that leads to something of ours.
+    fn filled(&self, path: &str) -> String {
+        let id = match path.split('/').nth(2) {
+            Some("triggers") => &self.trigger,
+            Some("agents") => &self.agent,
+            Some("providers") => &self.provider,
+            Some("api-keys") => &self.api_key,
+            _ => SESSION,
+        };
+        path.replace("{id}", id).replace("{execution_id}", EXECUTION).replace("{name}", "NAME")
+    }
+}
+
+/// A body that would be accepted if the thing were theirs.
+fn body_of(method: &str, path: &str) -> Option<Value> {
+    let body = if path.contains("/secrets/") { json!({"value": "x"}) } else { json!({}) };
+    matches!(method, "POST" | "PUT" | "PATCH").then_some(body)
+}
+
+#[tokio::test]
+async fn nothing_of_ours_exists_for_them() {
+    let server = Server::start().await;
+    let ours = one_of_everything(&server).await;
+    let them = (server.theirs, Role::Owner);
+    for resource in RESOURCES.iter().filter(|resource| resource.path.contains('{')) {
+        for method in resource.methods.split(", ") {
+            let path = ours.filled(resource.path);
+            let body = body_of(method, &path);
+            let answer = server.call_as(them, method, &path, body.as_ref()).await;
+            assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+            assert!(answer.code().ends_with("not_found"));
+        }
+    }
+    for resource in RESOURCES.iter().filter(|resource| !resource.path.contains('{')) {
+        let answer = server.call_as(them, "GET", resource.path, None).await;
+        for id in [&ours.agent, &ours.trigger, &ours.provider, &ours.api_key] {
+            assert!(!answer.text.contains(id.as_str()), "GET {}: {}", resource.path, answer.text);
+        }
+        if let Some(items) = answer.data(200).as_array() {
+            let is_public = resource.path == "/api/triggers/types";
+            assert!(is_public || items.is_empty(), "GET {}: {}", resource.path, answer.text);
+        }
+    }
+    let stats = server.call_as(them, "GET", "/api/triggers/stats", None).await;
+    assert_eq!(stats.data(200)["triggers"]["total"], 0);
+    assert_eq!(stats.data(200)["executions"]["total"], 0);
+}
+
+#[tokio::test]
+async fn they_changed_nothing_of_ours() {
+    let server = Server::start().await;
+    let ours = one_of_everything(&server).await;
+    let them = (server.theirs, Role::Owner);
+    for resource in RESOURCES.iter().filter(|resource| resource.path.contains('{')) {
+        for method in resource.methods.split(", ").filter(|method| *method != "GET") {
+            let path = ours.filled(resource.path);
+            server.call_as(them, method, &path, body_of(method, &path).as_ref()).await;
+        }
+    }
+    for resource in RESOURCES.iter().filter(|resource| resource.path.contains('{')) {
+        if resource.methods.contains("GET") {
+            let path = ours.filled(resource.path);
+            assert_eq!(server.get(&path).await.status, 200, "{path}");
+        }
+    }
+    let value = recado_store::webhooks::secret(&server.store, server.ours, "NAME").await;
+    assert_eq!(value.unwrap().as_deref(), Some("v"));
+    assert_eq!(server.get("/api/api-keys").await.data(200)[0]["revoked_at"], json!(null));
+}
+
+#[tokio::test]
+async fn they_cannot_refer_to_anything_of_ours() {
+    let server = Server::start().await;
+    let ours = one_of_everything(&server).await;
+    let them = (server.theirs, Role::Owner);
+    let refused = async |path: &str, body: Value| {
+        let answer = server.call_as(them, "POST", path, Some(&body)).await;
+        answer.paths().join(" ")
+    };
+    assert_eq!(refused("/api/triggers", new_trigger(&ours.agent)).await, "agent_id");
+    let agent = json!({"name": "a", "model": "openai.gpt-4.1", "system_prompt": ""});
+    assert_eq!(refused("/api/agents", agent).await, "model");
+    let project = server.get(&format!("/api/agents/{}", ours.agent)).await;
+    let project = &project.data(200)["project_id"];
+    let agent =
+        json!({"name": "a", "model": "builtin.echo", "system_prompt": "", "project_id": project});
+    assert_eq!(refused("/api/agents", agent).await, "project_id");
+    let provider = json!({
+        "name": "p", "kind": "openai_compatible", "base_url": "https://x.example.com",
+        "secret_ref": "NAME",
+    });
+    assert_eq!(refused("/api/providers", provider).await, "secret_ref");
+}
+
+#[tokio::test]
+async fn a_cursor_of_ours_is_of_no_use_to_them() {
+    let server = Server::start().await;
+    server.agent().await;
+    server.agent().await;
+    let page = server.get("/api/agents?limit=1").await;
+    let cursor = page.body["pagination"]["next_cursor"].as_str().unwrap();
+    let path = format!("/api/agents?limit=1&cursor={cursor}");
+    assert_eq!(server.get(&path).await.status, 200);
+    let them = (server.theirs, Role::Owner);
+    assert_eq!(server.call_as(them, "GET", &path, None).await.paths(), ["cursor"]);
+}
+
+#[tokio::test]
+async fn no_secret_comes_back() {
+    const CANARY: &str = "canary-5f0c1f7e9b2d4a6c8e0f";
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let mut answers = Vec::new();
+    let secret = json!({"name": "NAME", "value": CANARY});
+    answers.push(server.post("/api/secrets", &secret).await.text);
+    answers.push(server.post("/api/secrets", &secret).await.text);
+    answers.push(server.patch("/api/secrets/NAME", &json!({"value": CANARY})).await.text);
+    let mistaken = json!({"name": CANARY, "value": {"inner": CANARY}});
+    answers.push(server.post("/api/secrets", &mistaken).await.text);
+
+    let mut trigger = new_trigger(&agent);
+    trigger["trigger_config"]["execution"]["callback"] = json!({
+        "url": "https://api.example.com", "auth": {"type": "bearer", "secret_ref": "NAME"},
+    });
+    let created = server.post("/api/triggers", &trigger).await;
+    let webhook_secret = created.data(201)["webhook_secret"].as_str().unwrap().to_owned();
+    let created_key = server.post("/api/api-keys", &json!({"name": "k"})).await;
+    let api_key = created_key.data(201)["key"].as_str().unwrap().to_owned();
+    let id = created.id();
+    let path = format!("/api/triggers/{id}");
+    insert_execution(&server, &id, &agent).await;
+    answers.push(server.patch(&path, &json!({"name": "other"})).await.text);
+    answers.push(server.post(&format!("{path}/disable"), &json!({})).await.text);
+    answers.push(server.delete("/api/secrets/NAME").await.text);
+
+    for resource in RESOURCES.iter().filter(|resource| resource.methods.contains("GET")) {
+        let ours = Ours {
+            agent: agent.clone(),
+            trigger: id.clone(),
+            provider: id.clone(),
+            api_key: id.clone(),
+        };
+        answers.push(server.get(&ours.filled(resource.path)).await.text);
+    }
+    answers.push(server.delete(&format!("/api/api-keys/{}", created_key.id())).await.text);
+    for answer in answers {
+        for secret in [CANARY, &webhook_secret, &api_key] {
+            assert!(!answer.contains(secret), "{answer}");
+        }
+    }
+    let kept = recado_testkit::sql::count(
+        server.database.url(),
+        &format!("SELECT count(*) FROM secrets WHERE position('{CANARY}'::bytea IN sealed) > 0"),
+    );
+    assert_eq!(kept.await.unwrap(), 0, "it is kept in the clear");
+}

@@ -1,0 +1,235 @@
+//! A management service of one's own, and a client for it.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use recado_clock::{Clock, SystemClock};
+use recado_http::auth::{NewToken, Role, Tokens};
+use recado_management::{Config, TokenConfig};
+use recado_service::config::{MapEnv, Names, load};
+use recado_service::{Context, Process};
+use recado_store::tenants::{self, EnsureTenant};
+use recado_store::{Keyring, Store};
+use recado_testkit::scratch::ScratchDir;
+use recado_testkit::{TestDatabase, database, http_client, sql, wait_for};
+use recado_types::{ProjectId, TenantId};
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const JWT_SECRET: &str = "a-secret-of-tests-that-is-long-enough-for-hs256";
+const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running service with two tenants, which know nothing of each other.
+pub(crate) struct Server {
+    pub(crate) base: String,
+    pub(crate) database: TestDatabase,
+    pub(crate) store: Store,
+    pub(crate) ours: TenantId,
+    pub(crate) theirs: TenantId,
+    tokens: Tokens,
+    client: reqwest::Client,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<ExitCode>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The code of an error document, after checking its shape.
+    pub(crate) fn code(&self) -> &str {
+        assert_eq!(self.body["success"], false, "{self:?}");
+        assert_eq!(self.body["status"], "error", "{self:?}");
+        assert!(self.body["message"].is_string(), "{self:?}");
+        self.body["error"].as_str().unwrap()
+    }
+
+    /// The paths of an `invalid_input`.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        assert_eq!((self.status, self.code()), (400, "invalid_input"), "{self:?}");
+        let fields = self.body["details"]["fields"].as_array().unwrap();
+        fields.iter().map(|field| field["path"].as_str().unwrap()).collect()
+    }
+
+    /// `data`, of an answer with this status.
+    pub(crate) fn data(&self, status: u16) -> &Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.body["success"], true, "{self:?}");
+        &self.body["data"]
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.data(201)["id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let database = database().await;
+        let directory = ScratchDir::new().unwrap();
+        let ready_file = directory.path().join("ready.json");
+        let env = MapEnv::from([
+            ("RECADO_DATABASE_URL", database.url()),
+            ("RECADO_MANAGEMENT_LISTEN", "127.0.0.1:0"),
+            ("RECADO_METRICS_LISTEN", "127.0.0.1:0"),
+            ("RECADO_PUBLIC_URL", "https://recado.example.com/"),
+            ("RECADO_JWT_SECRET", JWT_SECRET),
+            ("RECADO_SECRET_KEYS", KEYS),
+            ("RECADO_LOG", "error"),
+        ]);
+        let tokens = load::<TokenConfig>(&env, &Names::of::<Config>()).unwrap().checker().unwrap();
+        let stop = CancellationToken::new();
+        let (stopped, path) = (stop.clone(), ready_file.clone());
+        let thread = thread::spawn(move || {
+            let process = Process::new("management", &env).ready_file(Some(path));
+            process.run(async |mut context: Context, config: Config| {
+                context.shutdown = stopped;
+                Ok(recado_management::run(context, config).await?)
+            })
+        });
+        let base = wait_for("the service", PATIENCE, async || announced(&ready_file)).await;
+        let keys = Keyring::parse(KEYS).unwrap();
+        let config = recado_store::Config::new(database.url(), 2, "tests");
+        let store = Store::new(&config, keys).unwrap();
+        Self {
+            base: base.unwrap(),
+            ours: tenant(&store, "ours").await,
+            theirs: tenant(&store, "theirs").await,
+            store,
+            database,
+            tokens,
+            client: http_client(),
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn token(&self, tenant: TenantId, role: Role) -> String {
+        let lifetime = TimeDelta::minutes(10);
+        let new = NewToken { subject: "ana".into(), tenant, role, lifetime };
+        self.tokens.issue(&new, SystemClock::default().now())
+    }
+
+    /// A request with these headers.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let method: Method = method.parse().unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        assert!(headers.contains_key("x-request-id"), "{path}");
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Answer { status, headers, text, body }
+    }
+
+    /// A request of somebody with `role` in `tenant`.
+    pub(crate) async fn call_as(
+        &self,
+        (tenant, role): (TenantId, Role),
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let bearer = format!("Bearer {}", self.token(tenant, role));
+        let tenant = tenant.to_string();
+        let headers = [("authorization", bearer.as_str()), ("x-tenant-id", tenant.as_str())];
+        self.send(method, path, &headers, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call_as((self.ours, Role::Owner), "GET", path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call_as((self.ours, Role::Owner), "POST", path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.call_as((self.ours, Role::Owner), "PATCH", path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call_as((self.ours, Role::Owner), "DELETE", path, None).await
+    }
+
+    /// An agent that echoes.
+    pub(crate) async fn agent(&self) -> String {
+        let agent = json!({"name": "Echo", "model": "builtin.echo", "system_prompt": ""});
+        self.post("/api/agents", &agent).await.id()
+    }
+
+    /// A trigger of that agent.
+    pub(crate) async fn trigger(&self, agent: &str) -> String {
+        self.post("/api/triggers", &new_trigger(agent)).await.id()
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) {
+        sql::execute(self.database.url(), statements).await.unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !thread::panicking() {
+            assert_eq!(ended.unwrap().unwrap(), ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// The body of a POST that is right.
+pub(crate) fn new_trigger(agent: &str) -> Value {
+    json!({
+        "agent_id": agent,
+        "name": "ERP Chat Integration",
+        "trigger_type": "webhook",
+        "trigger_config": {
+            "auth": {"type": "api_key"},
+            "query_extraction": {"mode": "field", "field": "chatInput"},
+            "context_mapping": {"userId": "$.userId"},
+            "session_strategy": {"mode": "derive", "fields": ["userId"]},
+            "execution": {"mode": "async"},
+        },
+    })
+}
+
+async fn tenant(store: &Store, name: &str) -> TenantId {
+    let id = TenantId(Uuid::new_v4());
+    let project_id = ProjectId(Uuid::new_v4());
+    let now = SystemClock::default().now();
+    tenants::ensure(store, &EnsureTenant { id, project_id, name }, now).await.unwrap();
+    id
+}
+
+fn announced(ready_file: &Path) -> Option<String> {
+    let text = std::fs::read(ready_file).ok()?;
+    let facts: Value = serde_json::from_slice(&text).context("no JSON").unwrap();
+    Some(facts["management_url"].as_str().unwrap().to_owned())
+}

@@ -150,7 +150,7 @@ async fn open(
     Ok(rows.iter().map(open_from_row).collect())
 }
 
-fn open_from_row(row: &Row) -> OpenMessage {
+pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
     let Json(context) = row.get("context");
     OpenMessage {
         message: Inbound {

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
 use recado_messages::{ExecutionRequested, Inbound};
 use recado_types::ExecutionId;
 use uuid::Uuid;
 
-use crate::messages::Columns;
+use crate::messages::{self, Columns, OpenMessage};
 use crate::{Store, StoreError};
 
 /// Any number; it only has to be the same in every process that admits.
@@ -18,6 +19,19 @@ const ADMISSION_LOCK: i64 = 0x6164_6d69;
 const LOCK: &str = "\
 -- executions.lock
 SELECT pg_advisory_xact_lock($1)";
+
+/// Messages of the sessions `$1` that were recorded before the first of the messages `$2`, are in
+/// no execution, and are not among them. There are none, but when a trigger's buffer was switched
+/// off with a window open: its messages must not be overtaken by those that came after.
+const OLDER: &str = "\
+-- executions.older
+SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+  FROM messages m JOIN triggers t ON t.id = m.trigger_id
+ WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL AND m.id <> ALL ($2)
+   AND m.seq < coalesce((SELECT min(asked.seq) FROM messages asked
+                          WHERE asked.session_id = m.session_id AND asked.execution_id IS NULL
+                            AND asked.id = ANY ($2)), m.seq + 1)
+ ORDER BY m.session_id, m.seq";
 
 /// Attaches every message that is in no execution yet, and makes executions of what it attached.
 ///
@@ -92,18 +106,21 @@ pub async fn admit(
 ) -> Result<Admitted, StoreError> {
     let operation = "executions.admit";
     let failed = StoreError::query(operation);
-    let entries = distinct(requests);
+    let mut client = store.client(operation).await?;
+    let transaction = client.transaction().await.map_err(&failed)?;
+    let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
+    transaction.execute(&lock, &[&ADMISSION_LOCK]).await.map_err(&failed)?;
+    let overtaken = overtaken(&transaction, requests).await.map_err(&failed)?;
+    let requests: Vec<&ExecutionRequested> =
+        overtaken.iter().chain(requests.iter().copied()).collect();
+    let entries = distinct(&requests);
     let columns = Columns::of(entries.iter().map(|entry| entry.message));
     let alone: Vec<Uuid> =
         entries.iter().map(|entry| ExecutionId::of_first(entry.message.id).0).collect();
     let numbers: Vec<i32> = entries.iter().map(|entry| entry.request).collect();
     let separators: Vec<&str> = entries.iter().map(|entry| entry.separator).collect();
 
-    let mut client = store.client(operation).await?;
-    let transaction = client.transaction().await.map_err(&failed)?;
-    let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
     let statement = transaction.prepare_cached(ADMIT).await.map_err(&failed)?;
-    transaction.execute(&lock, &[&ADMISSION_LOCK]).await.map_err(&failed)?;
     let row = transaction
         .query_one(
             &statement,
@@ -127,6 +144,31 @@ pub async fn admit(
     transaction.commit().await.map_err(&failed)?;
     let count = |column| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
     Ok(Admitted { n_messages: count("n_messages"), n_executions: count("n_executions") })
+}
+
+/// The windows that `requests` would overtake, as requests of their own.
+async fn overtaken(
+    transaction: &Transaction<'_>,
+    requests: &[&ExecutionRequested],
+) -> Result<Vec<ExecutionRequested>, tokio_postgres::Error> {
+    let messages = || requests.iter().flat_map(|request| &request.messages);
+    let sessions: Vec<Uuid> = messages().map(|message| message.session_id.0).collect();
+    let ids: Vec<Uuid> = messages().map(|message| message.id.0).collect();
+    let statement = transaction.prepare_cached(OLDER).await?;
+    let rows = transaction.query(&statement, &[&sessions, &ids]).await?;
+    let mut windows: Vec<ExecutionRequested> = Vec::new();
+    for OpenMessage { message, message_buffer } in rows.iter().map(messages::open_from_row) {
+        match windows.last_mut() {
+            Some(window) if window.messages[0].session_id == message.session_id => {
+                window.messages.push(message);
+            }
+            _ => windows.push(ExecutionRequested {
+                messages: vec![message],
+                separator: message_buffer.map_or_else(|| "\n".to_owned(), |buffer| buffer.separator),
+            }),
+        }
+    }
+    Ok(windows)
 }
 
 /// One message of a request.

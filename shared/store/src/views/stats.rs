@@ -21,10 +21,10 @@ const EXECUTIONS: &str = "\
 SELECT status, count(*) AS n_executions
   FROM (SELECT recent.status
           FROM (SELECT id FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL
-                 ORDER BY id DESC LIMIT $2) some
+                 ORDER BY id DESC LIMIT $2) newest
          CROSS JOIN LATERAL (
                SELECT status FROM executions
-                WHERE executions.trigger_id = some.id AND executions.tenant_id = $1
+                WHERE executions.trigger_id = newest.id AND executions.tenant_id = $1
                 ORDER BY seq DESC LIMIT $3) recent
          LIMIT $4) counted
  GROUP BY status";

@@ -163,6 +163,30 @@ async fn admitting_and_finishing_at_once_loses_no_wake_up() {
 }
 
 #[tokio::test]
+async fn an_open_window_is_not_overtaken() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let window = [message(1, 1), message(1, 2)];
+    recado_store::messages::record(store, &window).await.unwrap();
+    recado_store::messages::record(store, &[message(2, 1)]).await.unwrap();
+    // The buffer was switched off: this one came straight from ingress.
+    let direct = request(&[message(1, 3)]);
+    let admitted = executions::admit(store, &[&direct], now()).await.unwrap();
+    assert_eq!(admitted, Admitted { n_messages: 3, n_executions: 2 });
+    let first = claim(&fixture, 10).await.remove(0);
+    assert_eq!(first.n_messages, 2);
+    // The flush that comes late finds nothing to do, and the part of a window that comes early
+    // takes nothing with it.
+    let late = request(&window);
+    assert_eq!(executions::admit(store, &[&late], now()).await.unwrap(), Admitted::default());
+    let three: Vec<_> = (2..=4).map(|n| message(2, n)).collect();
+    recado_store::messages::record(store, &three).await.unwrap();
+    let full = request(&[message(2, 1), message(2, 2)]);
+    let admitted = executions::admit(store, &[&full], now()).await.unwrap();
+    assert_eq!(admitted, Admitted { n_messages: 2, n_executions: 1 });
+}
+
+#[tokio::test]
 async fn a_poisonous_message_is_refused_alone() {
     let fixture = Fixture::new().await;
     let mut foreign = message(1, 1);

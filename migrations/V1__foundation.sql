@@ -41,6 +41,7 @@ CREATE TABLE api_keys (
     created_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
+CREATE INDEX api_keys_by_tenant ON api_keys (tenant_id, id);
 
 CREATE TABLE providers (
     id         uuid PRIMARY KEY,

@@ -1,1 +1,17 @@
-//! System tests.
+//! The whole system: five roles as processes, on real servers, seen from outside.
+//!
+//! What lies beyond this network (Twilio, models, callbacks) are stubs that are real HTTP servers.
+//! Each test tells a story; `faults` tells those in which something dies.
+
+mod buffering;
+mod deliveries;
+mod dev;
+mod faults;
+mod load;
+mod models;
+mod processes;
+mod refusals;
+mod secrecy;
+mod sessions;
+mod support;
+mod whole_way;

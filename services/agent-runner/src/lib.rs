@@ -6,9 +6,9 @@
 //! a session runs one execution at a time, in order; every execution ends, as `success`, `failed`
 //! or `timeout`, and what it led to is written in one statement.
 //!
-//! * [`admit_execution`] gives messages their execution and queues it in the session's lane.
-//! * [`run_execution`] runs the head of a lane: prompt, model, result.
-//! * [`model`] is where the thinking is done: built in, or at a provider.
+//! * `admit_execution` gives messages their execution and queues it in the session's lane.
+//! * `run_execution` runs the head of a lane: prompt, model, result.
+//! * `model` is where the thinking is done: built in, or at a provider.
 
 mod admit_execution;
 mod config;
@@ -55,12 +55,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         lease: config.lease,
         wake: wake.clone(),
     };
-    let lanes = LaneLoop {
-        kind: "execution",
-        slots: config.slots,
-        poll: POLL,
-        lease: config.lease,
-    };
+    let lanes =
+        LaneLoop { kind: "execution", slots: config.slots, poll: POLL, lease: config.lease };
     context.started();
     lanes.run(Arc::new(work), wake, context.tasks.clone(), context.shutdown.clone()).await;
     Ok(())

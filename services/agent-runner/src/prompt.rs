@@ -3,6 +3,8 @@
 //! Of the context, only visible fields: names with a leading `_`, `token` and `host` never reach a
 //! prompt, and `userName` stands in the session section (seed 000, "Context Mapping").
 
+use std::fmt::Write as _;
+
 use recado_store::executions::Claimed;
 use recado_types::template::text_of;
 use recado_types::trigger::ContextField;
@@ -41,9 +43,9 @@ pub(crate) fn conversation(claimed: &Claimed) -> Vec<ChatMessage> {
 fn system(claimed: &Claimed) -> String {
     let mut text = claimed.system_prompt.clone();
     text.push_str("\n\n# Session\n");
-    text.push_str(&format!("session_id: {}\n", claimed.session_id));
+    let _ = writeln!(text, "session_id: {}", claimed.session_id);
     if let Some(name) = claimed.context.get("userName") {
-        text.push_str(&format!("user name: {}\n", one_line(&text_of(name))));
+        let _ = writeln!(text, "user name: {}", one_line(&text_of(name)));
     }
     let visible = claimed.context.iter().filter(|(name, _)| ContextField::is_visible(name));
     let lines: Vec<String> =

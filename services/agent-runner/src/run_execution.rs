@@ -147,8 +147,7 @@ impl RunExecution {
         claimed: &Claimed,
         patience: Duration,
     ) -> Result<(String, LlmCall), ModelError> {
-        let model: ModelName =
-            claimed.model.parse().map_err(|_not_used| ModelError::ModelName)?;
+        let model: ModelName = claimed.model.parse().map_err(|_not_used| ModelError::ModelName)?;
         let conversation = prompt::conversation(claimed);
         // Derived, so that the call has the same key when it is made again after a crash.
         let id = LlmCallId::derived(claimed.execution_id, 1);
@@ -210,14 +209,10 @@ impl RunExecution {
 
     /// The database went away in the middle: the execution is run again, by whoever is first.
     async fn give_back(&self, claimed: &Claimed, error: &StoreError) -> &'static str {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            "an execution is given back"
-        );
+        tracing::warn!(error = error as &dyn std::error::Error, "an execution is given back");
         let pause = Duration::from_secs(1);
         // If this fails too, the lease runs out.
-        let _given =
-            lanes::release(&self.store, LaneKind::Execution, &claimed.lease, pause).await;
+        let _given = lanes::release(&self.store, LaneKind::Execution, &claimed.lease, pause).await;
         "given_back"
     }
 }

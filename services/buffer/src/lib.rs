@@ -8,9 +8,9 @@
 //! message in two requests, since any instance may die at any point: agent-runner admits each
 //! message once.
 //!
-//! * [`record_message`] takes messages in: PostgreSQL, then Redis, then the acknowledgement.
-//! * [`flush`] publishes the windows that Redis says are due: claim, publish, commit.
-//! * [`sweep`] does without Redis: it publishes what is overdue by PostgreSQL's reckoning, and
+//! * `record_message` takes messages in: PostgreSQL, then Redis, then the acknowledgement.
+//! * `flush` publishes the windows that Redis says are due: claim, publish, commit.
+//! * `sweep` does without Redis: it publishes what is overdue by PostgreSQL's reckoning, and
 //!   puts the windows back when Redis has lost them.
 
 mod config;
@@ -44,7 +44,9 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     context.started();
     context
         .shutdown
-        .run_until_cancelled(async { tokio::join!(buffer.flush_for_ever(), buffer.sweep_for_ever()) })
+        .run_until_cancelled(async {
+            tokio::join!(buffer.flush_for_ever(), buffer.sweep_for_ever())
+        })
         .await;
     Ok(())
 }

@@ -43,11 +43,11 @@ impl Handler for RecordMessage {
             RecordError::Publish(error) => match error {
                 PublishError::Encode { .. } => OnError::Isolate,
                 PublishError::Disconnected
-                | PublishError::Blocked { .. }
-                | PublishError::Unavailable { .. }
-                | PublishError::Timeout { .. }
-                | PublishError::Unroutable { .. }
-                | PublishError::Refused { .. } => OnError::Hold,
+                | PublishError::Blocked
+                | PublishError::Unavailable
+                | PublishError::Timeout
+                | PublishError::Unroutable
+                | PublishError::Refused => OnError::Hold,
             },
         }
     }

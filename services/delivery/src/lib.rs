@@ -7,7 +7,7 @@
 //! may have been sent is repeated under the same `Idempotency-Key`; a chunk that cannot be sent
 //! ends its delivery, and the chunks after it are skipped.
 //!
-//! * [`deliver`] sends the head of a lane: plan, send, record.
+//! * `deliver` sends the head of a lane: plan, send, record.
 //! * [`text`] makes chunks of a response: without Markdown, cut where it hurts least.
 //! * [`callback`] makes a request of a chunk, and sense of its answer.
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use recado_service::config::{Amqp, Postgres, Reader, Settings};
-use recado_store::Keyring;
+use recado_service::connect::SecretKeys;
 
 use crate::public_url::PublicUrl;
 
@@ -16,12 +16,12 @@ pub struct Config {
     /// `RECADO_PUBLIC_URL`: what the outside world calls us, a path that a gateway strips
     /// included. Twilio signs it. Without it, the address we listen on.
     pub public_url: Option<PublicUrl>,
-    /// `RABBITMQ`: `RECADO_AMQP_*`.
+    /// `RECADO_AMQP_*`: the broker. Its timeout is not used: senders wait, so ingress has its own.
     pub amqp: Amqp,
-    /// `PostgreSQL`: `RECADO_DATABASE_*`.
+    /// `RECADO_DATABASE_*`: where triggers, secrets and keys are looked up.
     pub postgres: Postgres,
     /// `RECADO_SECRET_KEYS`: what webhook secrets are sealed with.
-    pub keys: Keyring,
+    pub keys: SecretKeys,
     /// How much a request may ask for.
     pub limits: Limits,
     /// `RECADO_INGRESS_CACHED_TRIGGERS`: how many compiled triggers are kept.
@@ -52,9 +52,7 @@ impl Settings for Config {
         let public_url = read.optional("RECADO_PUBLIC_URL");
         let amqp = Amqp::read(read);
         let postgres = Postgres::read(read);
-        let keys = read.required_by("RECADO_SECRET_KEYS", |text| {
-            Keyring::parse(text).map_err(|error| error.to_string())
-        });
+        let keys = SecretKeys::read(read);
         let limits = Limits::read(read);
         let cached_triggers =
             read.within("RECADO_INGRESS_CACHED_TRIGGERS", 100_000, 1..=10_000_000);
@@ -75,7 +73,8 @@ impl Limits {
         Self {
             // RabbitMQ is not made for large messages; what is larger belongs in a store.
             max_body: read.within("RECADO_INGRESS_MAX_BODY", 1 << 20, 1..=16 << 20),
-            head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 100..=60_000),
+            // actix-http looks at its clock twice a second: less would refuse quick clients too.
+            head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 1_000..=60_000),
             body_timeout: read.millis_or("RECADO_INGRESS_BODY_TIMEOUT_MS", 10_000, 100..=60_000),
             max_connections: read.within("RECADO_INGRESS_MAX_CONNECTIONS", 25_000, 1..=1_000_000),
             max_publishing: read.within("RECADO_INGRESS_MAX_PUBLISHING", 4_096, 1..=1_000_000),
@@ -93,5 +92,56 @@ impl Default for Limits {
     fn default() -> Self {
         let nothing = recado_service::config::MapEnv::default();
         Self::read(&mut Reader::new(&nothing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_service::config::{MapEnv, Names, load};
+
+    use super::*;
+
+    fn least() -> MapEnv {
+        MapEnv::from([
+            ("RECADO_AMQP_URL", "amqp://mq"),
+            ("RECADO_DATABASE_URL", "postgres://db/recado"),
+            ("RECADO_SECRET_KEYS", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ])
+    }
+
+    fn read(env: &MapEnv) -> Result<Config, Vec<String>> {
+        load(env, &Names::of::<Config>())
+            .map_err(|error| error.mistakes.into_iter().map(|mistake| mistake.name).collect())
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_are_documented() {
+        let config = read(&least()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.public_url, None);
+        assert_eq!(config.limits.max_body, 1_048_576);
+        assert_eq!(config.limits.body_timeout, Duration::from_secs(10));
+        assert_eq!(config.limits.max_publishing, 4_096);
+        assert_eq!(config.cached_triggers, 100_000);
+    }
+
+    #[test]
+    fn every_mistake_is_named_and_no_value_is_shown() {
+        let mut env = least();
+        for (name, value) in [
+            ("RECADO_INGRESS_LISTEN", "nowhere"),
+            ("RECADO_PUBLIC_URL", "https://user:s3cret@host"),
+            ("RECADO_INGRESS_MAX_BODY", "0"),
+            ("RECADO_INGRESS_HEAD_TIMEOUT_MS", "100"),
+            ("RECADO_INGRESS_TYPO", "1"),
+            ("RECADO_SECRET_KEYS", "s3cret"),
+        ] {
+            env.set(name, value);
+        }
+        let mistakes = read(&env).unwrap_err();
+        assert_eq!(mistakes.len(), 6, "{mistakes:?}");
+        let shown = load::<Config>(&env, &Names::of::<Config>()).unwrap_err().to_string();
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(!format!("{:?}", read(&least()).unwrap()).contains("AAECAw"));
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use recado_broker::Link;
-use recado_service::Context;
+use recado_service::{Context, connect};
 use recado_service::health::Component;
 use recado_store::Store;
 use tokio::sync::watch::Receiver;
@@ -16,28 +16,12 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Keeps the two components up to date, until shutdown.
 pub(crate) fn watch(context: &Context, link: Receiver<Link>, store: Store) {
-    let broker = context.health.component("broker");
     let configuration = context.health.component("configuration");
-    let shutdown = context.shutdown.clone();
-    context.spawn("broker health", async move {
-        shutdown.run_until_cancelled(follow(link, &broker)).await;
-    });
+    connect::follow_link(context, "broker", link);
     let shutdown = context.shutdown.clone();
     context.spawn("configuration health", async move {
         shutdown.run_until_cancelled(reach(&store, &configuration)).await;
     });
-}
-
-async fn follow(mut link: Receiver<Link>, broker: &Component) {
-    loop {
-        match &*link.borrow_and_update() {
-            Link::Up => broker.ready(),
-            link @ (Link::Down { .. } | Link::Blocked) => broker.not_ready(link.to_string()),
-        }
-        if link.changed().await.is_err() {
-            return broker.not_ready("stopped");
-        }
-    }
 }
 
 async fn reach(store: &Store, configuration: &Component) {

@@ -11,7 +11,7 @@
 //! * A trigger that is remembered costs no query, and stays usable while the database is away.
 //! * Every body, form, depth, wait and memory has a limit.
 //!
-//! Read [`webhook`] first: a request's whole way is one function there.
+//! Read `webhook.rs` first: a request's whole way is one function there.
 
 mod answer;
 mod auth;
@@ -34,8 +34,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use recado_broker::Publisher;
-use recado_service::Context;
-use recado_store::Store;
+use recado_service::{Context, connect};
 use recado_store::listen::{self, Change};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +63,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         None => url.parse().context("our own address is no public URL")?,
     };
 
-    let store = open_store(&config).context("failed to set up the database")?;
+    let store = connect::open_store(ROLE, &config.postgres, &config.keys)?;
     let triggers = Triggers::new(store.clone(), config.cached_triggers);
     let api_keys = ApiKeys::new(store.clone());
     let changes = listen::changes(&store, &context.tasks, context.shutdown.clone());
@@ -74,16 +73,21 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     // It has to outlive the requests that are under way at shutdown.
     let stop_publisher = CancellationToken::new();
     let _stopped_at_the_end = stop_publisher.clone().drop_guard();
-    let publisher =
-        Publisher::start(broker_config(&context, &config), &context.tasks, stop_publisher);
+    let mut broker = connect::broker_config(&context, ROLE, &config.amqp);
+    broker.publish_timeout = config.limits.publish_timeout;
+    let publisher = Publisher::start(broker, &context.tasks, stop_publisher);
     health::watch(&context, publisher.link(), store);
 
+    tracing::info!(
+        listener.url = url,
+        public.url = %public_url,
+        "ingress listens on {url} and goes by {public_url}"
+    );
     let clock = Arc::clone(&context.clock);
     let outbox = Outbox::new(publisher, config.limits.max_publishing);
     let ingress = Ingress { limits: config.limits, public_url, triggers, api_keys, outbox, clock };
     let server = server::start(listener, ingress, Arc::clone(&context.clock))
         .context("failed to start the HTTP server")?;
-    tracing::info!(listener.url = url, "ingress listens on {url}");
     context.announce("ingress_url", url);
     context.started();
     serve(server, &context.shutdown).await
@@ -104,24 +108,6 @@ async fn serve(
     }
     let (ended, ()) = tokio::join!(server, handle.stop(true));
     ended.context("the HTTP server failed while it stopped")
-}
-
-fn open_store(config: &Config) -> Result<Store, recado_store::ConfigError> {
-    let postgres = &config.postgres;
-    let url = postgres.url.expose().as_str();
-    let mut settings = recado_store::Config::new(url, postgres.pool_size, "recado-ingress");
-    settings.statement_timeout = postgres.timeout;
-    settings.connection_timeout = postgres.timeout;
-    Store::new(&settings, config.keys.clone())
-}
-
-fn broker_config(context: &Context, config: &Config) -> recado_broker::Config {
-    let url = config.amqp.url.expose().as_str();
-    recado_broker::Config {
-        publish_timeout: config.limits.publish_timeout,
-        clock: Arc::clone(&context.clock),
-        ..recado_broker::Config::new(url, ROLE)
-    }
 }
 
 /// Tells the caches what changed, until nobody listens to the database any more.

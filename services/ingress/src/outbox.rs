@@ -78,3 +78,36 @@ impl Drop for Counted {
         PUBLISHING.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::trigger::tests::inbound;
+
+    #[tokio::test]
+    async fn more_than_its_places_do_not_wait_for_a_broker_that_is_away() {
+        let config = recado_broker::Config {
+            publish_timeout: Duration::from_secs(1),
+            ..recado_broker::Config::new("amqp://127.0.0.1:1", "test")
+        };
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let _stopped_at_the_end = shutdown.clone().drop_guard();
+        let outbox = Outbox::new(Publisher::start(config, &tasks, shutdown), 1);
+
+        let first = outbox.hand_over(inbound(), None);
+        let second = async {
+            let begun = Instant::now();
+            (outbox.hand_over(inbound(), None).await, begun.elapsed())
+        };
+        let (first, (second, took)) = tokio::join!(first, second);
+        assert!(matches!(first, Err(HandOverError::Publish(PublishError::Unavailable))));
+        assert!(matches!(second, Err(HandOverError::Full)));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        // The place is free again.
+        let third = outbox.hand_over(inbound(), None).await;
+        assert!(matches!(third, Err(HandOverError::Publish(_))));
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use recado_broker::PublishError;
 use recado_http::{ApiError, Problem};
 use serde_json::json;
@@ -51,25 +50,23 @@ pub(crate) enum Refusal {
     HandOver(#[source] HandOverError),
 }
 
-/// The code of a body that takes too long; everything else is a [`Problem`].
-const REQUEST_TIMEOUT: &str = "request_timeout";
-
 impl Refusal {
     /// The code that programs go by, in the answer, in logs and in metrics.
     pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::BodyTimeout => REQUEST_TIMEOUT,
-            other => other.problem().code(),
-        }
+        self.problem().code()
+    }
+
+    /// Whether the sender has to change something, and not we.
+    pub(crate) fn is_the_senders(&self) -> bool {
+        self.problem().status().is_client_error()
     }
 
     /// Exhaustive on purpose: a new reason has no wildcard arm to hide behind.
     fn problem(&self) -> Problem {
         match self {
             Self::TooLarge { .. } => Problem::PayloadTooLarge,
-            Self::BodyTimeout | Self::BodyIncomplete | Self::MalformedBody { .. } => {
-                Problem::MalformedBody
-            }
+            Self::BodyTimeout => Problem::RequestTimeout,
+            Self::BodyIncomplete | Self::MalformedBody { .. } => Problem::MalformedBody,
             Self::UnsupportedEncoding | Self::UnsupportedType => Problem::UnsupportedMediaType,
             Self::TriggerNotFound => Problem::TriggerNotFound,
             Self::TriggerDisabled => Problem::TriggerDisabled,
@@ -83,22 +80,9 @@ impl Refusal {
             Self::HandOver(_) => Problem::Unavailable,
         }
     }
-
-    /// What the sender is told. A 5xx is an error, which [`recado_http::trace`] logs with its
-    /// causes.
-    pub(crate) fn into_response(self) -> Result<HttpResponse, ApiError> {
-        match self {
-            Self::BodyTimeout => Ok(HttpResponse::RequestTimeout().json(json!({
-                "success": false,
-                "status": "error",
-                "error": REQUEST_TIMEOUT,
-                "message": Self::BodyTimeout.to_string(),
-            }))),
-            other => Err(other.into()),
-        }
-    }
 }
 
+/// What the sender is told. A 5xx is an error, which [`recado_http::trace`] logs with its causes.
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let error = Self::new(refusal.problem(), refusal.to_string());
@@ -123,7 +107,7 @@ mod tests {
     use super::*;
 
     fn response(refusal: Refusal) -> (u16, Value, Option<String>) {
-        let response = refusal.into_response().unwrap_or_else(|error| error.error_response());
+        let response = ApiError::from(refusal).error_response();
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());

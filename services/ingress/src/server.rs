@@ -1,7 +1,9 @@
 //! The HTTP server: its routes, and its patience with slow clients.
 //!
 //! A head has at most 96 headers and 128 KiB (fixed in actix-http). A client that sends its head
-//! or its body too slowly is let go, and so is one that stays idle after its answer.
+//! or its body too slowly is let go, and so is one that stays idle after its answer. A slow head
+//! that is not the first one of its connection is bounded by the number of connections only:
+//! actix-http has no timer for it, and a gateway in front reads heads completely.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

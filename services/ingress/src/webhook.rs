@@ -66,9 +66,12 @@ pub(crate) async fn receive(
     match outcome {
         Ok(Outcome::Accepted(answer) | Outcome::Notice(answer)) => Ok(answer.into()),
         Err(refusal) => {
-            let trigger_id = trigger_id(&request).map(tracing::field::display);
-            tracing::info!(trigger.id = trigger_id, refusal.code = label, "webhook refused");
-            refusal.into_response()
+            // What is our own fault is logged, with its causes, by the middleware.
+            if refusal.is_the_senders() {
+                let trigger_id = trigger_id(&request).map(tracing::field::display);
+                tracing::info!(trigger.id = trigger_id, refusal.code = label, "webhook refused");
+            }
+            Err(refusal.into())
         }
     }
 }
@@ -98,17 +101,17 @@ impl Ingress {
         let headers = request.headers();
         let message = message::normalise(&trigger, headers, &payload, hints, &*self.clock)?;
 
-        tracing::debug!(
-            tenant.id = %message.tenant_id,
-            trigger.id = %message.trigger_id,
-            session.id = %message.session_id,
-            message.id = %message.id,
-            "publishing message {}",
-            message.id
-        );
+        let (message_id, session_id) = (message.id, message.session_id);
         let answer = Answer::to(&trigger, &message);
         let buffer = trigger.config.execution.buffer.as_ref();
         self.outbox.hand_over(message, buffer).await.map_err(Refusal::HandOver)?;
+        tracing::debug!(
+            tenant.id = %trigger.tenant_id,
+            trigger.id = %trigger.id,
+            session.id = %session_id,
+            message.id = %message_id,
+            "accepted message {message_id}"
+        );
         Ok(Outcome::Accepted(answer))
     }
 

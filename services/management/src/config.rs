@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use recado_http::auth::{TokenSettings, Tokens, WeakKey};
 use recado_service::config::{Postgres, Reader, SecretString, Settings};
-use recado_store::Keyring;
+use recado_service::connect::SecretKeys;
 use url::Url;
 
 /// The shortest key for tokens, in bytes (RFC 7518, 3.2).
@@ -24,7 +24,7 @@ pub struct Config {
     /// `PostgreSQL`: `RECADO_DATABASE_*`.
     pub postgres: Postgres,
     /// `RECADO_SECRET_KEYS`: what secrets are sealed with.
-    pub keys: Keyring,
+    pub keys: SecretKeys,
     /// `RECADO_MANAGEMENT_WORKERS`: threads that serve requests.
     pub workers: usize,
     /// `RECADO_MANAGEMENT_MAX_CONNECTIONS`: how many clients may be connected to one thread.
@@ -38,9 +38,7 @@ impl Settings for Config {
         let public_url = read.optional("RECADO_PUBLIC_URL").unwrap_or_default();
         let tokens = TokenConfig::read(read);
         let postgres = Postgres::read(read);
-        let keys = read.required_by("RECADO_SECRET_KEYS", |text| {
-            Keyring::parse(text).map_err(|error| error.to_string())
-        });
+        let keys = SecretKeys::read(read);
         let workers = read.within("RECADO_MANAGEMENT_WORKERS", 2, 1..=256);
         let max_connections =
             read.within("RECADO_MANAGEMENT_MAX_CONNECTIONS", 4_096, 1..=1_000_000);
@@ -53,18 +51,6 @@ impl Settings for Config {
             workers,
             max_connections,
         })
-    }
-}
-
-impl Config {
-    /// How the store reaches the database.
-    pub(crate) fn store(&self) -> recado_store::Config {
-        let Postgres { url, pool_size, timeout } = &self.postgres;
-        recado_store::Config {
-            statement_timeout: *timeout,
-            connection_timeout: *timeout,
-            ..recado_store::Config::new(url.expose().as_str(), *pool_size, "recado-management")
-        }
     }
 }
 

@@ -17,26 +17,24 @@ mod access;
 mod body;
 pub mod config;
 mod cursor;
-mod database;
 mod failure;
 pub mod http;
 mod optimistic;
 mod page;
 mod query;
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
+use anyhow::Context as _;
 use recado_clock::Clock;
-use recado_http::auth::{Tokens, WeakKey};
+use recado_http::auth::Tokens;
 use recado_http::problem::not_found;
 use recado_http::trace::RequestSpan;
-use recado_service::Context;
-use recado_store::{ConfigError, Store};
+use recado_service::{Context, connect};
+use recado_store::Store;
 
 pub use config::{Config, TokenConfig};
 
@@ -50,28 +48,8 @@ const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// How long requests in flight may take once the process has to stop.
 const SHUTDOWN_TIMEOUT_S: u64 = 15;
 
-/// Why the service did not start, or had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The database's address is of no use.
-    #[error("the database cannot be used")]
-    Store(#[source] ConfigError),
-    /// The key of the tokens is of no use.
-    #[error("tokens cannot be checked")]
-    Tokens(#[source] WeakKey),
-    /// The address is taken, or not ours.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// Which address.
-        address: SocketAddr,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// The server ended by itself.
-    #[error("the HTTP server failed")]
-    Serve(#[source] io::Error),
-}
+/// What the role is called, to the database and in traces.
+const ROLE: &str = "management";
 
 /// What every endpoint needs.
 pub(crate) struct Api {
@@ -86,12 +64,11 @@ pub(crate) struct Api {
 ///
 /// Announces `management_url`; the health component `database` says whether the database answers
 /// and has the tables this program knows.
-pub async fn run(context: Context, config: Config) -> Result<(), RunError> {
-    let store = Store::new(&config.store(), config.keys.clone()).map_err(RunError::Store)?;
+pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let api = Data::new(Api {
-        store: store.clone(),
+        store: connect::store(&context, ROLE, &config.postgres, &config.keys)?,
         clock: Arc::clone(&context.clock),
-        tokens: config.tokens.checker().map_err(RunError::Tokens)?,
+        tokens: config.tokens.checker().context("tokens cannot be checked")?,
         cursors: Cursors::new(config.tokens.key()),
         public_url: config.public_url.clone(),
     });
@@ -101,7 +78,7 @@ pub async fn run(context: Context, config: Config) -> Result<(), RunError> {
             .app_data(Data::clone(&api))
             .configure(http::configure)
             .default_service(actix_web::web::to(not_found))
-            .wrap(RequestSpan::new("management", Arc::clone(&clock)))
+            .wrap(RequestSpan::new(ROLE, Arc::clone(&clock)))
     })
     .workers(config.workers)
     .max_connections(config.max_connections)
@@ -110,23 +87,21 @@ pub async fn run(context: Context, config: Config) -> Result<(), RunError> {
     .shutdown_timeout(SHUTDOWN_TIMEOUT_S)
     .disable_signals()
     .bind(config.listen)
-    .map_err(|source| RunError::Bind { address: config.listen, source })?;
+    .with_context(|| format!("failed to listen on {}", config.listen))?;
 
     let address = server.addrs()[0];
     let server = server.run();
     let handle = server.handle();
-    let database = context.health.component("database");
-    context.spawn("database", database::watch(store, database, context.shutdown.clone()));
     context.announce("management_url", format!("http://{address}"));
     context.started();
     tracing::info!(server.address = %address, "management listens on {address}");
 
     tokio::pin!(server);
     tokio::select! {
-        ended = &mut server => ended.map_err(RunError::Serve),
+        ended = &mut server => ended.context("the HTTP server failed"),
         () = context.shutdown.cancelled() => {
             let (ended, ()) = tokio::join!(server, handle.stop(true));
-            ended.map_err(RunError::Serve)
+            ended.context("the HTTP server failed while it stopped")
         }
     }
 }

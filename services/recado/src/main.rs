@@ -18,31 +18,21 @@ fn main() -> ExitCode {
     // there is one already, and this is the first line of the program.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::parse().command {
-        Command::Ingress(role) => {
-            roles::run("ingress", role, async |context, config| {
-                recado_ingress::run(context, config).await
-            })
-        }
-        Command::Buffer(role) => {
-            roles::run("buffer", role, async |context, config| {
-                recado_buffer::run(context, config).await
-            })
-        }
-        Command::AgentRunner(role) => {
-            roles::run("agent-runner", role, async |context, config| {
-                recado_agent_runner::run(context, config).await
-            })
-        }
-        Command::Delivery(role) => {
-            roles::run("delivery", role, async |context, config| {
-                recado_delivery::run(context, config).await
-            })
-        }
-        Command::Management(role) => {
-            roles::run("management", role, async |context, config| {
-                Ok(recado_management::run(context, config).await?)
-            })
-        }
+        Command::Ingress(role) => roles::run("ingress", role, async |context, config| {
+            recado_ingress::run(context, config).await
+        }),
+        Command::Buffer(role) => roles::run("buffer", role, async |context, config| {
+            recado_buffer::run(context, config).await
+        }),
+        Command::AgentRunner(role) => roles::run("agent-runner", role, async |context, config| {
+            recado_agent_runner::run(context, config).await
+        }),
+        Command::Delivery(role) => roles::run("delivery", role, async |context, config| {
+            recado_delivery::run(context, config).await
+        }),
+        Command::Management(role) => roles::run("management", role, async |context, config| {
+            recado_management::run(context, config).await
+        }),
         Command::Dev(options) => dev::main(&options),
         Command::Demo => demo::main(),
         Command::Migrate => migrate::main(),

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use recado_service::config::{Postgres, ProcessEnv};
 use recado_service::Process;
+use recado_service::config::{Postgres, ProcessEnv};
 
 use crate::roles;
 

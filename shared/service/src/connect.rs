@@ -29,13 +29,8 @@ impl Settings for SecretKeys {
     }
 }
 
-/// The database, with the component `database`: ready while it answers and has our tables.
-pub fn store(
-    context: &Context,
-    role: &str,
-    postgres: &Postgres,
-    keys: &SecretKeys,
-) -> anyhow::Result<Store> {
+/// The database, for a role with a readiness of its own.
+pub fn open_store(role: &str, postgres: &Postgres, keys: &SecretKeys) -> anyhow::Result<Store> {
     let mut config = recado_store::Config::new(
         postgres.url.expose().as_str(),
         postgres.pool_size,
@@ -43,7 +38,17 @@ pub fn store(
     );
     config.connection_timeout = postgres.timeout;
     config.statement_timeout = postgres.timeout;
-    let store = Store::new(&config, keys.0.clone()).context("RECADO_DATABASE_URL is of no use")?;
+    Store::new(&config, keys.0.clone()).context("RECADO_DATABASE_URL is of no use")
+}
+
+/// The database, with the component `database`: ready while it answers and has our tables.
+pub fn store(
+    context: &Context,
+    role: &str,
+    postgres: &Postgres,
+    keys: &SecretKeys,
+) -> anyhow::Result<Store> {
+    let store = open_store(role, postgres, keys)?;
     let component = context.health.component("database");
     let checked = store.clone();
     let shutdown = context.shutdown.clone();
@@ -54,12 +59,21 @@ pub fn store(
 }
 
 async fn watch_database(store: &Store, component: &Component) {
+    let mut was_ready = false;
     loop {
-        match store.check().await {
+        let checked = store.check().await;
+        match &checked {
             Ok(true) => component.ready(),
             Ok(false) => component.not_ready("the schema is not up to date: run `recado migrate`"),
-            Err(_logged_where_it_hurts) => component.not_ready("the database does not answer"),
+            Err(error) => {
+                component.not_ready("the database does not answer");
+                // One line for an outage, not one for each look at it.
+                if was_ready {
+                    tracing::warn!(error = error as &dyn std::error::Error, "lost the database");
+                }
+            }
         }
+        was_ready = matches!(checked, Ok(true));
         tokio::time::sleep(CHECK_EVERY).await;
     }
 }
@@ -104,7 +118,8 @@ pub fn kv(context: &Context, redis: &Redis) -> anyhow::Result<Kv> {
         .context("RECADO_REDIS_URL is of no use")
 }
 
-fn follow_link(context: &Context, name: &str, mut link: watch::Receiver<Link>) {
+/// Keeps the component `name` as a link to the broker is, until shutdown.
+pub fn follow_link(context: &Context, name: &str, mut link: watch::Receiver<Link>) {
     let component = context.health.component(name);
     let shutdown = context.shutdown.clone();
     context.tasks.spawn(async move {

@@ -14,40 +14,25 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::lanes::{Held, Lease, millis};
+use crate::lanes::{self, Held, LaneKind, Lease, millis};
 use crate::{Store, StoreError};
 
-/// Like `executions.claim`: a lane whose delivery is not visible yet is given back.
-const CLAIM: &str = "\
--- deliveries.claim
-WITH lane AS (
-    UPDATE lanes
-       SET next_run_at = now() + $2::bigint * interval '1 millisecond', lease_token = $3
-     WHERE kind = 'delivery' AND session_id IN (
-               SELECT session_id FROM lanes
-                WHERE kind = 'delivery' AND next_run_at <= now()
-                ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING session_id
-)
-SELECT lane.session_id AS lane_session_id, head.*,
-       executions.agent_response, triggers.trigger_config,
+const HEADS: &str = "\
+-- deliveries.heads
+SELECT head.id, head.tenant_id, head.execution_id, head.trigger_id, head.session_id,
+       head.chunk_count, head.truncated, executions.agent_response, triggers.trigger_config,
        (SELECT m.context FROM messages m
          WHERE m.id = executions.message_ids[cardinality(executions.message_ids)]) AS context,
        (SELECT json_agg(json_build_object('index', chunk_index, 'body', body, 'status', status,
                                           'attempt_count', attempt_count) ORDER BY chunk_index)
           FROM chunks WHERE chunks.delivery_id = head.id) AS chunks
-  FROM lane
-  LEFT JOIN LATERAL (
-      SELECT * FROM deliveries
-       WHERE deliveries.session_id = lane.session_id AND deliveries.finished_at IS NULL
-       ORDER BY deliveries.seq LIMIT 1) head ON true
-  LEFT JOIN executions ON executions.id = head.execution_id
-  LEFT JOIN triggers ON triggers.id = head.trigger_id";
-
-const GIVE_BACK: &str = "\
--- deliveries.give_back
-UPDATE lanes SET next_run_at = CASE WHEN queued > 0 THEN now() END, lease_token = NULL
- WHERE kind = 'delivery' AND lease_token = $1 AND session_id = ANY ($2)";
+  FROM unnest($1::uuid[]) AS lane (session_id),
+       LATERAL (SELECT id, tenant_id, execution_id, trigger_id, session_id, chunk_count, truncated
+                  FROM deliveries
+                 WHERE deliveries.session_id = lane.session_id AND deliveries.finished_at IS NULL
+                 ORDER BY deliveries.seq LIMIT 1) head
+  JOIN executions ON executions.id = head.execution_id
+  JOIN triggers ON triggers.id = head.trigger_id";
 
 const PLAN: &str = "\
 -- deliveries.plan
@@ -189,22 +174,17 @@ pub async fn claim(
     lease: Duration,
     token: Uuid,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let operation = "deliveries.claim";
+    let operation = "deliveries.heads";
     let failed = StoreError::query(operation);
     let client = store.client(operation).await?;
-    let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = client.query(&statement, &[&limit, &millis(lease), &token]).await;
-    let rows = rows.map_err(&failed)?;
-
-    let (found, unseen): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().partition(|row| row.get::<_, Option<Uuid>>("id").is_some());
-    if !unseen.is_empty() {
-        let sessions: Vec<Uuid> = unseen.iter().map(|row| row.get("lane_session_id")).collect();
-        let statement = client.prepare_cached(GIVE_BACK).await.map_err(&failed)?;
-        client.execute(&statement, &[&token, &sessions]).await.map_err(&failed)?;
+    let lanes = lanes::claim(&client, LaneKind::Delivery, limit, lease, token).await?;
+    if lanes.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(found.into_iter().map(|row| claimed_from_row(row, token)).collect())
+    let statement = client.prepare_cached(HEADS).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&lanes]).await.map_err(&failed)?;
+    lanes::complain_of_empty(LaneKind::Delivery, &lanes, rows.len());
+    Ok(rows.iter().map(|row| claimed_from_row(row, token)).collect())
 }
 
 fn claimed_from_row(row: &Row, token: Uuid) -> Claimed {

@@ -1,13 +1,14 @@
 //! Lanes: one session's queue in front of one kind of work. ARCHITECTURE.md explains them.
 //!
-//! Claiming and finishing are part of the statements that do the work they guard
-//! (`executions.claim`, `deliveries.record`, …); here is what all kinds share.
+//! Finishing is part of the statements that write the work down (`executions.finish`,
+//! `deliveries.record`, …); here is what all kinds share.
 //!
 //! Time is the database's: a lease has to mean the same to every instance, however their clocks
 //! differ.
 
 use std::time::Duration;
 
+use deadpool_postgres::Object as Client;
 use recado_types::SessionId;
 use uuid::Uuid;
 
@@ -61,6 +62,22 @@ pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 1_000_000)
 }
 
+/// A statement of its own, which commits before the head of a lane is read: a statement that does
+/// both would lock the newest version of a lane (READ COMMITTED rechecks the rows it locks) but
+/// read the lane's work as it was before, and run again what had just been finished.
+const CLAIM: &str = "\
+-- lanes.claim
+WITH due AS MATERIALIZED (
+    SELECT session_id FROM lanes
+     WHERE kind = $1 AND next_run_at <= now()
+     ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE lanes
+   SET next_run_at = now() + $3::bigint * interval '1 millisecond', lease_token = $4
+  FROM due
+ WHERE lanes.kind = $1 AND lanes.session_id = due.session_id
+RETURNING lanes.session_id";
+
 const RENEW: &str = "\
 -- lanes.renew
 WITH held AS (SELECT * FROM unnest($2::uuid[], $3::uuid[]) AS held (session_id, token))
@@ -79,6 +96,30 @@ const BACKLOG: &str = "\
 SELECT count(*) AS n_lanes,
        coalesce(extract(epoch FROM now() - min(next_run_at)), 0)::double precision AS oldest_s
   FROM lanes WHERE kind = $1 AND next_run_at <= now()";
+
+/// Leases up to `limit` lanes that may run, the longest waiting first, under one `token`.
+pub(crate) async fn claim(
+    client: &Client,
+    kind: LaneKind,
+    limit: usize,
+    lease: Duration,
+    token: Uuid,
+) -> Result<Vec<Uuid>, StoreError> {
+    let failed = StoreError::query("lanes.claim");
+    let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
+    let (kind, limit) = (kind.as_str(), i64::try_from(limit).unwrap_or(i64::MAX));
+    let rows = client.query(&statement, &[&kind, &limit, &millis(lease), &token]).await;
+    Ok(rows.map_err(&failed)?.iter().map(|row| row.get("session_id")).collect())
+}
+
+/// A lane that counts work which is not there: a bug, or a hand in the database. It stays leased,
+/// and is looked at again when the lease runs out.
+pub(crate) fn complain_of_empty(kind: LaneKind, claimed: &[Uuid], found: usize) {
+    if found < claimed.len() {
+        let (n_claimed, kind) = (claimed.len(), kind.as_str());
+        tracing::error!(lane.kind = kind, n_claimed, n_found = found, "lanes without work");
+    }
+}
 
 /// Extends the leases that are still held by `lease`, and answers those that are not.
 pub async fn renew(

@@ -40,7 +40,11 @@ pub enum Change {
 }
 
 /// Listens until `shutdown`, reconnecting for ever, on a connection of its own.
-pub fn changes(store: &Store, tasks: &TaskTracker, shutdown: CancellationToken) -> Receiver<Change> {
+pub fn changes(
+    store: &Store,
+    tasks: &TaskTracker,
+    shutdown: CancellationToken,
+) -> Receiver<Change> {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let url = store.url.clone();
     tasks.spawn(async move {

@@ -33,14 +33,16 @@ SELECT input.id
 
 const OPEN_BY_ID: &str = "\
 -- messages.open_by_id
-SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
+       t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM messages m JOIN triggers t ON t.id = m.trigger_id
  WHERE m.id = ANY ($1) AND m.execution_id IS NULL
  ORDER BY m.session_id, m.seq";
 
 const OPEN_OF_SESSIONS: &str = "\
 -- messages.open_of_sessions
-SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
+       t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM messages m JOIN triggers t ON t.id = m.trigger_id
  WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL
  ORDER BY m.session_id, m.seq";
@@ -48,7 +50,8 @@ SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
 /// One row for each session with open messages; a session has one trigger.
 const OPEN_WINDOWS: &str = "\
 -- messages.open_windows
-SELECT open.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+SELECT open.session_id, open.ids, open.oldest_ms, open.newest_ms,
+       t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM (SELECT session_id, trigger_id, array_agg(id ORDER BY seq) AS ids,
                (extract(epoch FROM now() - min(recorded_at)) * 1000)::bigint AS oldest_ms,
                (extract(epoch FROM now() - max(recorded_at)) * 1000)::bigint AS newest_ms

@@ -116,8 +116,10 @@ mod tests {
     use super::*;
 
     fn keyring(entries: &[(&str, u8)]) -> Keyring {
-        let entries: Vec<String> =
-            entries.iter().map(|(id, fill)| format!("{id}:{}", BASE64.encode([*fill; 32]))).collect();
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(id, fill)| format!("{id}:{}", BASE64.encode([*fill; 32])))
+            .collect();
         Keyring::parse(&entries.join(",")).unwrap()
     }
 

@@ -155,7 +155,8 @@ pub async fn provider(
     let failed = StoreError::query(operation);
     let client = store.client(operation).await?;
     let statement = client.prepare_cached(PROVIDER).await.map_err(&failed)?;
-    let Some(row) = client.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)? else {
+    let Some(row) = client.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)?
+    else {
         return Ok(None);
     };
     let key = match (row.get::<_, Option<String>>("secret_ref"), row.get("key_id")) {

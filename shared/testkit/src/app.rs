@@ -112,6 +112,17 @@ impl TestApp {
         self.instance_mut(role, index)?.restart().await
     }
 
+    /// Like [`TestApp::restart`], but returns at once: for what an instance does while it cannot
+    /// be ready.
+    pub fn launch(&mut self, role: Role, index: usize) -> anyhow::Result<()> {
+        self.instance_mut(role, index)?.launch()
+    }
+
+    /// Returns when an instance that was launched is ready.
+    pub async fn until_ready(&mut self, role: Role, index: usize) -> anyhow::Result<()> {
+        self.instance_mut(role, index)?.until_ready().await
+    }
+
     /// Sends SIGTERM to an instance and waits for its end.
     pub async fn terminate(&mut self, role: Role, index: usize) -> anyhow::Result<Exit> {
         self.instance_mut(role, index)?.terminate().await
@@ -132,9 +143,20 @@ impl TestApp {
         Ok(self.instance(role, index)?.log())
     }
 
+    /// Everything that an instance has logged so far, in all its lives.
+    pub fn whole_log(&self, role: Role, index: usize) -> anyhow::Result<String> {
+        self.instance(role, index)?.whole_log()
+    }
+
+    /// Asks an instance's port for operators for `path`, such as `/health/ready` or `/metrics`;
+    /// answers status and body.
+    pub async fn ask(&self, role: Role, index: usize, path: &str) -> anyhow::Result<(u16, String)> {
+        self.instance(role, index)?.ask(path).await
+    }
+
     /// Ends the system, and the test with an error if anything is not as it should be: a role
-    /// that crashed or does not end in good order, a message that is left in any queue, a lane
-    /// that still waits.
+    /// that crashed or does not end in good order, a message that is left in any queue or is in no
+    /// execution, a lane that still waits.
     pub async fn finish(mut self) -> anyhow::Result<()> {
         let ended = self.end().await;
         if ended.is_err() {

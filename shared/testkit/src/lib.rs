@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod app;
+pub mod baseline;
 pub mod callback;
 pub mod guard;
 pub mod history;

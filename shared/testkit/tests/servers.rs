@@ -1,40 +1,15 @@
 //! Private servers keep what they promise: data, ports, and nothing left behind.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use recado_testkit::rabbit_admin::RabbitAdmin;
 use recado_testkit::scratch::ScratchDir;
-use recado_testkit::servers::{Postgres, RabbitMq};
+use recado_testkit::servers::{Postgres, RabbitMq, processes_of};
 use recado_testkit::{sql, wait_for};
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// Everything of a server has its directory on the command line or in the environment, except
-/// `PostgreSQL`'s children, which overwrite both; those are found by their working directory.
-fn processes_of(directory: &Path) -> Vec<String> {
-    let needle = directory.to_str().expect("a temporary path is ASCII");
-    let entries =
-        fs::read_dir("/proc").expect("/proc is mounted").flatten().map(|entry| entry.path());
-    let mentions = |process: &Path| {
-        let read = |name| fs::read(process.join(name)).unwrap_or_default();
-        let cwd = fs::read_link(process.join("cwd")).unwrap_or_default();
-        [read("cmdline"), read("environ")]
-            .iter()
-            .any(|text| String::from_utf8_lossy(text).contains(needle))
-            || cwd.starts_with(directory)
-    };
-    let ours = format!("/proc/{}", std::process::id());
-    entries
-        .filter(|process| process != Path::new(&ours) && mentions(process))
-        .map(|process| {
-            let command = fs::read(process.join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&command).replace('\0', " ")
-        })
-        .collect()
-}
 
 #[tokio::test]
 async fn postgres_keeps_what_was_committed_across_a_kill() {

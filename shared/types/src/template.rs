@@ -198,9 +198,9 @@ impl JsonTemplate {
                 Some(name) => lookup(values, name)?.into_owned(),
                 None => Value::String(template.render(values)?),
             },
-            Self::Array(items) => {
-                Value::Array(items.iter().map(|item| item.render(values)).collect::<Result<_, _>>()?)
-            }
+            Self::Array(items) => Value::Array(
+                items.iter().map(|item| item.render(values)).collect::<Result<_, _>>()?,
+            ),
             Self::Object(fields) => {
                 let mut object = Map::new();
                 for (key, template) in fields {

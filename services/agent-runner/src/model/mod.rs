@@ -94,8 +94,7 @@ pub(crate) async fn ask(
         return Ok(echo(conversation));
     }
     let provider = webhooks::provider(store, tenant, &model.provider).await;
-    let provider =
-        provider.map_err(ModelError::Store)?.ok_or(ModelError::UnknownProvider)?;
+    let provider = provider.map_err(ModelError::Store)?.ok_or(ModelError::UnknownProvider)?;
     let key = match &provider.key {
         ProviderKey::None => None,
         ProviderKey::Value(key) => Some(key.as_str()),
@@ -107,7 +106,7 @@ pub(crate) async fn ask(
         key,
         model: &model.model,
         conversation,
-        call_id,
+        id: call_id,
         patience,
     }
     .send()

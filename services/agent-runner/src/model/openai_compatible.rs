@@ -1,4 +1,4 @@
-//! Chat completions, as OpenAI and everything compatible with it speak them.
+//! Chat completions, as `OpenAI` and everything compatible with it speak them.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const MAX_ATTEMPTS: u32 = 4;
 /// The first pause between attempts; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that a provider may ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
@@ -31,7 +31,7 @@ pub(super) struct Call<'a> {
     pub(super) key: Option<&'a str>,
     pub(super) model: &'a str,
     pub(super) conversation: &'a [ChatMessage],
-    pub(super) call_id: LlmCallId,
+    pub(super) id: LlmCallId,
     pub(super) patience: Duration,
 }
 
@@ -39,7 +39,10 @@ pub(super) struct Call<'a> {
 enum Exchange {
     Reply(Reply),
     /// It may go better later, at the earliest after the given pause.
-    Retry { last: String, asked_pause: Option<Duration> },
+    Retry {
+        last: String,
+        asked_pause: Option<Duration>,
+    },
     Failed(ModelError),
 }
 
@@ -70,9 +73,7 @@ impl Call<'_> {
         let unusable = |_not_shown: InvalidOutbound| ModelError::Misconfigured;
         let mut request = Outbound::new(Method::POST, url).json(&body).map_err(unusable)?;
         // Not every provider knows it; to those that do, a repeated request is the same call.
-        request = request
-            .header("Idempotency-Key", &self.call_id.to_string())
-            .map_err(unusable)?;
+        request = request.header("Idempotency-Key", &self.id.to_string()).map_err(unusable)?;
         if let Some(key) = self.key {
             request = request.bearer(key).map_err(unusable)?;
         }
@@ -109,9 +110,9 @@ fn judge(answer: &Answer) -> Exchange {
     match status {
         200..=299 if answer.truncated => Exchange::Failed(ModelError::Malformed),
         200..=299 => match serde_json::from_slice::<Completion>(&answer.body) {
-            Ok(completion) => completion
-                .reply()
-                .map_or(Exchange::Failed(ModelError::Malformed), Exchange::Reply),
+            Ok(completion) => {
+                completion.reply().map_or(Exchange::Failed(ModelError::Malformed), Exchange::Reply)
+            }
             Err(_not_shown) => Exchange::Failed(ModelError::Malformed),
         },
         408 | 409 | 429 | 500..=599 => {

@@ -10,8 +10,7 @@ const PER_MILLION: f64 = 1_000_000.0;
 pub(super) fn cost_usd(prices: &Value, model: &str, reply: &Reply) -> Option<f64> {
     let price = prices.get(model)?;
     let of = |name: &str| price.get(name).and_then(Value::as_f64);
-    let (input_price, output_price) =
-        (of("input_per_million_usd")?, of("output_per_million_usd")?);
+    let (input_price, output_price) = (of("input_per_million_usd")?, of("output_per_million_usd")?);
     let cached_price = of("cached_input_per_million_usd").unwrap_or(input_price);
     let cached = reply.cached_input_tokens.unwrap_or(0);
     let fresh = reply.input_tokens?.saturating_sub(cached).max(0);

@@ -213,5 +213,4 @@ fn percent_encoded(value: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "render_tests.rs"]
 mod tests;

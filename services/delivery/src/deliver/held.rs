@@ -38,13 +38,15 @@ pub(super) enum Unstored {
 }
 
 impl HeldLane<'_> {
-    /// Runs a statement, again and again while the database is away and the lane is ours.
+    /// Runs a statement, again and again while the database is away and the lane is ours. It is
+    /// tried once even if the lease seems lost: as long as nobody else has claimed the lane, what
+    /// was done can still be written down.
     pub(super) async fn stored<T, F>(&self, statement: impl Fn() -> F) -> Result<T, Unstored>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut pause = FIRST_STORE_PAUSE;
-        while !self.lost.is_cancelled() {
+        loop {
             match statement().await {
                 Ok(value) => return Ok(value),
                 Err(error) if error.is_transient() => {
@@ -54,10 +56,10 @@ impl HeldLane<'_> {
                 Err(error) => return Err(Unstored::Rejected(error)),
             }
             let jittered = pause.mul_f64(rand::random_range(0.5..=1.0));
-            self.lost.run_until_cancelled(sleep(jittered)).await;
+            let waited = self.lost.run_until_cancelled(sleep(jittered)).await;
+            waited.ok_or(Unstored::LeaseLost)?;
             pause = (pause * 2).min(LONGEST_STORE_PAUSE);
         }
-        Err(Unstored::LeaseLost)
     }
 
     /// Ends the delivery without sending anything more.

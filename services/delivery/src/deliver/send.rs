@@ -49,7 +49,10 @@ impl HeldLane<'_> {
     async fn send(&self, plan: &Plan, chunk: &PlannedChunk) -> Result<(), Ended> {
         let request = match self.render(plan, chunk) {
             Ok(request) => request,
-            Err(error) => return Err(self.fail(error.code(), &error.to_string()).await),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "a request cannot be written");
+                return Err(self.fail(error.code(), &error.to_string()).await);
+            }
         };
         let is_last = chunk.index + 1 == count(plan);
         for number in chunk.attempt_count + 1.. {

@@ -69,7 +69,8 @@ async fn an_instance_that_stops_hands_its_delivery_on_between_two_chunks() {
 #[tokio::test]
 async fn a_result_is_held_while_the_database_is_away() {
     let scratch = ScratchDir::new().unwrap();
-    let postgres = Postgres::start_without_fsync(scratch.path().join("postgres")).await;
+    // One that keeps what it committed: losing the claim would be losing the lease.
+    let postgres = Postgres::start(scratch.path().join("postgres")).await;
     let (mut postgres, vhost) = (postgres.unwrap(), vhost().await);
     recado_store::migrate(&postgres.url()).await.unwrap();
     let system = System::on(&postgres.url(), vhost.url()).await;

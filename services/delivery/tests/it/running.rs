@@ -11,7 +11,7 @@ use recado_service::Context;
 use recado_service::config::{Amqp, Destinations, Postgres};
 use recado_service::connect::SecretKeys;
 use recado_store::agents::{self, AgentDraft};
-use recado_store::executions::{self, Finish, Outcome};
+use recado_store::executions::{self, Finish, Finished, Outcome};
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets};
@@ -148,7 +148,8 @@ impl System {
         assert_eq!(claimed.execution_id, execution);
         let outcome = Outcome::Success { response: response.into(), deliver: true };
         let finish = Finish { outcome, llm_calls: Vec::new(), finished_at: now };
-        executions::finish(&self.store, &claimed, &finish).await.unwrap();
+        let finished = executions::finish(&self.store, &claimed, &finish).await.unwrap();
+        assert!(matches!(finished, Finished::Done { .. }));
         DeliveryId::of(execution)
     }
 

@@ -44,7 +44,7 @@ async fn converse(running: &Running, sent: &str) -> String {
 #[tokio::test]
 async fn slow_clients_are_let_go() {
     let running = Running::start_with(|limits| {
-        limits.head_timeout = Duration::from_millis(300);
+        limits.head_timeout = Duration::from_secs(1);
         limits.body_timeout = Duration::from_millis(300);
     })
     .await;
@@ -73,7 +73,7 @@ async fn a_head_is_bounded() {
     for n in 0..120 {
         request = request.header(format!("x-{n}"), "1");
     }
-    assert_eq!(answered(request).await.status, 400);
+    assert_eq!(answered(request).await.status, 431);
     let huge = sender.request().header("x-huge", "x".repeat(200_000)).body("a").send().await;
     assert!(huge.is_err() || huge.is_ok_and(|answer| answer.status().is_client_error()));
     running.stop().await;

@@ -235,7 +235,7 @@ fn config(database_url: &str, amqp_url: &str, port: u16, keys: Keyring) -> Confi
         public_url: Some(PUBLIC_URL.parse::<PublicUrl>().unwrap()),
         amqp: Amqp { url: amqp_url.parse().unwrap(), timeout },
         postgres: Postgres { url: database_url.parse().unwrap(), pool_size: 4, timeout },
-        keys,
+        keys: recado_service::connect::SecretKeys(keys),
         limits: Limits::default(),
         cached_triggers: 1_000,
     }

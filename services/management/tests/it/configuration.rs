@@ -28,11 +28,11 @@ async fn a_trigger_lives_from_post_to_delete() {
     assert_eq!(shown.data(200)["name"], "ERP Chat Integration");
     assert!(!shown.text.contains("webhook_secret"), "{}", shown.text);
 
-    let patch = json!({
+    let renamed = json!({
         "name": "Renamed",
         "trigger_config": {"query_extraction": {"mode": "full_body", "field": null}},
     });
-    let patched = server.patch(&path, &patch).await;
+    let patched = server.patch(&path, &renamed).await;
     assert_eq!(patched.data(200)["name"], "Renamed");
     assert_eq!(patched.data(200)["version"], 2);
     let config = &patched.data(200)["trigger_config"];

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use recado_clock::{Clock, SystemClock};
 use recado_http::auth::{NewToken, Role, Tokens};
 use recado_management::{Config, TokenConfig};
-use recado_service::config::{MapEnv, Names, load};
+use recado_service::config::MapEnv;
 use recado_service::{Context, Process};
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::{Keyring, Store};
@@ -91,7 +91,11 @@ impl Server {
             ("RECADO_SECRET_KEYS", KEYS),
             ("RECADO_LOG", "error"),
         ]);
-        let tokens = load::<TokenConfig>(&env, &Names::of::<Config>()).unwrap().checker().unwrap();
+        let tokens = TokenConfig {
+            secret: JWT_SECRET.to_owned().into(),
+            issuer: "recado".into(),
+            audience: "recado".into(),
+        };
         let stop = CancellationToken::new();
         let (stopped, path) = (stop.clone(), ready_file.clone());
         let thread = thread::spawn(move || {
@@ -111,7 +115,7 @@ impl Server {
             theirs: tenant(&store, "theirs").await,
             store,
             database,
-            tokens,
+            tokens: tokens.checker().unwrap(),
             client: http_client(),
             stop,
             thread: Some(thread),

@@ -83,7 +83,9 @@ impl Timeline {
             let _ = writeln!(text, "{at:>8} {after:>+8}  {:<11} {}", entry.step, entry.what);
             before = Some(entry.at);
         }
-        text.push_str("\nEach step through the API (`make run` leaves it running; its address and\n");
+        text.push_str(
+            "\nEach step through the API (`make run` leaves it running; its address and\n",
+        );
         text.push_str("a token are in .recado/dev.json; here is where to look):\n");
         for (what, request) in look_up {
             let _ = writeln!(text, "  {what}:\n    {request}");

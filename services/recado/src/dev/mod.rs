@@ -57,8 +57,7 @@ impl Local {
         installation.complete(&mut env)?;
         let runtime = Runtime::new().context("failed to start the runtime")?;
         let servers = runtime.block_on(Servers::start(dir, &mut env))?;
-        let database_url =
-            env.var("RECADO_DATABASE_URL").context("the database has no address")?;
+        let database_url = env.var("RECADO_DATABASE_URL").context("the database has no address")?;
         runtime
             .block_on(recado_store::migrate(&database_url))
             .context("the database was not migrated")?;
@@ -72,9 +71,9 @@ impl Local {
     ) -> ExitCode {
         let Self { runtime, servers, env, installation } = self;
         let ready_file = installation.ready_file();
-        let exit = Process::new("dev", &env).names(Names::of::<AllRoles>()).ready_file(Some(
-            ready_file.clone(),
-        ));
+        let exit = Process::new("dev", &env)
+            .names(Names::of::<AllRoles>())
+            .ready_file(Some(ready_file.clone()));
         let exit = exit.run(async |context: Context, config: AllRoles| {
             let demo = seed::ensure(&config.management, &installation, &context).await?;
             announce(&context, &env, &config.management, &demo)?;
@@ -91,10 +90,7 @@ impl Local {
                 Box::pin(recado_buffer::run(context.for_role("buffer"), config.buffer)),
                 Box::pin(recado_agent_runner::run(context.for_role("agent-runner"), config.runner)),
                 Box::pin(recado_delivery::run(context.for_role("delivery"), config.delivery)),
-                Box::pin(async {
-                    let context = context.for_role("management");
-                    Ok(recado_management::run(context, config.management).await?)
-                }),
+                Box::pin(recado_management::run(context.for_role("management"), config.management)),
                 Box::pin(scenario),
             )?;
             Ok(())

@@ -1,7 +1,7 @@
 //! The demo tenant, its agent and its triggers. Made once, then left to whoever plays with them.
 
 use anyhow::{Context as _, bail};
-use recado_service::Context;
+use recado_service::{Context, connect};
 use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Store, agents, api_keys, tenants, triggers};
@@ -41,9 +41,7 @@ pub(super) async fn ensure(
     installation: &Installation,
     context: &Context,
 ) -> anyhow::Result<Demo> {
-    let postgres = &config.postgres;
-    let settings = recado_store::Config::new(postgres.url.expose().as_str(), 1, "recado-seed");
-    let store = Store::new(&settings, config.keys.clone())?;
+    let store = connect::open_store("seed", &config.postgres, &config.keys)?;
     let id = |n: u128| Uuid::from_u128(DEMO + n);
     let now = context.clock.now();
     let api_key = installation.api_key()?;

@@ -86,6 +86,8 @@ problems! {
     Conflict => CONFLICT, "conflict", "The state of the resource does not permit this";
     /// Another resource has this name.
     AlreadyExists => CONFLICT, "already_exists", "A resource of this name exists already";
+    /// The client took too long to send its body.
+    RequestTimeout => REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time";
     /// The body is larger than allowed.
     PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large";
     /// The body's content type or encoding is not one that is read here.

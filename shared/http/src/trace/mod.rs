@@ -198,10 +198,14 @@ fn log_if_ours(status: u16, error: &actix_web::Error) {
     if status < 500 {
         return;
     }
-    if let Some(error) = error.as_error::<ApiError>() {
-        tracing::error!(status, error = error as &dyn Error, "request failed");
-    } else {
-        tracing::error!(status, error = %error, "request failed");
+    match error.as_error::<ApiError>() {
+        // An outage of something behind us: whoever has to act is alarmed by that, once, and not
+        // by every request.
+        Some(error) if status == 503 => {
+            tracing::warn!(status, error = error as &dyn Error, "request failed");
+        }
+        Some(error) => tracing::error!(status, error = error as &dyn Error, "request failed"),
+        None => tracing::error!(status, error = %error, "request failed"),
     }
 }
 

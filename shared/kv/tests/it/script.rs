@@ -105,9 +105,8 @@ async fn the_script_decides_as_the_pure_rule_does() {
             max_wait_ms: 100 + random.below(599_900),
         };
         let n_messages = 1 + random.below(6);
-        let pushes: Vec<_> = (0..n_messages)
-            .map(|m| push(n, n * 100 + u128::from(m), policy))
-            .collect();
+        let pushes: Vec<_> =
+            (0..n_messages).map(|m| push(n, n * 100 + u128::from(m), policy)).collect();
         fixture.kv.push(&pushes).await.unwrap();
         let claims = claim(&fixture).await;
 

@@ -25,7 +25,8 @@ SELECT pg_advisory_xact_lock($1)";
 /// off with a window open: its messages must not be overtaken by those that came after.
 const OLDER: &str = "\
 -- executions.older
-SELECT m.*, t.trigger_config #> '{execution,message_buffer}' AS message_buffer
+SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
+       t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM messages m JOIN triggers t ON t.id = m.trigger_id
  WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL AND m.id <> ALL ($2)
    AND m.seq < coalesce((SELECT min(asked.seq) FROM messages asked
@@ -164,7 +165,8 @@ async fn overtaken(
             }
             _ => windows.push(ExecutionRequested {
                 messages: vec![message],
-                separator: message_buffer.map_or_else(|| "\n".to_owned(), |buffer| buffer.separator),
+                separator: message_buffer
+                    .map_or_else(|| "\n".to_owned(), |buffer| buffer.separator),
             }),
         }
     }

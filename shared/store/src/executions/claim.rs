@@ -9,35 +9,28 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::lanes::{Lease, millis};
+use crate::lanes::{self, LaneKind, Lease};
 use crate::{Store, StoreError};
 
-/// Claims lanes that may run, marks their heads as running, and reads all that a run needs.
-///
-/// A lane may be claimed whose execution this statement does not see, because it was committed
-/// after the statement began: then there is nothing to run, and the lane is given back.
-const CLAIM: &str = "\
--- executions.claim
-WITH lane AS (
-    UPDATE lanes
-       SET next_run_at = now() + $2::bigint * interval '1 millisecond', lease_token = $3
-     WHERE kind = 'execution' AND session_id IN (
-               SELECT session_id FROM lanes
-                WHERE kind = 'execution' AND next_run_at <= now()
-                ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED)
-    RETURNING session_id
-), started AS (
+/// Marks the heads of leased lanes as running, and reads all that a run needs.
+const START: &str = "\
+-- executions.start
+WITH started AS (
     UPDATE executions
        SET status = 'running', attempt_count = attempt_count + 1,
            started_at = coalesce(started_at, now())
-      FROM lane
+      FROM unnest($1::uuid[]) AS lane (session_id)
      WHERE executions.id = (SELECT head.id FROM executions head
                              WHERE head.session_id = lane.session_id
                                AND head.finished_at IS NULL
                              ORDER BY head.seq LIMIT 1)
-    RETURNING executions.*
+    RETURNING executions.id, executions.tenant_id, executions.trigger_id, executions.agent_id,
+              executions.session_id, executions.seq, executions.message_ids,
+              executions.separator, executions.attempt_count, executions.created_at,
+              executions.started_at
 )
-SELECT lane.session_id AS lane_session_id, started.*,
+SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, started.session_id,
+       started.message_ids, started.attempt_count, started.created_at,
        (extract(epoch FROM now() - started.started_at) * 1000)::bigint AS running_ms,
        triggers.trigger_config, agents.name AS agent_name, agents.model, agents.system_prompt,
        (SELECT string_agg(m.text, started.separator ORDER BY m.seq)
@@ -50,16 +43,10 @@ SELECT lane.session_id AS lane_session_id, started.*,
                  WHERE past.session_id = started.session_id AND past.finished_at IS NOT NULL
                    AND past.seq < started.seq
                    AND past.status = 'success'
-                 ORDER BY past.seq DESC LIMIT $4) turn) AS history
-  FROM lane
-  LEFT JOIN started ON started.session_id = lane.session_id
-  LEFT JOIN triggers ON triggers.id = started.trigger_id
-  LEFT JOIN agents ON agents.id = started.agent_id";
-
-const GIVE_BACK: &str = "\
--- executions.give_back
-UPDATE lanes SET next_run_at = CASE WHEN queued > 0 THEN now() END, lease_token = NULL
- WHERE kind = 'execution' AND lease_token = $1 AND session_id = ANY ($2)";
+                 ORDER BY past.seq DESC LIMIT $2) turn) AS history
+  FROM started
+  JOIN triggers ON triggers.id = started.trigger_id
+  JOIN agents ON agents.id = started.agent_id";
 
 /// One earlier exchange of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,23 +105,17 @@ pub async fn claim(
     token: Uuid,
     n_turns: u32,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let operation = "executions.claim";
+    let operation = "executions.start";
     let failed = StoreError::query(operation);
     let client = store.client(operation).await?;
-    let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)] =
-        &[&limit, &millis(lease), &token, &i64::from(n_turns)];
-    let rows = client.query(&statement, parameters).await.map_err(&failed)?;
-
-    let (found, unseen): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().partition(|row| row.get::<_, Option<Uuid>>("id").is_some());
-    if !unseen.is_empty() {
-        let sessions: Vec<Uuid> = unseen.iter().map(|row| row.get("lane_session_id")).collect();
-        let statement = client.prepare_cached(GIVE_BACK).await.map_err(&failed)?;
-        client.execute(&statement, &[&token, &sessions]).await.map_err(&failed)?;
+    let lanes = lanes::claim(&client, LaneKind::Execution, limit, lease, token).await?;
+    if lanes.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(found.into_iter().map(|row| claimed_from_row(row, token)).collect())
+    let statement = client.prepare_cached(START).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&lanes, &i64::from(n_turns)]).await.map_err(&failed)?;
+    lanes::complain_of_empty(LaneKind::Execution, &lanes, rows.len());
+    Ok(rows.iter().map(|row| claimed_from_row(row, token)).collect())
 }
 
 fn claimed_from_row(row: &Row, token: Uuid) -> Claimed {

@@ -24,7 +24,8 @@ WITH lane AS (
            tokens_used = $10, cost_usd = $11
       FROM lane
      WHERE executions.id = $3
-    RETURNING executions.*
+    RETURNING executions.id, executions.tenant_id, executions.trigger_id, executions.session_id,
+              executions.seq
 ), calls AS (
     INSERT INTO llm_calls (id, tenant_id, execution_id, iteration, provider, model, input_tokens,
                            output_tokens, cached_input_tokens, cost_usd, response_time_ms,
@@ -140,7 +141,7 @@ pub async fn finish(
         }
     };
     let delivers = matches!(finish.outcome, Outcome::Success { deliver: true, .. });
-    let delivery = delivers.then(|| DeliveryId::of(claimed.execution_id).0);
+    let delivery_id = delivers.then(|| DeliveryId::of(claimed.execution_id).0);
     let calls = &finish.llm_calls;
     let tokens: Option<i64> = sum(calls, |call| Some(call.input_tokens? + call.output_tokens?));
     let cost: Option<f64> = sum(calls, |call| call.cost_usd);
@@ -163,7 +164,7 @@ pub async fn finish(
                 &tokens,
                 &cost,
                 &Json(calls),
-                &delivery,
+                &delivery_id,
             ],
         )
         .await

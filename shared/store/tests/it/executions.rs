@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use recado_store::executions::{
-    self, Admitted, Claimed, Finish, Finished, LlmCall, Outcome,
-};
+use recado_store::executions::{self, Admitted, Claimed, Finish, Finished, LlmCall, Outcome};
 use recado_store::{deliveries, lanes};
 use recado_types::LlmCallId;
 use uuid::Uuid;

@@ -120,7 +120,6 @@ impl Builder {
             ("RECADO_PUBLIC_URL", PUBLIC_URL.into()),
             ("RECADO_ALLOW_PRIVATE_DESTINATIONS", "127.0.0.0/8".into()),
             ("RECADO_LEASE_MS", LEASE.as_millis().to_string().into()),
-            ("RECADO_METRICS_LISTEN", "127.0.0.1:0".into()),
             ("RECADO_LOG", "info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ];

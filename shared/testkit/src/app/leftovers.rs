@@ -1,4 +1,4 @@
-//! Work that nobody will do any more: messages in queues, lanes that wait.
+//! Work that nobody will do any more: messages in queues or open windows, lanes that wait.
 
 use std::time::Duration;
 
@@ -9,6 +9,12 @@ use lapin::{Connection, ConnectionProperties};
 
 use super::backing::Backing;
 use crate::{sql, wait_for};
+
+/// What may be left in the database, and how to count it.
+const ROWS: [(&str, &str); 2] = [
+    ("messages in no execution", "SELECT count(*) FROM messages WHERE execution_id IS NULL"),
+    ("lanes with work", "SELECT count(*) FROM lanes WHERE queued > 0"),
+];
 
 /// An error that names what is left, unless nothing is within `deadline`.
 pub(super) async fn wait_until_none(backing: &Backing, deadline: Duration) -> anyhow::Result<()> {
@@ -33,10 +39,11 @@ pub(super) async fn find(backing: &Backing) -> anyhow::Result<Vec<String>> {
             left.push(format!("{n} messages in {queue}"));
         }
     }
-    let lanes = "SELECT count(*) FROM lanes WHERE queued > 0";
-    let n_lanes = sql::count(&backing.database_url(), lanes).await?;
-    if n_lanes > 0 {
-        left.push(format!("{n_lanes} lanes with work"));
+    for (what, query) in ROWS {
+        let n_rows = sql::count(&backing.database_url(), query).await?;
+        if n_rows > 0 {
+            left.push(format!("{n_rows} {what}"));
+        }
     }
     Ok(left)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::servers::process::{ServerProcess, tail};
 use crate::servers::{Launch, PortLease, Ready, Signals};
-use crate::wait_for;
+use crate::{http_client, wait_for};
 
 /// From start to ready, on a machine that is busy compiling.
 const READY_WITHIN: Duration = Duration::from_mins(1);
@@ -82,6 +82,8 @@ pub(super) struct Instance {
     index: usize,
     launch: Launch,
     ready_file: PathBuf,
+    /// For operators, and the same after each restart.
+    metrics: PortLease,
     /// Kept for as long as the instance may come back to it.
     _port: Option<PortLease>,
     process: Option<ServerProcess>,
@@ -107,6 +109,9 @@ impl Instance {
             }
             None => None,
         };
+        let metrics = PortLease::acquire().context("failed to lease a port")?;
+        let listen = format!("127.0.0.1:{}", metrics.port());
+        environment.push(("RECADO_METRICS_LISTEN", listen.into()));
         let launch = Launch {
             program: binary.to_owned(),
             arguments: vec![role.as_str().into(), "--ready-file".into(), (&ready_file).into()],
@@ -115,7 +120,16 @@ impl Instance {
             signals: Signals::Usual,
             ready: Ready::Serving,
         };
-        Ok(Self { role, index, launch, ready_file, _port: port, process: None, facts: Value::Null })
+        Ok(Self {
+            role,
+            index,
+            launch,
+            ready_file,
+            metrics,
+            _port: port,
+            process: None,
+            facts: Value::Null,
+        })
     }
 
     pub(super) fn is(&self, role: Role, index: usize) -> bool {
@@ -128,6 +142,11 @@ impl Instance {
 
     pub(super) fn log(&self) -> String {
         tail(&self.launch.log)
+    }
+
+    pub(super) fn whole_log(&self) -> anyhow::Result<String> {
+        let log = fs::read(&self.launch.log)?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
     pub(super) fn pid(&self) -> anyhow::Result<u32> {
@@ -143,7 +162,20 @@ impl Instance {
         Ok(url.with_context(|| format!("{} told no {name}", self.name()))?.to_owned())
     }
 
+    /// What it answers operators under `path`: the status and the body.
+    pub(super) async fn ask(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}{path}", self.metrics.port());
+        let response = http_client().get(url).send().await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
     pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        self.until_ready().await
+    }
+
+    /// Starts it, and kills it first if it runs.
+    pub(super) fn launch(&mut self) -> anyhow::Result<()> {
         self.kill()?;
         match fs::remove_file(&self.ready_file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
@@ -151,9 +183,15 @@ impl Instance {
         }
         let process = ServerProcess::spawn(&self.launch)
             .with_context(|| format!("failed to run {}", self.launch.program.display()))?;
-        let process = self.process.insert(process);
+        self.process = Some(process);
+        Ok(())
+    }
 
-        let what = format!("{} {} to be ready", self.role, self.index);
+    /// Waits for its ready file.
+    pub(super) async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let name = self.name();
+        let Some(process) = &mut self.process else { bail!("{name} does not run") };
+        let what = format!("{name} to be ready");
         let ready_file = &self.ready_file;
         let facts = wait_for(&what, READY_WITHIN, async || {
             if let Ok(Some(status)) = process.exit_status() {

@@ -8,6 +8,7 @@
 //! They are for development and tests, never for production.
 
 mod error;
+mod left_running;
 mod port;
 mod postgres;
 pub(crate) mod process;
@@ -24,13 +25,14 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 pub use error::ServerError;
+pub use left_running::processes_of;
 pub use port::PortLease;
 pub use postgres::{Postgres, PostgresRecipe};
-pub use process::{Launch, Ready, Signals};
+pub use process::{Launch, Ready, ServerProcess, Signals};
 pub use rabbitmq::{RabbitMq, RabbitMqRecipe};
 pub use redis::{Redis, RedisRecipe};
 
-use process::{ServerProcess, tail};
+use process::tail;
 
 /// How long a server may take to finish its work when it is asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(30);

@@ -92,9 +92,9 @@ impl Signals {
     }
 }
 
-/// A running server. Dropping it ends it.
+/// A running server, or any other program. Dropping it ends it and everything it started.
 #[derive(Debug)]
-pub(crate) struct ServerProcess {
+pub struct ServerProcess {
     child: Child,
     pid: Pid,
     signals: Signals,
@@ -104,7 +104,7 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts the program, in a process group of its own.
-    pub(crate) fn spawn(launch: &Launch) -> io::Result<Self> {
+    pub fn spawn(launch: &Launch) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(&launch.log)?;
         let mut child = Command::new("/bin/sh")
             .args([OsStr::new("-c"), OsStr::new(GATE), OsStr::new("recado-server")])
@@ -129,22 +129,22 @@ impl ServerProcess {
     }
 
     /// The server's process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub(crate) fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Asks the server to finish what it does.
-    pub(crate) fn terminate(&self) -> io::Result<()> {
+    pub fn terminate(&self) -> io::Result<()> {
         Ok(kill_process(self.pid, self.signals.finish())?)
     }
 
     /// `SIGKILL`s the server and everything it started, and waits until all of it is gone.
-    pub(crate) fn kill(&mut self) -> io::Result<()> {
+    pub fn kill(&mut self) -> io::Result<()> {
         self.end(Signal::KILL)
     }
 

@@ -220,7 +220,8 @@ fn read_url(fields: &mut ObjectReader<'_>) -> Option<Template> {
     // With every placeholder replaced by a plain letter it must be a URL, and its scheme, host
     // and port must be there already: only a tenant decides where requests go, never a payload.
     let filled = template.render(&Anything).unwrap_or_default();
-    let parsed = fields.accept("url", Url::parse(&filled).map_err(|e| format!("is no URL: {e}")))?;
+    let parsed =
+        fields.accept("url", Url::parse(&filled).map_err(|e| format!("is no URL: {e}")))?;
     if !matches!(parsed.scheme(), "http" | "https") {
         fields.refuse("url", "must begin with https:// or http://");
         return None;
@@ -298,8 +299,7 @@ fn read_body(fields: &mut ObjectReader<'_>, content_type: ContentType) -> Option
         fields.refuse("body_template", "must be an object");
         return None;
     };
-    let nested =
-        |t: &JsonTemplate| matches!(t, JsonTemplate::Array(_) | JsonTemplate::Object(_));
+    let nested = |t: &JsonTemplate| matches!(t, JsonTemplate::Array(_) | JsonTemplate::Object(_));
     if content_type == ContentType::Form && entries.iter().any(|(_, value)| nested(value)) {
         fields.refuse("body_template", "a form has texts and numbers only, no lists or objects");
         return None;

@@ -70,8 +70,8 @@ impl TriggerConfig {
     /// Parses a `trigger_config`, collecting every problem under the path `trigger_config`.
     pub fn parse(value: &Value) -> Result<Self, Vec<FieldProblem>> {
         let problems = Problems::default();
-        let config = ObjectReader::new(value, "trigger_config", &problems)
-            .and_then(|mut reader| {
+        let config =
+            ObjectReader::new(value, "trigger_config", &problems).and_then(|mut reader| {
                 let config = Self::read(&mut reader);
                 reader.done();
                 config

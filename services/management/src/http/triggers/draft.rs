@@ -166,6 +166,8 @@ fn secret_refs(config: &TriggerConfig) -> Vec<SecretRef> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use recado_types::{ProjectId, TriggerId};
     use serde_json::json;
 
     use super::*;
@@ -201,9 +203,6 @@ mod tests {
             updated_at: now,
         }
     }
-
-    use chrono::DateTime;
-    use recado_types::{ProjectId, TriggerId};
 
     fn paths(reading: &Reading) -> Vec<&str> {
         reading.problems.iter().map(|problem| problem.path.as_str()).collect()

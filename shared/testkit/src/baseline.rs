@@ -1,0 +1,199 @@
+//! What the broker gives to a program that does nothing but publish: the yardstick that
+//! `recado bench` holds the product against, in the same run and on the same server.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use uuid::Uuid;
+
+/// AMQP's `delivery_mode` of a message that survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// Why there is no yardstick.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaselineError {
+    /// The broker could not be used.
+    #[error("the bare publisher could not use the broker")]
+    Broker(#[from] lapin::Error),
+    /// A message was not taken, so its time means nothing.
+    #[error("the broker did not take a message of the bare publisher: {0:?}")]
+    NotTaken(Confirmation),
+}
+
+/// How long confirms took.
+#[derive(Debug, Default)]
+pub struct Confirms {
+    /// From the first message to the last confirm.
+    pub took: Duration,
+    /// From each call to its confirm.
+    pub latencies: Vec<Duration>,
+}
+
+impl Confirms {
+    /// Confirmed messages per second.
+    pub fn per_second(&self) -> f64 {
+        let n = u32::try_from(self.latencies.len()).unwrap_or(u32::MAX);
+        f64::from(n) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// A publisher of persistent, mandatory, confirmed messages to a quorum queue of its own.
+#[derive(Debug)]
+pub struct BarePublisher {
+    connection: Connection,
+    channel: Channel,
+    queue: String,
+    body: Vec<u8>,
+}
+
+impl BarePublisher {
+    /// Connects and declares the queue. Every message will have `body_bytes` bytes.
+    pub async fn connect(url: &str, body_bytes: usize) -> Result<Self, BaselineError> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let queue = format!("baseline.{}", Uuid::new_v4());
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        channel.queue_declare(queue.as_str().into(), durable, arguments).await?;
+        Ok(Self { connection, channel, queue, body: vec![b'x'; body_bytes] })
+    }
+
+    /// Publishes as fast as the broker confirms, `in_flight` messages at a time.
+    pub async fn saturate(
+        &self,
+        in_flight: usize,
+        duration: Duration,
+    ) -> Result<Confirms, BaselineError> {
+        let started = Instant::now();
+        let publishers = (0..in_flight).map(|_| async {
+            let mut latencies = Vec::new();
+            while started.elapsed() < duration {
+                latencies.push(self.publish(Instant::now()).await?);
+            }
+            Ok::<_, BaselineError>(latencies)
+        });
+        let latencies = try_join_all(publishers).await?.concat();
+        Ok(Confirms { took: started.elapsed(), latencies })
+    }
+
+    /// Publishes at a steady pace, with at most `in_flight` messages unconfirmed.
+    pub async fn keep_pace(
+        &self,
+        pace: &Pace,
+        in_flight: usize,
+    ) -> Result<Confirms, BaselineError> {
+        let started = Instant::now();
+        let publishers = (0..in_flight).map(|_| async {
+            let mut latencies = Vec::new();
+            while let Some(turn) = pace.turn().await {
+                latencies.push(self.publish(turn.began).await?);
+            }
+            Ok::<_, BaselineError>(latencies)
+        });
+        let latencies = try_join_all(publishers).await?.concat();
+        Ok(Confirms { took: started.elapsed(), latencies })
+    }
+
+    /// Deletes the queue with what is in it, and disconnects.
+    pub async fn close(self) -> Result<(), BaselineError> {
+        let unconditionally = QueueDeleteOptions::default();
+        self.channel.queue_delete(self.queue.as_str().into(), unconditionally).await?;
+        self.connection.close(200, "measured".into()).await?;
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the bare program, without our own publisher")]
+    async fn publish(&self, began: Instant) -> Result<Duration, BaselineError> {
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let queue = self.queue.as_str().into();
+        let sent =
+            self.channel.basic_publish("".into(), queue, mandatory, &self.body, properties).await?;
+        match sent.await? {
+            Confirmation::Ack(None) => Ok(began.elapsed()),
+            other => Err(BaselineError::NotTaken(other)),
+        }
+    }
+}
+
+/// A schedule that does not wait for answers: turn `n` is due `n` intervals after the start,
+/// whoever takes it.
+#[derive(Debug)]
+pub struct Pace {
+    start: Instant,
+    interval: Duration,
+    n_turns: u64,
+    next: AtomicU64,
+}
+
+/// One turn of a [`Pace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Which: from 0.
+    pub index: u64,
+    /// What its latency counts from.
+    pub began: Instant,
+}
+
+impl Pace {
+    /// Begins now; goes on for `duration`. A rate below one per 1,000 s counts as that.
+    pub fn start(per_second: f64, duration: Duration) -> Self {
+        let interval = Duration::from_secs_f64(1.0 / per_second.max(0.001));
+        let n_turns = duration.as_nanos() / interval.as_nanos().max(1);
+        let n_turns = u64::try_from(n_turns).unwrap_or(u64::MAX);
+        Self { start: Instant::now(), interval, n_turns, next: AtomicU64::new(0) }
+    }
+
+    /// Waits until the next turn is due; `None` after the last.
+    ///
+    /// A turn that is taken late, because everybody was waiting for an answer, began when it was
+    /// due: the wait is part of its latency. A turn that was waited for began when the timer
+    /// fired, since a timer's millisecond says nothing about what is measured.
+    pub async fn turn(&self) -> Option<Turn> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        if index >= self.n_turns {
+            return None;
+        }
+        let offset = self.interval.mul_f64(f64::from(u32::try_from(index).unwrap_or(u32::MAX)));
+        let due = self.start + offset;
+        if due <= Instant::now() {
+            return Some(Turn { index, began: due });
+        }
+        tokio::time::sleep_until(due.into()).await;
+        Some(Turn { index, began: Instant::now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pace_gives_each_turn_once_and_then_ends() {
+        let pace = Pace::start(1_000.0, Duration::from_millis(20));
+        let mut indices = Vec::new();
+        while let Some(turn) = pace.turn().await {
+            indices.push(turn.index);
+        }
+        assert_eq!(indices, (0..20).collect::<Vec<_>>());
+        assert_eq!(pace.turn().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_turn_taken_late_began_when_it_was_due() {
+        let mut pace = Pace::start(1_000.0, Duration::from_secs(1));
+        pace.start = Instant::now().checked_sub(Duration::from_millis(500)).unwrap();
+        pace.turn().await.unwrap();
+        let late = pace.turn().await.unwrap();
+        assert_eq!(late.began, pace.start + Duration::from_millis(1));
+    }
+}

@@ -28,7 +28,7 @@ const MESSAGES: [&str; 3] = [
 const TYPING: Duration = Duration::from_millis(400);
 const WINDOW_MS: u32 = 1_500;
 /// From the last message to the last callback, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs it; answers the timeline to print.
 pub(super) async fn run(context: &Context, demo: &Demo) -> anyhow::Result<String> {
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, demo: &Demo) -> anyhow::Result<String
     .await?;
     check(&detail, &twilio)?;
     timeline.add_execution(&detail)?;
-    Ok(timeline.print(&api.how_to_look(&trigger.id, &detail)))
+    Ok(timeline.print(&how_to_look(&trigger.id, &detail)))
 }
 
 /// A trigger, and the address that Twilio would be given.
@@ -152,23 +152,23 @@ impl Api {
         let status = detail.pointer("/deliveries/0/status").and_then(Value::as_str);
         Ok(status.is_some_and(|status| status != "pending").then_some(detail))
     }
+}
 
-    fn how_to_look(&self, trigger: &str, detail: &Value) -> Vec<(&'static str, String)> {
-        let id = detail.pointer("/execution/id").and_then(Value::as_str).unwrap_or_default();
-        let session =
-            detail.pointer("/session/session_id").and_then(Value::as_str).unwrap_or_default();
-        vec![
-            ("the executions of a trigger", format!("GET /api/triggers/{trigger}/executions")),
-            (
-                "messages, model calls, chunks, attempts",
-                format!("GET /api/triggers/{trigger}/executions/{id}"),
-            ),
-            (
-                "from a session back to its trigger",
-                format!("GET /api/v1/sessions/{session}/trigger-context"),
-            ),
-        ]
-    }
+/// The requests that show each step.
+fn how_to_look(trigger: &str, detail: &Value) -> Vec<(&'static str, String)> {
+    let id = detail.pointer("/execution/id").and_then(Value::as_str).unwrap_or_default();
+    let session = detail.pointer("/session/session_id").and_then(Value::as_str).unwrap_or_default();
+    vec![
+        ("the executions of a trigger", format!("GET /api/triggers/{trigger}/executions")),
+        (
+            "messages, model calls, chunks, attempts",
+            format!("GET /api/triggers/{trigger}/executions/{id}"),
+        ),
+        (
+            "from a session back to its trigger",
+            format!("GET /api/v1/sessions/{session}/trigger-context"),
+        ),
+    ]
 }
 
 /// The `trigger_config` of seed 000 for `WhatsApp` through Twilio, with smaller chunks, a shorter

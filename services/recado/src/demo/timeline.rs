@@ -41,7 +41,7 @@ impl Timeline {
     pub(super) fn add_execution(&mut self, detail: &Value) -> anyhow::Result<()> {
         let messages = detail["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
         for (index, message) in messages.iter().enumerate() {
-            let what = "confirmed by RabbitMQ, recorded in PostgreSQL, window restarted".into();
+            let what = "in PostgreSQL and in the session's window, which starts anew".into();
             self.add(time(message, "/recorded_at")?, format!("buffered {}", index + 1), what);
         }
         let n_messages = messages.len();
@@ -57,7 +57,7 @@ impl Timeline {
             for attempt in attempts.into_iter().flatten() {
                 let status = attempt["status_code"].as_u64().unwrap_or_default();
                 let ms = attempt["duration_ms"].as_u64().unwrap_or_default();
-                let body = chunk["body"].as_str().unwrap_or_default().replace('\n', " ");
+                let body = chunk["text"].as_str().unwrap_or_default().replace('\n', " ");
                 let what = format!("\"{}\"  → {status} in {ms} ms", shorten(&body));
                 self.add(time(attempt, "/started_at")?, format!("chunk {}", index + 1), what);
             }
@@ -120,7 +120,7 @@ mod tests {
                 "messages": [{"recorded_at": at(5)}],
                 "llm_calls": [{"model": "builtin.echo"}],
                 "deliveries": [{"chunks": [
-                    {"body": "Olá", "attempts": [
+                    {"text": "Olá", "attempts": [
                         {"started_at": at(1_610), "status_code": 201, "duration_ms": 4}]}
                 ]}]
             }))

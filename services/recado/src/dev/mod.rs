@@ -145,7 +145,7 @@ fn announce(
     context.announce("tenant_id", demo.tenant_id);
     context.announce("project_id", demo.project_id);
     context.announce("agent_id", demo.agent_id);
-    context.announce("triggers", &demo.triggers);
+    context.announce("triggers", demo.triggers);
     context.announce("jwt", &jwt);
     context.announce("api_key", &demo.api_key);
     for (key, variable) in [

@@ -1,0 +1,113 @@
+//! `recado bench`: what a message costs, beside what the broker alone costs on the same machine.
+//!
+//! Release builds, each role a process of its own, private servers that wait for the disk, and a
+//! bare publisher in the same run as the yardstick: rates depend on the machine, ratios much less.
+//! The generator and the sink live in this process; their CPU time is reported and not counted.
+//! `docs/performance.md` says what each figure means.
+
+mod cpu;
+mod http1;
+mod latency;
+mod ledger;
+mod load;
+mod measure;
+mod message;
+mod report;
+mod sink;
+mod system;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use recado_clock::{Clock as _, SystemClock};
+use tokio::runtime::Runtime;
+
+use crate::{cli, say};
+use ledger::Ledger;
+use measure::Measurement;
+use report::{Machine, Report};
+use sink::Sink;
+use system::System;
+
+/// The window of the buffered trigger.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Measures and prints. Exit code 0 unless something was lost, repeated or refused: whether the
+/// goals are met is for the reader to judge.
+pub(crate) fn main(options: &cli::Bench) -> ExitCode {
+    let report = Runtime::new()
+        .context("failed to start the runtime")
+        .and_then(|runtime| runtime.block_on(Box::pin(run(options.seconds))));
+    match report.and_then(|report| publish(&report, options.json.as_deref())) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("recado: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
+    say(&report.print());
+    if let Some(path) = json {
+        fs::write(path, serde_json::to_vec_pretty(report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run(seconds: u64) -> anyhow::Result<Report> {
+    let load_before = load_average();
+    progress("starting private servers and the five roles");
+    let ledger = Arc::new(Ledger::new());
+    let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
+    let system = System::start(sink.address).await?;
+    let mut measurement = Measurement::new(&system, ledger, Duration::from_secs(seconds));
+    let measured = Box::pin(measurement.run()).await;
+    let (figures, processes, mut faults) = measurement.results();
+    let finished = system.finish().await;
+    measured?;
+    if let Err(error) = finished {
+        faults.push(format!("the system did not end in good order: {error:#}"));
+    }
+    let machine = Machine {
+        measured_at: SystemClock::default().now().format("%Y-%m-%d %H:%M UTC").to_string(),
+        build: if cfg!(debug_assertions) { "debug (its figures mean nothing)" } else { "release" },
+        processor: processor(),
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        load_before,
+        load_after: load_average(),
+    };
+    Ok(Report { machine, seconds_per_phase: seconds, figures, processes, faults })
+}
+
+/// Tells whoever waits what is being done.
+fn progress(what: &str) {
+    eprintln!("recado bench: {what} …");
+}
+
+/// Of the last minute.
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned())
+}
+
+/// A count as a number to reckon with.
+fn count(n: usize) -> f64 {
+    u32::try_from(n).map_or(f64::INFINITY, f64::from)
+}
+
+/// 0 of nothing is 0.
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}

@@ -6,7 +6,7 @@ use recado_testkit::callback::Sink;
 use recado_testkit::twilio::Inbound;
 use serde_json::{Value, json};
 
-use crate::support::{ANA, Answer, SOON, WhatsApp, echo, ended, system, texts};
+use crate::support::{ANA, Answer, SOON, Story, WhatsApp, echo, ended, system, texts};
 
 /// A number whose window stays open for as long as a burst may take to post on a busy machine.
 fn window(ms: u32) -> impl FnOnce(&mut Value) {
@@ -18,7 +18,7 @@ fn numbered(n: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_burst_of_three_is_one_execution() -> anyhow::Result<()> {
+async fn a_burst_of_three_is_one_execution() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, window(1_500)).await?;
     for text in ["Olá", "preciso de", "ajuda"] {
@@ -35,7 +35,7 @@ async fn a_burst_of_three_is_one_execution() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_burst_of_twelve_is_a_full_window_and_the_rest() -> anyhow::Result<()> {
+async fn a_burst_of_twelve_is_a_full_window_and_the_rest() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, window(2_500)).await?;
     let messages = numbered(12);
@@ -58,7 +58,7 @@ async fn a_burst_of_twelve_is_a_full_window_and_the_rest() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn somebody_who_never_pauses_is_answered_all_the_same() -> anyhow::Result<()> {
+async fn somebody_who_never_pauses_is_answered_all_the_same() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |config| {
         let buffer = &mut config["execution"]["message_buffer"];
@@ -84,7 +84,7 @@ async fn somebody_who_never_pauses_is_answered_all_the_same() -> anyhow::Result<
 }
 
 #[tokio::test]
-async fn a_retry_of_twilio_neither_extends_the_window_nor_appears_twice() -> anyhow::Result<()> {
+async fn a_retry_of_twilio_neither_extends_the_window_nor_appears_twice() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |config| {
         config["execution"]["message_buffer"]["window_ms"] = json!(2_000);
@@ -111,7 +111,7 @@ async fn a_retry_of_twilio_neither_extends_the_window_nor_appears_twice() -> any
 }
 
 #[tokio::test]
-async fn a_retry_of_anybody_gets_the_first_answer_and_no_execution() -> anyhow::Result<()> {
+async fn a_retry_of_anybody_gets_the_first_answer_and_no_execution() -> Story {
     let app = system().start().await?;
     let agent = echo(&app).await?;
     let sink = Sink::start();

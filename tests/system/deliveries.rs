@@ -8,7 +8,7 @@ use recado_testkit::twilio::Sent;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
-use crate::support::{ANA, SOON, WhatsApp, chunk_statuses, ended, system, thinker};
+use crate::support::{ANA, SOON, Story, WhatsApp, chunk_statuses, ended, system, thinker};
 
 /// Four paragraphs of which no two fit into one chunk.
 fn four_paragraphs() -> [String; 4] {
@@ -38,7 +38,7 @@ fn chunks() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn after_a_chunk_that_fails_none_is_sent_and_the_next_answer_is() -> anyhow::Result<()> {
+async fn after_a_chunk_that_fails_none_is_sent_and_the_next_answer_is() -> Story {
     let app = system().start().await?;
     let (_model, whatsapp) = talkative(&app, 0).await?;
     let outside_the_window = json!({"code": 63_016, "message": "…", "status": 400});
@@ -62,7 +62,7 @@ async fn after_a_chunk_that_fails_none_is_sent_and_the_next_answer_is() -> anyho
 }
 
 #[tokio::test]
-async fn a_chunk_that_may_do_better_later_is_tried_again_under_its_key() -> anyhow::Result<()> {
+async fn a_chunk_that_may_do_better_later_is_tried_again_under_its_key() -> Story {
     let app = system().start().await?;
     let (_model, whatsapp) = talkative(&app, 0).await?;
     whatsapp.twilio.fail_at(2, Fault::status(503));
@@ -86,7 +86,7 @@ fn numbers(sent: &[Sent]) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn a_killed_delivery_repeats_the_chunk_in_doubt_and_no_other() -> anyhow::Result<()> {
+async fn a_killed_delivery_repeats_the_chunk_in_doubt_and_no_other() -> Story {
     let mut app = system().start().await?;
     let (_model, whatsapp) = talkative(&app, 0).await?;
     whatsapp.twilio.fail_at(2, Fault::Hang);
@@ -107,7 +107,7 @@ async fn a_killed_delivery_repeats_the_chunk_in_doubt_and_no_other() -> anyhow::
 }
 
 #[tokio::test]
-async fn a_delivery_that_dies_between_two_chunks_is_continued_by_another() -> anyhow::Result<()> {
+async fn a_delivery_that_dies_between_two_chunks_is_continued_by_another() -> Story {
     let mut app = system().instances(Role::Delivery, 2).start().await?;
     let (_model, whatsapp) = talkative(&app, 1_000).await?;
     whatsapp.say(ANA, "tell me more").await?;

@@ -6,14 +6,14 @@ use recado_testkit::model::Model;
 use recado_testkit::stub::Fault;
 use serde_json::{Value, json};
 
-use crate::support::{ANA, WhatsApp, answered_at, ended, system, thinker};
+use crate::support::{ANA, Story, WhatsApp, answered_at, ended, system, thinker};
 
 fn without_buffer(config: &mut Value) {
     config["execution"]["message_buffer"]["enabled"] = json!(false);
 }
 
 #[tokio::test]
-async fn a_busy_model_is_asked_again_when_it_says() -> anyhow::Result<()> {
+async fn a_busy_model_is_asked_again_when_it_says() -> Story {
     let app = system().start().await?;
     let model = Model::start();
     model.fail_next(1, &Fault::retry_after(429, 2));
@@ -35,7 +35,7 @@ async fn a_busy_model_is_asked_again_when_it_says() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_silent_model_ends_in_a_timeout_and_the_session_goes_on() -> anyhow::Result<()> {
+async fn a_silent_model_ends_in_a_timeout_and_the_session_goes_on() -> Story {
     const TIMEOUT_MS: i64 = 1_500;
     let app = system().start().await?;
     let model = Model::start();
@@ -62,7 +62,7 @@ async fn a_silent_model_ends_in_a_timeout_and_the_session_goes_on() -> anyhow::R
 }
 
 #[tokio::test]
-async fn a_model_that_talks_nonsense_fails_its_execution_and_no_other() -> anyhow::Result<()> {
+async fn a_model_that_talks_nonsense_fails_its_execution_and_no_other() -> Story {
     let app = system().start().await?;
     let model = Model::start();
     model.fail_next(1, &Fault::malformed_json());

@@ -8,7 +8,7 @@ use recado_testkit::wait_for;
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
 
-use crate::support::{ANA, Answer, SOON, WhatsApp, echo, system};
+use crate::support::{ANA, AUTH_TOKEN, Answer, SOON, Story, WhatsApp, echo, system};
 
 /// Spaces, an order, and an escape that no serialiser would choose.
 const BODY: &str = r#"{ "text": "ol\u00e1",  "b": 1.0, "a": [] }"#;
@@ -42,7 +42,7 @@ async fn post(app: &TestApp, trigger: &str, signature: Option<&str>) -> anyhow::
 }
 
 #[tokio::test]
-async fn only_a_signature_over_the_very_bytes_opens_the_door() -> anyhow::Result<()> {
+async fn only_a_signature_over_the_very_bytes_opens_the_door() -> Story {
     let app = system().start().await?;
     let trigger = signed_trigger(&app).await?;
     let secret = trigger.webhook_secret.as_str();
@@ -66,7 +66,7 @@ async fn only_a_signature_over_the_very_bytes_opens_the_door() -> anyhow::Result
 }
 
 #[tokio::test]
-async fn only_twilio_opens_the_door_of_a_whatsapp_number() -> anyhow::Result<()> {
+async fn only_twilio_opens_the_door_of_a_whatsapp_number() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |_| {}).await?;
     let message = Inbound::new(ANA, "olá");
@@ -77,7 +77,7 @@ async fn only_twilio_opens_the_door_of_a_whatsapp_number() -> anyhow::Result<()>
     let unsigned = app.webhook(0, trigger)?.form(&message.form()).send().await?;
     assert_eq!(Answer::of(unsigned).await?, forged);
 
-    let signed = message.signed(crate::support::AUTH_TOKEN, "https://hooks.recado.test/elsewhere");
+    let signed = message.signed(AUTH_TOKEN, "https://hooks.recado.test/elsewhere");
     let mut elsewhere = app.webhook(0, trigger)?.body(signed.body);
     for (name, value) in signed.headers {
         elsewhere = elsewhere.header(name, value);
@@ -92,7 +92,7 @@ async fn only_twilio_opens_the_door_of_a_whatsapp_number() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_off_says_so_and_one_that_is_none_is_not_found() -> anyhow::Result<()> {
+async fn a_trigger_that_is_off_says_so_and_one_that_is_none_is_not_found() -> Story {
     let app = system().start().await?;
     let trigger = signed_trigger(&app).await?;
     let signature = sha256(&trigger.webhook_secret, BODY);

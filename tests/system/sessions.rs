@@ -10,10 +10,11 @@ use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
 use crate::load::{Load, Talk};
-use crate::support::{ANA, BOB, SOON, WhatsApp, answered_at, echo, ended, system, texts, thinker};
+use crate::support::{ANA, BOB, SOON, Story, WhatsApp, answered_at, echo, ended};
+use crate::support::{system, texts, thinker};
 
 #[tokio::test]
-async fn two_who_write_at_a_time_are_answered_apart() -> anyhow::Result<()> {
+async fn two_who_write_at_a_time_are_answered_apart() -> Story {
     let app = system().start().await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |config| {
         config["execution"]["message_buffer"]["window_ms"] = json!(1_500);
@@ -36,7 +37,7 @@ fn without_buffer(config: &mut Value) {
 }
 
 #[tokio::test]
-async fn what_comes_while_the_agent_thinks_waits_for_the_next_turn() -> anyhow::Result<()> {
+async fn what_comes_while_the_agent_thinks_waits_for_the_next_turn() -> Story {
     let app = system().start().await?;
     let model = Model::start();
     model.answer_with(|chat| format!("You said {:?}.", chat.input()));
@@ -67,7 +68,7 @@ async fn what_comes_while_the_agent_thinks_waits_for_the_next_turn() -> anyhow::
 }
 
 #[tokio::test]
-async fn several_that_wait_for_their_turn_keep_their_order() -> anyhow::Result<()> {
+async fn several_that_wait_for_their_turn_keep_their_order() -> Story {
     let app = system().instances(Role::AgentRunner, 2).start().await?;
     let model = Model::start();
     model.fail_always(Fault::Delay(Duration::from_millis(200)));
@@ -88,7 +89,7 @@ async fn several_that_wait_for_their_turn_keep_their_order() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn two_instances_of_everything_share_twenty_sessions() -> anyhow::Result<()> {
+async fn two_instances_of_everything_share_twenty_sessions() -> Story {
     let app = system()
         .instances(Role::Ingress, 2)
         .instances(Role::Buffer, 2)

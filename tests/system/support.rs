@@ -23,6 +23,21 @@ pub(crate) const BOB: &str = "+5511999990002";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
 pub(crate) const AUTH_TOKEN: &str = "the-auth-token-of-the-tests";
 
+/// What a test returns, so that it can use `?`.
+pub(crate) type Story = Result<(), Failure>;
+
+/// Never made: an error fails the test at the `?` it comes to, while the system is still there to
+/// print its logs.
+#[derive(Debug)]
+pub(crate) enum Failure {}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        panic!("{:?}", error.into())
+    }
+}
+
 /// One instance of each role, unless the test wants more.
 pub(crate) fn system() -> Builder {
     TestApp::builder(RECADO)

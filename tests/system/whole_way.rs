@@ -6,8 +6,8 @@ use recado_testkit::model::{Model, Usage};
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
-use crate::support::{ANA, Answer, SOON, WhatsApp, chunk_statuses, echo, ended, system, texts};
-use crate::support::{MODEL_KEY, thinker};
+use crate::support::{ANA, Answer, SOON, Story, WhatsApp, chunk_statuses, echo, ended};
+use crate::support::{MODEL_KEY, system, texts, thinker};
 
 const PARAGRAPHS: [&str; 3] = [
     "Found 5 active contracts, three of which are about to expire within the next few weeks.",
@@ -16,7 +16,7 @@ const PARAGRAPHS: [&str; 3] = [
 ];
 
 #[tokio::test]
-async fn a_whatsapp_message_is_answered_in_ordered_chunks() -> anyhow::Result<()> {
+async fn a_whatsapp_message_is_answered_in_ordered_chunks() -> Story {
     let app = system().start().await?;
     let model = Model::start();
     model.answer(&format!("**{}**\n\n{}\n\n{}", PARAGRAPHS[0], PARAGRAPHS[1], PARAGRAPHS[2]));
@@ -140,7 +140,7 @@ fn question(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_erp_is_called_back_with_json() -> anyhow::Result<()> {
+async fn an_erp_is_called_back_with_json() -> Story {
     let app = system().start().await?;
     let sink = Sink::start();
     app.management().create_secret("ERP_TOKEN", "erp-token").await?;
@@ -183,7 +183,7 @@ async fn an_erp_is_called_back_with_json() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn without_a_callback_the_answer_is_read_through_the_api() -> anyhow::Result<()> {
+async fn without_a_callback_the_answer_is_read_through_the_api() -> Story {
     let app = system().start().await?;
     let agent = echo(&app).await?;
     let trigger = app.management().create_trigger(&agent, "ERP", &erp(None)).await?;
@@ -209,7 +209,7 @@ async fn without_a_callback_the_answer_is_read_through_the_api() -> anyhow::Resu
 }
 
 #[tokio::test]
-async fn a_payload_without_what_the_session_derives_from_is_refused_by_name() -> anyhow::Result<()> {
+async fn a_payload_without_what_the_session_derives_from_is_refused_by_name() -> Story {
     let app = system().start().await?;
     let agent = echo(&app).await?;
     let trigger = app.management().create_trigger(&agent, "ERP", &erp(None)).await?;

@@ -37,10 +37,16 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Show one conversation from webhook to callback, then stop
     Demo,
+    /// Measure what a message costs, on private servers, then stop
+    Bench(Bench),
     /// Bring the database's schema up to date
     Migrate,
+    /// Make a tenant with its first project, and print their ids
+    Tenant(Tenant),
     /// Issue a token for the REST API
     Token(Token),
+    /// Ask a role on this machine whether it is ready: exit code 0 or 1
+    Health(Health),
     /// Print exchanges, queues and bindings as RabbitMQ definitions
     Topology,
 }
@@ -57,6 +63,30 @@ pub(crate) struct Dev {
     /// Where servers keep their data, and where dev.json is written
     #[arg(long, value_name = "DIR", default_value = ".recado")]
     pub(crate) data_dir: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Tenant {
+    /// What people call it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Health {
+    /// Where the role answers; a role's own listener is set by RECADO_METRICS_LISTEN
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090/health/ready")]
+    pub(crate) url: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// How long each phase lasts
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
+    /// Where to write the figures as JSON, besides printing them
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -1,10 +1,13 @@
 //! The one binary. Wiring only: what needs a test belongs in a library or a module beside this.
 
+mod bench;
 mod cli;
 mod demo;
 mod dev;
+mod health;
 mod migrate;
 mod roles;
+mod tenant;
 mod token;
 
 use std::process::ExitCode;
@@ -35,7 +38,10 @@ fn main() -> ExitCode {
         }),
         Command::Dev(options) => dev::main(&options),
         Command::Demo => demo::main(),
+        Command::Bench(options) => bench::main(&options),
         Command::Migrate => migrate::main(),
+        Command::Tenant(options) => tenant::main(options),
+        Command::Health(options) => health::main(&options),
         Command::Token(options) => token::main(&options),
         Command::Topology => {
             say(&format!("{:#}", recado_broker::topology::definitions()));

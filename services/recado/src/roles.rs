@@ -19,7 +19,8 @@ pub(crate) fn run<S: Settings>(
 /// The variables of all roles: one environment serves them all, and a typing error is found by
 /// each of them.
 pub(crate) fn names() -> Names {
-    Names::of::<recado_ingress::Config>()
+    Process::own_names()
+        .and::<recado_ingress::Config>()
         .and::<recado_buffer::Config>()
         .and::<recado_agent_runner::Config>()
         .and::<recado_delivery::Config>()

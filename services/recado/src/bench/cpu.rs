@@ -14,8 +14,18 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) root: u32,
-    /// Whether what `root` started counts, too, the children that have ended included.
-    pub(super) with_children: bool,
+    pub(super) kind: Kind,
+}
+
+/// What a group is there for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A process of ours.
+    Role,
+    /// A server: all that its root process started counts, ended children included.
+    Server,
+    /// What measures. Its children are what is measured, so they are not counted with it.
+    Harness,
 }
 
 /// The CPU time of each group so far, in the order of the groups.
@@ -41,7 +51,7 @@ pub(super) fn read(groups: &[Group]) -> io::Result<Reading> {
         while let Some(pid) = open.pop() {
             let Some(process) = processes.get(&pid) else { continue };
             ticks += process.own_ticks;
-            if group.with_children {
+            if group.kind != Kind::Harness {
                 ticks += process.ended_children_ticks;
                 open.extend(children.get(&pid).into_iter().flatten());
             }
@@ -107,8 +117,7 @@ mod tests {
 
     #[test]
     fn a_process_that_works_uses_cpu_time() {
-        let groups =
-            [Group { name: "this", root: std::process::id(), with_children: false }];
+        let groups = [Group { name: "this", root: std::process::id(), kind: Kind::Harness }];
         let before = read(&groups).unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while read(&groups).unwrap().since(&before)[0].is_zero() {

@@ -105,6 +105,6 @@ mod tests {
     fn what_has_no_end_is_refused() {
         assert!(complete(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(complete(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n").is_err());
-        assert!(complete(&[b'x'; MAX_MESSAGE + 1]).is_err());
+        assert!(complete(&vec![b'x'; MAX_MESSAGE + 1]).is_err());
     }
 }

@@ -48,10 +48,7 @@ struct Task {
 
 impl Plan {
     pub(super) fn saturate(ledger: &Ledger, duration: Duration) -> Self {
-        Self::Saturate {
-            until: Instant::now() + duration,
-            last: ledger.position() + MAX_PER_PHASE,
-        }
+        Self::Saturate { until: Instant::now() + duration, last: ledger.position() + MAX_PER_PHASE }
     }
 
     async fn next(&self, ledger: &Ledger) -> Option<Task> {

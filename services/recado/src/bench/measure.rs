@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use recado_testkit::baseline::{BarePublisher, Confirms, Pace};
+use recado_testkit::baseline::{BarePublisher, Pace};
 
-use super::cpu::{self, Reading};
+use super::cost::{Cost, Snapshot};
+use super::cpu;
 use super::latency::Latencies;
 use super::ledger::{Ledger, Tally};
 use super::load::{self, Answers, IN_FLIGHT, Plan};
 use super::message::{BODY_BYTES, Target};
 use super::report::{Figure, Goal, Process};
-use super::system::{Counters, System};
+use super::system::System;
 use super::{WINDOW, count, progress, ratio};
 
 /// Enough to open connections, fill caches and prepare statements.
@@ -25,32 +26,31 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Ingress alone: short, because all of it is worked off afterwards.
 const ALONE: Duration = Duration::from_secs(2);
 
-/// PostgreSQL's backends report what they did after a second at the latest, when they are used;
-/// what follows the last callback is done by then, too.
+/// What follows the last callback is done by then, and PostgreSQL's backends, which report what
+/// they did once a second, have reported it.
 const AFTERMATH: Duration = Duration::from_millis(1_500);
 
 /// Nothing more comes after so long a silence.
 const SILENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 
-/// What is buffered: sessions that send three messages each.
+/// What is buffered: sessions that send a few messages each.
 const BURSTS: u32 = 300;
 const BURSTS_PER_SECOND: u32 = 50;
 const BURST_SIZE: usize = 3;
-
-/// The peers' range ends here (`facts/peers.md`, section 7: svix 2.3 to 3.2).
-const PEERS_CPU_MS: f64 = 3.2;
 
 /// A measurement under way.
 pub(super) struct Measurement<'a> {
     system: &'a System,
     ledger: Arc<Ledger>,
     seconds: Duration,
-    figures: Vec<Figure>,
-    processes: Vec<Process>,
-    faults: Vec<String>,
+    pub(super) figures: Vec<Figure>,
+    pub(super) processes: Vec<Process>,
+    /// What must not have happened, in words.
+    pub(super) faults: Vec<String>,
 }
 
-/// The bare publisher as fast as it gets.
+/// The bare publisher, as fast as it gets.
 struct Bare {
     per_second: f64,
     latencies: Latencies,
@@ -63,11 +63,6 @@ impl<'a> Measurement<'a> {
         Self { system, ledger, seconds, figures, processes, faults }
     }
 
-    /// What was found out so far: figures, costs by process, faults.
-    pub(super) fn results(self) -> (Vec<Figure>, Vec<Process>, Vec<String>) {
-        (self.figures, self.processes, self.faults)
-    }
-
     /// Runs all phases.
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let idle = self.idle().await?;
@@ -77,19 +72,25 @@ impl<'a> Measurement<'a> {
         let sustained = self.saturate(&bare, &idle).await?;
         self.ingress_alone(&bare).await?;
         self.keep_pace(&publisher, sustained / 2.0).await?;
-        self.buffered().await?;
         publisher.close().await?;
-        self.count_faults();
+        self.buffered().await?;
+        match self.ledger.n_strays() {
+            0 => {}
+            n => self.faults.push(format!("{n} callbacks brought nothing new")),
+        }
         Ok(())
     }
 
     /// CPU time of each group while nobody asks for anything, in milliseconds per second.
     async fn idle(&self) -> anyhow::Result<Vec<f64>> {
         progress("doing nothing");
-        let before = self.cpu()?;
+        let before = cpu::read(&self.system.groups).context("/proc cannot be read")?;
         tokio::time::sleep(IDLE).await;
-        let used = self.cpu()?.since(&before);
-        Ok(used.iter().map(|used| used.as_secs_f64() * 1_000.0 / IDLE.as_secs_f64()).collect())
+        let used = cpu::read(&self.system.groups)?.since(&before);
+        Ok(used
+            .iter()
+            .map(|used| ratio(used.as_secs_f64() * 1_000.0, IDLE.as_secs_f64()))
+            .collect())
     }
 
     async fn bare(&mut self, publisher: &BarePublisher) -> anyhow::Result<Bare> {
@@ -113,63 +114,144 @@ impl<'a> Measurement<'a> {
     async fn warm_up(&mut self) -> anyhow::Result<()> {
         progress("warming up");
         let plan = Plan::saturate(&self.ledger, WARM_UP);
-        self.post(plan, &self.system.instant).await?;
+        self.post_and_settle(plan, &self.system.instant).await?;
         tokio::time::sleep(AFTERMATH).await;
         Ok(())
     }
 
     /// Everything at work, as fast as it goes; gives the rate from end to end.
     async fn saturate(&mut self, bare: &Bare, idle: &[f64]) -> anyhow::Result<f64> {
-        progress("posting as fast as it is answered");
-        let (cpu, counters) = (self.cpu()?, self.system.counters().await?);
+        progress("posting as fast as it is answered, all roles at work");
+        let before = Snapshot::take(self.system).await?;
         let plan = Plan::saturate(&self.ledger, self.seconds);
-        let (answers, tally) = self.post(plan, &self.system.instant).await?;
+        let (answers, tally) = self.post_and_settle(plan, &self.system.instant).await?;
         tokio::time::sleep(AFTERMATH).await;
-        let used = self.cpu()?.since(&cpu);
+        let cost = before.cost(self.system, idle, tally.n_called_back).await?;
+
         let accepted = answers.per_second();
         let acknowledged = Latencies::from(answers.latencies);
         let sustained = ratio(count(tally.n_called_back), tally.span.as_secs_f64());
         self.figures.extend([
-            Figure::new("accepted, all roles at work", accepted, "/s").against(bare.per_second),
-            Figure::new("  acknowledged p50, 64 in flight", acknowledged.p50(), "ms")
+            Figure::new("all roles at work: accepted, 64 in flight", accepted, "/s")
+                .against(bare.per_second),
+            Figure::new("  acknowledged p50", acknowledged.p50(), "ms")
                 .against(bare.latencies.p50()),
-            Figure::new("  acknowledged p99, 64 in flight", acknowledged.p99(), "ms")
+            Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
                 .against(bare.latencies.p99()),
-            Figure::new("executed, webhook to callback", sustained, "/s")
+            Figure::new("  executed, webhook to callback", sustained, "/s")
                 .against(bare.per_second)
                 .goal(Goal::RatioAtLeast(0.1)),
         ]);
-        self.cost(&used, idle, tally.n_called_back)?;
-        let after = self.system.counters().await?;
-        self.traffic(&counters, &after, tally.n_called_back);
+        let Cost { figures, processes } = cost;
+        self.figures.extend(figures);
+        self.processes = processes;
         Ok(sustained)
     }
 
-    /// What a message cost each process.
-    fn cost(&mut self, used: &[Duration], idle: &[f64], n_messages: usize) -> anyhow::Result<()> {
-        let mut total = Process {
-            name: "all of them",
-            cpu_ms_per_message: 0.0,
-            idle_cpu_ms_per_second: 0.0,
-            resident_mib: None,
-        };
-        let (ours, n_roles) = (self.system.groups.len(), self.system.groups.len() - 3);
-        for (index, group) in self.system.groups.iter().enumerate() {
-            let process = Process {
-                name: group.name,
-                cpu_ms_per_message: ratio(used[index].as_secs_f64() * 1_000.0, count(n_messages)),
-                idle_cpu_ms_per_second: idle[index],
-                resident_mib: (index < n_roles).then(|| cpu::resident_mib(group.root)).transpose()?,
-            };
-            total.cpu_ms_per_message += process.cpu_ms_per_message;
-            total.idle_cpu_ms_per_second += process.idle_cpu_ms_per_second;
-            self.processes.push(process);
-        }
-        debug_assert_eq!(used.len(), ours);
-        let name = "CPU time per message, roles and servers";
-        let goal = Goal::ValueAtMost(PEERS_CPU_MS);
-        self.figures.push(Figure::new(name, total.cpu_ms_per_message, "ms").goal(goal));
-        self.processes.push(total);
+    /// What ingress could take if the others ran elsewhere, and how fast they work off a backlog.
+    async fn ingress_alone(&mut self, bare: &Bare) -> anyhow::Result<()> {
+        progress("posting to ingress, the other roles frozen");
+        self.system.pause_workers()?;
+        let plan = Plan::saturate(&self.ledger, ALONE);
+        let answers = load::run(plan, &self.system.instant, &self.ledger).await;
+        self.system.resume_workers()?;
+        let answers = answers?;
+        let resumed = Instant::now();
+        let tally = self.settle(&answers).await;
+        let worked_off = ratio(count(tally.n_called_back), resumed.elapsed().as_secs_f64());
+        let accepted = answers.per_second();
+        let acknowledged = Latencies::from(answers.latencies);
+        self.figures.extend([
+            Figure::new("ingress alone: accepted, 64 in flight", accepted, "/s")
+                .against(bare.per_second)
+                .goal(Goal::RatioAtLeast(0.5)),
+            Figure::new("  acknowledged p50", acknowledged.p50(), "ms")
+                .against(bare.latencies.p50()),
+            Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
+                .against(bare.latencies.p99()),
+            Figure::new("  its backlog worked off by the others", worked_off, "/s"),
+        ]);
         Ok(())
+    }
+
+    /// At a rate that leaves room, and the bare publisher at the same rate.
+    async fn keep_pace(&mut self, publisher: &BarePublisher, rate: f64) -> anyhow::Result<()> {
+        progress("posting at half of what is sustained");
+        let bare = Pace::start(rate, self.seconds);
+        let bare: Latencies = publisher.keep_pace(&bare, IN_FLIGHT).await?.latencies.into();
+        let plan = Plan::Keep(Pace::start(rate, self.seconds));
+        let (answers, tally) = self.post_and_settle(plan, &self.system.instant).await?;
+        let acknowledged = Latencies::from(answers.latencies);
+        let called_back = Latencies::from(tally.end_to_end);
+        self.figures.extend([
+            Figure::new("at half of what is executed: posted", rate, "/s"),
+            Figure::new("  acknowledged p50", acknowledged.p50(), "ms").against(bare.p50()),
+            Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
+                .against(bare.p99())
+                .goal(Goal::RatioAtMost(5.0)),
+            Figure::new("  webhook to callback p50", called_back.p50(), "ms"),
+            Figure::new("  webhook to callback p99", called_back.p99(), "ms"),
+        ]);
+        Ok(())
+    }
+
+    /// Bursts of messages that are to become one execution each.
+    async fn buffered(&mut self) -> anyhow::Result<()> {
+        progress("posting bursts to a message buffer");
+        let n_callbacks = self.ledger.n_callbacks();
+        let duration = Duration::from_secs(1) * BURSTS / BURSTS_PER_SECOND;
+        let pace = Pace::start(f64::from(BURSTS_PER_SECOND), duration);
+        let plan = Plan::Bursts { pace, size: BURST_SIZE };
+        let (answers, _) = self.post_and_settle(plan, &self.system.buffered).await?;
+        let n_executions = self.ledger.n_callbacks() - n_callbacks;
+        let late = Latencies::from(self.lateness(answers.numbers));
+        self.figures.extend([
+            Figure::new("bursts of 3, window 500 ms: bursts", f64::from(BURSTS), ""),
+            Figure::new("  executions", count(n_executions), ""),
+            Figure::new("  last message to callback, less the window, p50", late.p50(), "ms"),
+            Figure::new("  last message to callback, less the window, p99", late.p99(), "ms")
+                .goal(Goal::ValueAtMost(250.0)),
+        ]);
+        Ok(())
+    }
+
+    /// How long after the end of its window each burst was answered.
+    fn lateness(&self, numbers: Range<usize>) -> Vec<Duration> {
+        let last_of_bursts = numbers.skip(BURST_SIZE - 1).step_by(BURST_SIZE);
+        let answered = last_of_bursts.filter_map(|number| self.ledger.end_to_end(number));
+        answered.map(|took| took.saturating_sub(WINDOW)).collect()
+    }
+
+    async fn post_and_settle(
+        &mut self,
+        plan: Plan,
+        target: &Arc<Target>,
+    ) -> anyhow::Result<(Answers, Tally)> {
+        let answers = load::run(plan, target, &self.ledger).await?;
+        let tally = self.settle(&answers).await;
+        Ok((answers, tally))
+    }
+
+    /// Waits until everything that was acknowledged has been called back, or nothing more comes.
+    async fn settle(&mut self, answers: &Answers) -> Tally {
+        let mut heard = (self.ledger.n_callbacks(), Instant::now());
+        let tally = loop {
+            let tally = self.ledger.tally(answers.numbers.clone());
+            let n_callbacks = self.ledger.n_callbacks();
+            if n_callbacks != heard.0 {
+                heard = (n_callbacks, Instant::now());
+            }
+            if tally.n_missing == 0 || heard.1.elapsed() >= SILENCE {
+                break tally;
+            }
+            tokio::time::sleep(POLL).await;
+        };
+        if let Some(error) = &answers.error {
+            self.faults.push(format!("{} errors, the first: {error}", answers.n_errors));
+        }
+        if tally.n_missing > 0 {
+            self.faults.push(format!("{} acknowledged messages were lost", tally.n_missing));
+        }
+        tally
     }
 }

@@ -5,6 +5,7 @@
 //! The generator and the sink live in this process; their CPU time is reported and not counted.
 //! `docs/performance.md` says what each figure means.
 
+mod cost;
 mod cpu;
 mod http1;
 mod latency;
@@ -68,7 +69,7 @@ async fn run(seconds: u64) -> anyhow::Result<Report> {
     let system = System::start(sink.address).await?;
     let mut measurement = Measurement::new(&system, ledger, Duration::from_secs(seconds));
     let measured = Box::pin(measurement.run()).await;
-    let (figures, processes, mut faults) = measurement.results();
+    let Measurement { figures, processes, mut faults, .. } = measurement;
     let finished = system.finish().await;
     measured?;
     if let Err(error) = finished {

@@ -49,7 +49,7 @@ pub(super) enum Goal {
 }
 
 /// What one process, or one server with its children, costs.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Process {
     pub(super) name: &'static str,
     pub(super) cpu_ms_per_message: f64,
@@ -59,7 +59,11 @@ pub(super) struct Process {
 }
 
 impl Figure {
-    pub(super) fn new(name: &'static str, value: impl Into<Option<f64>>, unit: &'static str) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        value: impl Into<Option<f64>>,
+        unit: &'static str,
+    ) -> Self {
         let value = value.into();
         Self { name, value, unit, baseline: None, ratio: None, goal: None, is_met: None }
     }
@@ -83,7 +87,8 @@ impl Figure {
     }
 
     fn cells(&self) -> [String; 5] {
-        let value = self.value.map_or("–".into(), |value| format!("{} {}", short(value), self.unit));
+        let value =
+            self.value.map_or("–".into(), |value| format!("{} {}", short(value), self.unit));
         let goal = match self.goal {
             None => String::new(),
             Some(Goal::RatioAtLeast(least)) => format!("at least {least} ×"),

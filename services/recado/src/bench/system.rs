@@ -21,7 +21,7 @@ use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
 use serde_json::{Value, json};
 
 use super::WINDOW;
-use super::cpu::Group;
+use super::cpu::{Group, Kind};
 use super::message::Target;
 
 /// Settings that somebody may want to compare: given to `recado bench`, they reach the roles.
@@ -52,8 +52,8 @@ pub(super) struct System {
 /// What the system has counted since it was started.
 #[derive(Clone, Copy)]
 pub(super) struct Counters {
-    pub(super) commits: i64,
-    pub(super) wal_bytes: i64,
+    pub(super) commits: f64,
+    pub(super) wal_bytes: f64,
     pub(super) publishes: f64,
 }
 
@@ -100,8 +100,7 @@ impl System {
     /// What PostgreSQL and the publishers have counted.
     pub(super) async fn counters(&self) -> anyhow::Result<Counters> {
         let url = self.app.database_url();
-        let commits =
-            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
         let wal_bytes = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
         let mut publishes = 0.0;
         for role in Role::ALL {
@@ -110,8 +109,8 @@ impl System {
             publishes += sum_of(&text, "broker_published_total");
         }
         Ok(Counters {
-            commits: sql::count(&url, commits).await?,
-            wal_bytes: sql::count(&url, wal_bytes).await?,
+            commits: number(sql::count(&url, commits).await?),
+            wal_bytes: number(sql::count(&url, wal_bytes).await?),
             publishes,
         })
     }
@@ -142,10 +141,9 @@ async fn prepare(
 
 fn groups(app: &mut TestApp) -> anyhow::Result<Vec<Group>> {
     let mut groups = Vec::new();
-    for role in Role::ALL {
-        groups.push(Group { name: role.as_str(), root: app.pid(role, 0)?, with_children: true });
+    for role in Role::ALL.into_iter().rev() {
+        groups.push(Group { name: role.as_str(), root: app.pid(role, 0)?, kind: Kind::Role });
     }
-    groups.reverse();
     let servers = app.servers();
     for (name, pid) in [
         ("PostgreSQL", servers.postgres.pid()),
@@ -153,8 +151,10 @@ fn groups(app: &mut TestApp) -> anyhow::Result<Vec<Group>> {
         ("Redis", servers.redis.pid()),
     ] {
         let root = pid.with_context(|| format!("{name} does not run"))?;
-        groups.push(Group { name, root, with_children: true });
+        groups.push(Group { name, root, kind: Kind::Server });
     }
+    let ourselves = std::process::id();
+    groups.push(Group { name: "generator and sink", root: ourselves, kind: Kind::Harness });
     Ok(groups)
 }
 
@@ -229,6 +229,11 @@ impl Fixtures {
             other => bail!("the trigger was not saved: {other:?}"),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing here is counted beyond 2^53")]
+fn number(count: i64) -> f64 {
+    count as f64
 }
 
 /// The sum of a metric over its labels, in Prometheus' text format.

@@ -97,6 +97,11 @@ impl<'a> Process<'a> {
         Self { role, env, names: Names::default(), ready_file: None }
     }
 
+    /// The variables that every process reads, whatever its role.
+    pub fn own_names() -> Names {
+        Names::of::<ProcessSettings>()
+    }
+
     /// The variables of all roles: whatever else begins with our prefix is a mistake.
     #[must_use]
     pub fn names(mut self, names: Names) -> Self {

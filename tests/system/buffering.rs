@@ -80,7 +80,7 @@ async fn somebody_who_never_pauses_is_answered_all_the_same() -> Story {
     let details = ended(&app, &whatsapp.trigger_id, 2).await?;
     let all: Vec<&str> = details.iter().flat_map(texts).collect();
     assert_eq!(all, numbered(n_written), "each in one execution, in order");
-    app.finish().await
+    Ok(app.finish().await?)
 }
 
 #[tokio::test]

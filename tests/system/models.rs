@@ -48,7 +48,10 @@ async fn a_silent_model_ends_in_a_timeout_and_the_session_goes_on() -> Story {
     whatsapp.say(ANA, "are you there?").await?;
     let details = ended(&app, &whatsapp.trigger_id, 1).await?;
     let execution = &details[0]["execution"];
-    assert_eq!((&execution["status"], &execution["error_code"]), (&json!("timeout"), &json!("timeout")));
+    assert_eq!(
+        (&execution["status"], &execution["error_code"]),
+        (&json!("timeout"), &json!("timeout"))
+    );
     let took = execution["execution_time_ms"].as_i64().unwrap_or_default();
     assert!((TIMEOUT_MS..TIMEOUT_MS + 2_000).contains(&took), "{took} ms");
     assert_eq!(details[0]["deliveries"], json!([]), "there is nothing to say");

@@ -26,8 +26,7 @@ async fn every_role_ends_in_good_order_when_it_is_told_to() -> Story {
         assert_eq!(exit.code, Some(0), "{role}");
         assert!(exit.took < AT_ONCE, "{role} took {:?}", exit.took);
     }
-    app.finish().await?;
-    Ok(())
+    Ok(app.finish().await?)
 }
 
 #[tokio::test]
@@ -68,15 +67,18 @@ async fn roles_wait_for_their_servers_and_say_so() -> Story {
         assert!(!away.is_empty(), "{role} is ready for what?");
         assert_eq!(app.ask(role, 0, "/health/live").await?.0, 200, "{role} is alive");
     }
-    let pids: Vec<u32> = Role::ALL.iter().map(|role| app.pid(*role, 0)).collect::<Result<_, _>>()?;
+    let pids: Vec<u32> =
+        Role::ALL.iter().map(|role| app.pid(*role, 0)).collect::<Result<_, _>>()?;
 
     let servers = app.servers();
-    let (postgres, rabbitmq, redis) = (&mut servers.postgres, &mut servers.rabbitmq, &mut servers.redis);
+    let (postgres, rabbitmq, redis) =
+        (&mut servers.postgres, &mut servers.rabbitmq, &mut servers.redis);
     tokio::try_join!(postgres.restart(), rabbitmq.restart(), redis.restart())?;
     for role in Role::ALL {
         app.until_ready(role, 0).await?;
     }
-    let after: Vec<u32> = Role::ALL.iter().map(|role| app.pid(*role, 0)).collect::<Result<_, _>>()?;
+    let after: Vec<u32> =
+        Role::ALL.iter().map(|role| app.pid(*role, 0)).collect::<Result<_, _>>()?;
     assert_eq!(after, pids, "nobody was restarted");
     whatsapp.say(ANA, "are you back?").await?;
     whatsapp.delivered(1).await?;
@@ -90,8 +92,9 @@ async fn unready_components(app: &TestApp, role: Role) -> anyhow::Result<Vec<Val
     let report = wait_for(&format!("{role} to say that it is not ready"), SOON, async || {
         let (status, body) = app.ask(role, 0, "/health/ready").await.ok()?;
         (status == 503).then_some(body)
-    });
-    let mut report: Value = serde_json::from_str(&report.await?)?;
+    })
+    .await?;
+    let mut report: Value = serde_json::from_str(&report)?;
     assert_eq!(report["ready"], false);
     let components = report["components"].take();
     let components = components.as_array().context("a report lists components")?;
@@ -146,8 +149,7 @@ async fn an_address_that_is_taken_is_an_error_and_no_hanging() -> Story {
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8([output.stdout, output.stderr].concat())?;
     assert!(told.contains(&taken), "{told}");
-    app.finish().await?;
-    Ok(())
+    Ok(app.finish().await?)
 }
 
 /// Named here because nothing else keeps the list of roles and the command line together.

@@ -62,7 +62,7 @@ async fn only_a_signature_over_the_very_bytes_opens_the_door() -> Story {
     ] {
         assert_eq!(post(&app, &trigger.id, Some(&wrong)).await?, refusal, "{wrong}");
     }
-    app.finish().await
+    Ok(app.finish().await?)
 }
 
 #[tokio::test]
@@ -113,8 +113,9 @@ async fn a_trigger_that_is_off_says_so_and_one_that_is_none_is_not_found() -> St
     assert_eq!((unknown.status, unknown.error().as_str()), (404, "trigger_not_found"));
     assert_eq!(post(&app, "no-uuid", None).await?, unknown);
 
-    let delete = app.management().request(reqwest::Method::DELETE, &path("")[..path("").len() - 1])?;
+    let delete =
+        app.management().request(reqwest::Method::DELETE, &path("")[..path("").len() - 1])?;
     assert!(delete.send().await?.status().is_success());
     assert_eq!(answers(404).await?, unknown, "a deleted one and none look the same");
-    app.finish().await
+    Ok(app.finish().await?)
 }

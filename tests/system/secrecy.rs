@@ -19,15 +19,8 @@ const TEXT: &str = "canary-text-how-much-is-the-contract";
 const SENDER: &str = "+5511987650123";
 
 /// What no log may show.
-const NOT_LOGGED: [&str; 7] = [
-    MODEL_KEY,
-    TWILIO_TOKEN,
-    CONTEXT_TOKEN,
-    CONTEXT_HOST,
-    HIDDEN,
-    TEXT,
-    SENDER.split_at(1).1,
-];
+const NOT_LOGGED: [&str; 7] =
+    [MODEL_KEY, TWILIO_TOKEN, CONTEXT_TOKEN, CONTEXT_HOST, HIDDEN, TEXT, SENDER.split_at(1).1];
 
 #[tokio::test]
 async fn no_secret_is_logged_stored_asked_or_told() -> Story {
@@ -74,8 +67,7 @@ async fn no_secret_is_logged_stored_asked_or_told() -> Story {
             assert!(!log.contains(value), "{role} logs {value}");
         }
     }
-    app.finish().await?;
-    Ok(())
+    Ok(app.finish().await?)
 }
 
 /// As OpenAI does.

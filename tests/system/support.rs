@@ -167,7 +167,11 @@ impl WhatsApp {
     }
 
     /// The same, to one of several instances of ingress; any number is one of them.
-    pub(crate) async fn send_to(&self, ingress: usize, message: &Inbound) -> reqwest::Result<Answer> {
+    pub(crate) async fn send_to(
+        &self,
+        ingress: usize,
+        message: &Inbound,
+    ) -> reqwest::Result<Answer> {
         let signed = message.signed(&self.auth_token, &self.public_url);
         let url = &self.urls[ingress % self.urls.len()];
         let request = self.client.post(url).body(signed.body);
@@ -195,11 +199,7 @@ impl WhatsApp {
 
 /// Waits until a trigger has `n` executions that have ended with everything they led to; answers
 /// their details, oldest first.
-pub(crate) async fn ended(
-    app: &TestApp,
-    trigger_id: &str,
-    n: usize,
-) -> anyhow::Result<Vec<Value>> {
+pub(crate) async fn ended(app: &TestApp, trigger_id: &str, n: usize) -> anyhow::Result<Vec<Value>> {
     let has_ended = |execution: &Value| {
         !execution["finished_at"].is_null() && execution["delivery_status"] != "pending"
     };

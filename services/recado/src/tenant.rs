@@ -21,7 +21,10 @@ pub(crate) fn main(options: cli::Tenant) -> ExitCode {
         async |context: Context, (postgres, keys): (Postgres, SecretKeys)| {
             let name = options.name.trim();
             let length = name.chars().count();
-            ensure!((1..=MAX_NAME).contains(&length), "--name must have 1 to {MAX_NAME} characters");
+            ensure!(
+                (1..=MAX_NAME).contains(&length),
+                "--name must have 1 to {MAX_NAME} characters"
+            );
             let store = connect::open_store("tenant", &postgres, &keys)?;
             let id = TenantId(context.clock.fresh_id());
             let project_id = ProjectId(context.clock.fresh_id());

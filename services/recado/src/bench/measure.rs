@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use recado_testkit::baseline::{BarePublisher, Pace};
+use recado_testkit::baseline::Pace;
 
 use super::cost::{Cost, Snapshot};
 use super::cpu;
 use super::latency::Latencies;
 use super::ledger::{Ledger, Tally};
 use super::load::{self, Answers, IN_FLIGHT, Plan};
-use super::message::{BODY_BYTES, Target};
+use super::message::Target;
 use super::report::{Figure, Goal, Process};
 use super::system::System;
 use super::{WINDOW, count, progress, ratio};
@@ -66,13 +66,11 @@ impl<'a> Measurement<'a> {
     /// Runs all phases.
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let idle = self.idle().await?;
-        let publisher = BarePublisher::connect(&self.system.amqp_url(), BODY_BYTES).await?;
-        let bare = self.bare(&publisher).await?;
+        let bare = self.bare().await?;
         self.warm_up().await?;
         let sustained = self.saturate(&bare, &idle).await?;
         self.ingress_alone(&bare).await?;
-        self.keep_pace(&publisher, sustained / 2.0).await?;
-        publisher.close().await?;
+        self.keep_pace(sustained / 2.0).await?;
         self.buffered().await?;
         match self.ledger.n_strays() {
             0 => {}
@@ -93,14 +91,17 @@ impl<'a> Measurement<'a> {
             .collect())
     }
 
-    async fn bare(&mut self, publisher: &BarePublisher) -> anyhow::Result<Bare> {
+    async fn bare(&mut self) -> anyhow::Result<Bare> {
         progress("publishing with a bare program");
-        publisher.saturate(IN_FLIGHT, WARM_UP).await?;
-        let full = publisher.saturate(IN_FLIGHT, self.seconds).await?;
+        let measured = self.system.with_bare_publisher(async |publisher| {
+            publisher.saturate(IN_FLIGHT, WARM_UP).await?;
+            let full = publisher.saturate(IN_FLIGHT, self.seconds).await?;
+            let half = Pace::start(full.per_second() / 2.0, self.seconds);
+            Ok((full, publisher.keep_pace(&half, IN_FLIGHT).await?))
+        });
+        let (full, half) = measured.await?;
         let per_second = full.per_second();
-        let half = Pace::start(per_second / 2.0, self.seconds);
-        let half: Latencies = publisher.keep_pace(&half, IN_FLIGHT).await?.latencies.into();
-        let latencies: Latencies = full.latencies.into();
+        let (latencies, half) = (Latencies::from(full.latencies), Latencies::from(half.latencies));
         self.figures.extend([
             Figure::new("bare publisher: confirmed, 64 in flight", per_second, "/s"),
             Figure::new("  confirm p50", latencies.p50(), "ms"),
@@ -175,10 +176,12 @@ impl<'a> Measurement<'a> {
     }
 
     /// At a rate that leaves room, and the bare publisher at the same rate.
-    async fn keep_pace(&mut self, publisher: &BarePublisher, rate: f64) -> anyhow::Result<()> {
+    async fn keep_pace(&mut self, rate: f64) -> anyhow::Result<()> {
         progress("posting at half of what is sustained");
-        let bare = Pace::start(rate, self.seconds);
-        let bare: Latencies = publisher.keep_pace(&bare, IN_FLIGHT).await?.latencies.into();
+        let bare = self.system.with_bare_publisher(async |publisher| {
+            publisher.keep_pace(&Pace::start(rate, self.seconds), IN_FLIGHT).await
+        });
+        let bare = Latencies::from(bare.await?.latencies);
         let plan = Plan::Keep(Pace::start(rate, self.seconds));
         let (answers, tally) = self.post_and_settle(plan, &self.system.instant).await?;
         let acknowledged = Latencies::from(answers.latencies);

@@ -15,6 +15,7 @@ use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Keyring, Store, agents, tenants, triggers};
 use recado_testkit::app::{Role, TestApp};
+use recado_testkit::baseline::{BarePublisher, BaselineError};
 use recado_testkit::{http_client, sql};
 use recado_types::trigger::TriggerConfig;
 use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 
 use super::WINDOW;
 use super::cpu::{Group, Kind};
-use super::message::Target;
+use super::message::{BODY_BYTES, Target};
 
 /// Settings that somebody may want to compare: given to `recado bench`, they reach the roles.
 const TUNABLE: [&str; 5] = [
@@ -82,9 +83,15 @@ impl System {
         }
     }
 
-    /// The broker, for the baseline.
-    pub(super) fn amqp_url(&self) -> String {
-        self.app.amqp_url()
+    /// Lets a bare publisher use the broker; what it published is deleted afterwards.
+    pub(super) async fn with_bare_publisher<T>(
+        &self,
+        work: impl AsyncFnOnce(&BarePublisher) -> Result<T, BaselineError>,
+    ) -> anyhow::Result<T> {
+        let publisher = BarePublisher::connect(&self.app.amqp_url(), BODY_BYTES).await?;
+        let done = work(&publisher).await;
+        publisher.close().await?;
+        Ok(done?)
     }
 
     /// Freezes the roles behind ingress: what it accepts waits in its queue.
@@ -104,7 +111,7 @@ impl System {
         let wal_bytes = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
         let mut publishes = 0.0;
         for role in Role::ALL {
-            let metrics = format!("{}/metrics", self.app.url(role, 0, "metrics_url")?);
+            let metrics = self.app.url(role, 0, "metrics_url")?;
             let text = http_client().get(metrics).send().await?.error_for_status()?.text().await?;
             publishes += sum_of(&text, "broker_published_total");
         }

@@ -86,7 +86,9 @@ CREATE TABLE triggers (
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL,
     -- Deleted triggers stay for the executions that refer to them and the messages on their way.
-    deleted_at            timestamptz
+    deleted_at            timestamptz,
+    -- For messages, which say both.
+    UNIQUE (id, tenant_id)
 );
 CREATE INDEX triggers_by_tenant ON triggers (tenant_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX triggers_by_agent ON triggers (agent_id) WHERE deleted_at IS NULL;
@@ -107,18 +109,23 @@ CREATE TABLE messages (
     -- The order of the broker's queue, as the first service to record a message saw it.
     seq          bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id    uuid NOT NULL,
-    trigger_id   uuid NOT NULL REFERENCES triggers,
-    agent_id     uuid NOT NULL,
+    trigger_id   uuid NOT NULL,
     session_id   uuid NOT NULL,
     execution_id uuid,
+    -- When a request with it was last confirmed by the broker; see messages.mark_requested.
+    requested_at timestamptz,
     text         text NOT NULL,
     -- json, not jsonb: it is written once and read once, as it came.
     context      json NOT NULL,
     accepted_at  timestamptz NOT NULL,
     -- When it was recorded, by the database's clock: what the sweeper measures waiting with.
-    recorded_at  timestamptz NOT NULL DEFAULT now()
+    recorded_at  timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (trigger_id, tenant_id) REFERENCES triggers (id, tenant_id)
+) WITH (
+    -- Each row leaves messages_open soon after it came: dead entries must not gather there.
+    autovacuum_vacuum_scale_factor = 0.02
 );
--- The open windows, and nothing else: it stays small.
+-- The open windows, and nothing else.
 CREATE INDEX messages_open ON messages (session_id, seq) WHERE execution_id IS NULL;
 
 CREATE TABLE executions (
@@ -143,6 +150,9 @@ CREATE TABLE executions (
     error_message    text,
     tokens_used      bigint,
     cost_usd         double precision
+) WITH (
+    -- As above, for executions_unfinished.
+    autovacuum_vacuum_scale_factor = 0.02
 );
 CREATE INDEX executions_unfinished ON executions (session_id, seq) WHERE finished_at IS NULL;
 CREATE INDEX executions_by_session ON executions (session_id, seq) WHERE finished_at IS NOT NULL;
@@ -223,8 +233,7 @@ CREATE TABLE lanes (
     lease_token uuid,
     PRIMARY KEY (kind, session_id)
 ) WITH (
-    -- Rows are rewritten several times for each message.
-    fillfactor = 50,
+    -- Rows are rewritten several times for each message, and lanes_due with them.
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000
 );

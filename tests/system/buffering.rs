@@ -51,7 +51,7 @@ async fn a_burst_of_twelve_is_a_full_window_and_the_rest() -> Story {
     let counts = details.iter().map(|d| &d["execution"]["webhook_context"]["_buffered_messages"]);
     assert_eq!(counts.collect::<Vec<_>>(), [&json!(8), &json!(4)]);
     let all_took = started.elapsed();
-    assert!(full_window_took < all_took - Duration::from_secs(1), "a full window does not wait");
+    assert!(full_window_took + Duration::from_secs(1) < all_took, "a full window does not wait");
     app.finish().await?;
     assert_eq!(whatsapp.received_by(ANA), [messages[..8].join("\n"), messages[8..].join("\n")]);
     Ok(())

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use futures_util::future::try_join_all;
 use recado_testkit::history::{History, Summary, Violations, token};
+use recado_testkit::model::{Asked, Model};
 use recado_testkit::twilio::Inbound;
 use recado_testkit::wait_for;
 
@@ -19,7 +20,7 @@ use crate::support::{Answer, WhatsApp};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// From the end of the load to the last callback: leases, sweeps and retries included.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The longest that a refusal may take: 1.9 s by design, and what a busy machine adds.
 const REFUSED_WITHIN: Duration = Duration::from_secs(6);
@@ -32,10 +33,19 @@ pub(crate) struct Talk {
     pub(crate) messages: Option<usize>,
 }
 
+/// Whether the order of a session's messages is sure to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    IsKept,
+    /// The broker may give messages again, and then some may come after later ones.
+    MayChangeByRedelivery,
+}
+
 /// Many who write to one number whose agent repeats what it is told.
 #[derive(Debug)]
 pub(crate) struct Load<'w> {
     whatsapp: &'w WhatsApp,
+    model: Option<&'w Model>,
     talk: Talk,
     history: History,
     stopped: Cell<bool>,
@@ -54,18 +64,21 @@ enum Sent {
 }
 
 impl<'w> Load<'w> {
-    pub(crate) fn new(whatsapp: &'w WhatsApp, talk: Talk) -> Self {
-        Self::with_history(whatsapp, talk, History::of_echo())
-    }
-
-    /// For faults after which the broker gives messages again, maybe after later ones.
-    pub(crate) fn where_redelivery_reorders(whatsapp: &'w WhatsApp, talk: Talk) -> Self {
-        Self::with_history(whatsapp, talk, History::of_echo().where_redelivery_reorders())
-    }
-
-    fn with_history(whatsapp: &'w WhatsApp, talk: Talk, history: History) -> Self {
+    /// `model` is whom the agent asks; `None` for `builtin.echo`.
+    pub(crate) fn new(
+        whatsapp: &'w WhatsApp,
+        model: Option<&'w Model>,
+        order: Order,
+        talk: Talk,
+    ) -> Self {
+        let history = if model.is_some() { History::new() } else { History::of_echo() };
+        let history = match order {
+            Order::IsKept => history,
+            Order::MayChangeByRedelivery => history.where_redelivery_reorders(),
+        };
         Self {
             whatsapp,
+            model,
             talk,
             history,
             stopped: Cell::new(false),
@@ -73,6 +86,10 @@ impl<'w> Load<'w> {
             n_refused: Cell::new(0),
             mistakes: RefCell::default(),
         }
+    }
+
+    pub(crate) fn is_answered_by_a_model(&self) -> bool {
+        self.model.is_some()
     }
 
     /// How many messages were acknowledged so far.
@@ -119,10 +136,17 @@ impl<'w> Load<'w> {
         .await
     }
 
+    fn observe(&self) {
+        self.history.observe_callbacks(&self.whatsapp.twilio);
+        if let Some(model) = self.model {
+            self.history.observe_inputs(model, origin);
+        }
+    }
+
     /// Waits until everything that was acknowledged has been called back.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         let settled = wait_for("the last callbacks", SETTLED_WITHIN, async || {
-            self.history.observe_callbacks(&self.whatsapp.twilio);
+            self.observe();
             (self.history.n_outstanding() == 0).then_some(())
         });
         let settled = settled.await;
@@ -131,7 +155,7 @@ impl<'w> Load<'w> {
 
     /// Judges the history, once nothing more can come.
     pub(crate) fn check(&self) -> Result<Summary, Violations> {
-        self.history.observe_callbacks(&self.whatsapp.twilio);
+        self.observe();
         let mistakes = self.mistakes.borrow();
         assert!(mistakes.is_empty(), "senders have seen {mistakes:#?}");
         self.history.check()
@@ -144,10 +168,11 @@ impl<'w> Load<'w> {
             if self.stopped.get() {
                 break;
             }
-            let message = Inbound::new(&sender, &token(session, n));
-            self.history.posting(&name, message.sid(), &token(session, n));
+            let text = format!("{} is what I have to say to you this time", token(session, n));
+            let message = Inbound::new(&sender, &text);
+            self.history.posting(&name, message.sid(), &text);
             self.offer(session + n, &message).await?;
-            self.history.acknowledged(&token(session, n));
+            self.history.acknowledged(&text);
             self.n_acknowledged.set(self.n_acknowledged.get() + 1);
             tokio::time::sleep(typing(session, n)).await;
         }
@@ -184,6 +209,14 @@ impl<'w> Load<'w> {
             Err(_) => Sent::Unanswered,
         }
     }
+}
+
+/// Whose execution it was that asked, and which: its prompt names the sender, and each of its
+/// requests carries the key of its one call.
+fn origin(asked: &Asked) -> (String, String) {
+    let mut lines = asked.chat.system().lines();
+    let sender = lines.find_map(|line| line.strip_prefix("phoneNumber: ")).unwrap_or_default();
+    (sender.to_owned(), asked.idempotency_key.clone().unwrap_or_default())
 }
 
 /// How long somebody takes for the next message: now shorter, now longer than the window.

@@ -9,7 +9,7 @@ use recado_testkit::stub::Fault;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
-use crate::load::{Load, Talk};
+use crate::load::{Load, Order, Talk};
 use crate::support::{ANA, BOB, SOON, Story, WhatsApp, answered_at, echo, ended};
 use crate::support::{system, texts, thinker};
 
@@ -98,7 +98,7 @@ async fn two_instances_of_everything_share_twenty_sessions() -> Story {
         .start()
         .await?;
     let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |_| {}).await?;
-    let load = Load::new(&whatsapp, Talk { sessions: 20, messages: Some(8) });
+    let load = Load::new(&whatsapp, None, Order::IsKept, Talk { sessions: 20, messages: Some(8) });
     load.run_to_its_end().await?;
     load.settle().await?;
     app.finish().await?;

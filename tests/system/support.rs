@@ -229,7 +229,7 @@ pub(crate) fn chunk_statuses(detail: &Value) -> Vec<&str> {
     chunks.iter().filter_map(|chunk| chunk["status"].as_str()).collect()
 }
 
-/// A delay that was told in milliseconds of a stub's clock.
+/// When a stub answered, by its own clock.
 pub(crate) fn answered_at(received: &Received) -> anyhow::Result<Duration> {
     Ok(received.answered.context("it was not answered")?.at)
 }

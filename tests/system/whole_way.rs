@@ -99,11 +99,7 @@ fn assert_is_as_documented(detail: &Value, trigger_id: &str, agent_id: &str) {
 }
 
 /// From the session to the trigger and the execution.
-async fn assert_leads_back(
-    app: &TestApp,
-    detail: &Value,
-    trigger_id: &str,
-) -> anyhow::Result<()> {
+async fn assert_leads_back(app: &TestApp, detail: &Value, trigger_id: &str) -> anyhow::Result<()> {
     let session = detail["session"]["session_id"].as_str().context("there is a session")?;
     let path = format!("/api/v1/sessions/{session}/trigger-context");
     let origin = app.management().get(&path).await?;

@@ -11,10 +11,21 @@ use recado_store::{Failure, Store, StoreError};
 
 use crate::metrics::ADMITTED;
 
+/// As many messages as a full window has, and as much between two as a trigger may say
+/// (`execution.message_buffer`); whoever asks for more is not one of us.
+const MAX_MESSAGES: usize = 100;
+const MAX_SEPARATOR_CHARS: usize = 64;
+
 /// Why requests were not admitted.
 #[derive(Debug, thiserror::Error)]
-#[error("the messages were not admitted")]
-pub(crate) struct AdmitError(#[source] StoreError);
+pub(crate) enum AdmitError {
+    /// A request that no service of ours makes.
+    #[error("a request has no message, too many, those of several sessions, or a long separator")]
+    Foreign,
+    /// PostgreSQL did not take it.
+    #[error("the messages were not admitted")]
+    Store(#[source] StoreError),
+}
 
 /// The handler of `agent-runner.executions`.
 pub(crate) struct AdmitExecution {
@@ -29,8 +40,11 @@ impl Handler for AdmitExecution {
 
     async fn handle(&self, batch: Vec<Received<ExecutionRequested>>) -> Result<(), AdmitError> {
         let requests: Vec<&ExecutionRequested> = batch.iter().map(|item| &item.message).collect();
+        if !requests.iter().all(|request| is_ours(request)) {
+            return Err(AdmitError::Foreign);
+        }
         let admitted = executions::admit(&self.store, &requests, self.clock.now()).await;
-        let admitted = admitted.map_err(AdmitError)?;
+        let admitted = admitted.map_err(AdmitError::Store)?;
         ADMITTED.inc_by(admitted.n_messages);
         if admitted.n_executions > 0 {
             self.wake.wake();
@@ -39,9 +53,19 @@ impl Handler for AdmitExecution {
     }
 
     fn on_error(&self, error: &AdmitError) -> OnError {
-        match error.0.failure() {
-            Failure::Unavailable => OnError::Hold,
-            Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,
+        match error {
+            AdmitError::Foreign => OnError::Isolate,
+            AdmitError::Store(error) => match error.failure() {
+                Failure::Unavailable => OnError::Hold,
+                Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,
+            },
         }
     }
+}
+
+fn is_ours(request: &ExecutionRequested) -> bool {
+    let messages = &request.messages;
+    (1..=MAX_MESSAGES).contains(&messages.len())
+        && messages.iter().all(|message| message.session_id == messages[0].session_id)
+        && request.separator.chars().count() <= MAX_SEPARATOR_CHARS
 }

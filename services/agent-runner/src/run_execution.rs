@@ -8,7 +8,7 @@ use recado_clock::Clock;
 use recado_http::guard::GuardedClient;
 use recado_messages::DeliveryRequested;
 use recado_service::lanes::{LaneWork, Lease as LoopLease, Wake};
-use recado_store::executions::{self, Claimed, Finish, Finished, LlmCall, Outcome};
+use recado_store::executions::{self, Claimed, Finish, Finished, History, LlmCall, Outcome};
 use recado_store::lanes::{self, LaneKind, Lease};
 use recado_store::{Store, StoreError};
 use recado_types::agent::ModelName;
@@ -21,12 +21,15 @@ use crate::metrics::{EXECUTION_SECONDS, FINISHED};
 use crate::model::{self, ModelError};
 use crate::prompt;
 
-/// How many earlier exchanges of the session the model is told.
-const HISTORY_TURNS: u32 = 20;
+/// What the model is told of the session's past.
+const HISTORY: History = History { turns: 20, bytes: 256 << 10 };
 /// How often an execution is started before it counts as one that kills its runner.
 const MAX_ATTEMPTS: u32 = 5;
 /// The pause between two tries to write down a result while the database is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long an execution rests for which something was away.
+const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs executions.
 pub(crate) struct RunExecution {
@@ -43,8 +46,7 @@ impl LaneWork for RunExecution {
     type Error = StoreError;
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        let token = self.clock.fresh_id();
-        executions::claim(&self.store, limit, self.lease, token, HISTORY_TURNS).await
+        executions::claim(&self.store, limit, self.lease, HISTORY).await
     }
 
     fn lease_of(claimed: &Claimed) -> LoopLease {
@@ -72,8 +74,11 @@ impl LaneWork for RunExecution {
     )]
     async fn work(&self, claimed: Claimed, lost: CancellationToken) {
         let started = Instant::now();
-        let ended = lost.run_until_cancelled(self.run_and_record(&claimed)).await;
-        let outcome = ended.unwrap_or("lease_lost");
+        let outcome = match lost.run_until_cancelled(self.run(&claimed)).await {
+            None => "lease_lost",
+            Some(Ok(finish)) => self.record(&claimed, finish).await,
+            Some(Err(error)) => self.give_back(&claimed, &error).await,
+        };
         let seconds = started.elapsed().as_secs_f64();
         FINISHED.with_label_values(&[outcome]).inc();
         EXECUTION_SECONDS.with_label_values(&[outcome]).observe(seconds);
@@ -89,25 +94,6 @@ impl LaneWork for RunExecution {
 }
 
 impl RunExecution {
-    /// Answers how it ended, as a label.
-    async fn run_and_record(&self, claimed: &Claimed) -> &'static str {
-        let finish = match self.run(claimed).await {
-            Ok(finish) => finish,
-            Err(error) => return self.give_back(claimed, &error).await,
-        };
-        let delivers = matches!(finish.outcome, Outcome::Success { deliver: true, .. });
-        let outcome = label(&finish.outcome);
-        match self.record(claimed, finish).await {
-            Finished::Lost => return "lease_lost",
-            Finished::Done { more: true } => self.wake.wake(),
-            Finished::Done { more: false } => {}
-        }
-        if delivers {
-            self.announce(claimed).await;
-        }
-        outcome
-    }
-
     /// Runs the agent within what is left of the execution's time.
     async fn run(&self, claimed: &Claimed) -> Result<Finish, StoreError> {
         let config = match TriggerConfig::parse(&claimed.trigger_config) {
@@ -115,20 +101,20 @@ impl RunExecution {
             Err(problems) => {
                 let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
                 let message = format!("the trigger's configuration is wrong: {}", paths.join(", "));
-                return Ok(self.ended(failed("trigger_invalid", message), None));
+                return Ok(self.ended(claimed, failed("trigger_invalid", message), None));
             }
         };
         if claimed.attempt > MAX_ATTEMPTS {
             let message = format!("the execution was started {MAX_ATTEMPTS} times and never ended");
-            return Ok(self.ended(failed("attempts_exhausted", message), None));
+            return Ok(self.ended(claimed, failed("attempts_exhausted", message), None));
         }
         let timeout = Duration::from_millis(config.execution.timeout_ms.into());
         let left = timeout.saturating_sub(claimed.running_for);
         let deliver = config.execution.callback.is_some();
         match tokio::time::timeout(left, self.think(claimed, left)).await {
-            Err(_elapsed) => Ok(self.ended(Outcome::Timeout, None)),
+            Err(_elapsed) => Ok(self.ended(claimed, Outcome::Timeout, None)),
             Ok(Ok((response, call))) => {
-                Ok(self.ended(Outcome::Success { response, deliver }, Some(call)))
+                Ok(self.ended(claimed, Outcome::Success { response, deliver }, Some(call)))
             }
             Ok(Err(ModelError::Store(error))) if error.is_transient() => Err(error),
             Ok(Err(error)) => {
@@ -136,7 +122,7 @@ impl RunExecution {
                     let error = source as &dyn std::error::Error;
                     tracing::error!(error, "the provider cannot be looked up");
                 }
-                Ok(self.ended(failed(error.code(), error.to_string()), None))
+                Ok(self.ended(claimed, failed(error.code(), error.to_string()), None))
             }
         }
     }
@@ -171,27 +157,65 @@ impl RunExecution {
         Ok((reply.text, call))
     }
 
-    fn ended(&self, outcome: Outcome, call: Option<LlmCall>) -> Finish {
-        let llm_calls = call.into_iter().collect();
-        Finish { outcome, llm_calls, finished_at: self.clock.now() }
+    fn ended(&self, claimed: &Claimed, outcome: Outcome, call: Option<LlmCall>) -> Finish {
+        Finish {
+            outcome,
+            normalized_query: Some(claimed.input.clone()),
+            llm_calls: call.into_iter().collect(),
+            finished_at: self.clock.now(),
+        }
     }
 
-    /// Writes the result down. While the database is away it is held: running the agent again
-    /// would cost more than waiting. Whoever polls this stops when the lease is lost.
-    async fn record(&self, claimed: &Claimed, mut finish: Finish) -> Finished {
-        loop {
-            match executions::finish(&self.store, claimed, &finish).await {
-                Ok(finished) => return finished,
-                Err(error) if error.is_transient() => {}
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "the result of an execution cannot be stored");
-                    let message = "the result could not be stored".to_owned();
-                    finish = self.ended(failed("internal_error", message), None);
-                }
-            }
-            tokio::time::sleep(RETRY_PAUSE).await;
+    /// Writes the result down, hands the lane on, and answers how it ended, as a label.
+    ///
+    /// While the database is away the result is held, for as long as it takes: running the agent
+    /// again would cost more. If somebody else has the lane by then, nothing is written.
+    async fn record(&self, claimed: &Claimed, finish: Finish) -> &'static str {
+        let unstorable = match self.stored(claimed, &finish).await {
+            Ok(finished) => return self.hand_on(claimed, &finish, finished).await,
+            Err(error) => error,
+        };
+        tracing::error!(
+            error = &unstorable as &dyn std::error::Error,
+            execution.id = %claimed.execution_id,
+            "a result cannot be stored"
+        );
+        let failure = Finish {
+            outcome: failed("internal_error", "the result could not be stored".to_owned()),
+            normalized_query: None,
+            llm_calls: Vec::new(),
+            finished_at: self.clock.now(),
+        };
+        match self.stored(claimed, &failure).await {
+            Ok(finished) => self.hand_on(claimed, &failure, finished).await,
+            Err(error) => self.give_back(claimed, &error).await,
         }
+    }
+
+    async fn stored(&self, claimed: &Claimed, finish: &Finish) -> Result<Finished, StoreError> {
+        loop {
+            match executions::finish(&self.store, claimed, finish).await {
+                Err(error) if error.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        claimed: &Claimed,
+        finish: &Finish,
+        finished: Finished,
+    ) -> &'static str {
+        match finished {
+            Finished::Lost => return "lease_lost",
+            Finished::Done { more: true } => self.wake.wake(),
+            Finished::Done { more: false } => {}
+        }
+        if matches!(finish.outcome, Outcome::Success { deliver: true, .. }) {
+            self.announce(claimed).await;
+        }
+        label(&finish.outcome)
     }
 
     /// Lets delivery know. If it does not hear this, it finds the lane by itself.
@@ -207,12 +231,15 @@ impl RunExecution {
         }
     }
 
-    /// The database went away in the middle: the execution is run again, by whoever is first.
+    /// What was needed is away: the execution is run again later, by whoever is first.
     async fn give_back(&self, claimed: &Claimed, error: &StoreError) -> &'static str {
-        tracing::warn!(error = error as &dyn std::error::Error, "an execution is given back");
-        let pause = Duration::from_secs(1);
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            execution.id = %claimed.execution_id,
+            "an execution is given back"
+        );
         // If this fails too, the lease runs out.
-        let _given = lanes::release(&self.store, LaneKind::Execution, &claimed.lease, pause).await;
+        let _given = executions::give_back(&self.store, claimed, GIVE_BACK_PAUSE).await;
         "given_back"
     }
 }

@@ -10,14 +10,19 @@ use recado_kv::{ClaimedWindow, Claims};
 use recado_messages::ExecutionRequested;
 use recado_store::{StoreError, messages};
 use recado_types::{MessageId, SessionId};
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::FLUSHES;
 use crate::{Buffer, request};
 
 /// How many windows one claim takes, at most.
 const CLAIM_LIMIT: usize = 64;
-/// How long a claim is kept for an instance that may have died.
-const CLAIM_LEASE: Duration = Duration::from_secs(5);
+/// How long a claim is kept for an instance that may have died: longer than a flush takes whose
+/// statement and publication both take as long as they may.
+const CLAIM_LEASE: Duration = Duration::from_secs(12);
+/// How many open messages of a session are looked at: a full window, and what a wipe of Redis may
+/// have left in front of it.
+const MAX_OPEN: u32 = 200;
 /// The longest pause between looks: a window opened by another instance may be due by then.
 const POLL: Duration = Duration::from_millis(50);
 /// The pause after something failed.
@@ -35,76 +40,98 @@ pub(crate) enum FlushError {
 }
 
 impl Buffer {
-    /// Flushes what is due, as long as somebody polls.
-    pub(crate) async fn flush_for_ever(&self) {
-        loop {
-            // An error was noted where it arose; the sweeper does without Redis.
-            let Ok(claims) = self.kv.claim(CLAIM_LIMIT, CLAIM_LEASE).await else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            if !claims.intact {
-                self.lost.notify_one();
-            }
-            if let Err(error) = self.flush_claimed(&claims.windows).await {
+    /// Flushes what is due until `shutdown`; a flush that has begun is finished.
+    pub(crate) async fn flush_until(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let pause = self.flush_due().await;
+            shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// Flushes what is due now; answers in how long to look again.
+    async fn flush_due(&self) -> Duration {
+        // An error was noted where it arose; the sweeper does without Redis.
+        let Ok(claims) = self.kv.claim(CLAIM_LIMIT, CLAIM_LEASE).await else { return PAUSE };
+        if !claims.intact {
+            self.lost.notify_one();
+        }
+        if claims.windows.is_empty() {
+            return pause_after(&claims);
+        }
+        match self.flush_claimed(&claims.windows).await {
+            Ok(()) => pause_after(&claims),
+            Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "due windows wait for another try");
-                tokio::time::sleep(PAUSE).await;
+                PAUSE
             }
-            tokio::time::sleep(pause_after(&claims)).await;
         }
     }
 
     async fn flush_claimed(&self, windows: &[ClaimedWindow]) -> Result<(), FlushError> {
-        if windows.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<MessageId> =
-            windows.iter().flat_map(|window| window.message_ids.iter().copied()).collect();
-        let open = messages::open_by_id(&self.store, &ids).await.map_err(FlushError::Store)?;
-        let mut open = request::by_session(open);
-        // A window without open messages has been executed already: it is committed, no more.
-        let (mut flushed, mut claimed) = (Vec::new(), Vec::new());
+        let sessions: Vec<SessionId> = windows.iter().map(|window| window.session_id).collect();
+        let open = messages::open(&self.store, &sessions, MAX_OPEN).await;
+        let mut open = request::by_session(open.map_err(FlushError::Store)?);
         let mut requests = Vec::new();
+        let mut n_requests = Vec::with_capacity(windows.len());
         for window in windows {
+            // Nothing is open of a window that was executed already: it is committed, no more.
             let messages = open.remove(&window.session_id).unwrap_or_default();
-            match request::request(request::claimed(messages, &window.message_ids)) {
-                None => flushed.push(window.clone()),
-                Some(request) => {
-                    claimed.push(window.clone());
-                    requests.push(request);
+            let messages = request::up_to_last_claimed(messages, &window.message_ids);
+            let of_window = request::requests(messages);
+            n_requests.push(of_window.len());
+            requests.extend(of_window);
+        }
+        let mut published = self.publish(&requests).await.into_iter();
+        let (mut flushed, mut n_flushed, mut failure) = (Vec::new(), 0, None);
+        for (window, n_requests) in windows.iter().zip(n_requests) {
+            let outcomes: Vec<_> = published.by_ref().take(n_requests).collect();
+            match outcomes.into_iter().find_map(Result::err) {
+                Some(error) => failure = Some(error),
+                None => {
+                    flushed.push(window.clone());
+                    n_flushed += u64::from(n_requests > 0);
                 }
             }
         }
-        let published = self.publisher.publish_all(&requests).await;
-        let mut failure = None;
-        for (window, published) in claimed.into_iter().zip(published) {
-            match published {
-                Ok(()) => flushed.push(window),
-                Err(error) => failure = Some(error),
-            }
-        }
-        FLUSHES.with_label_values(&["due"]).inc_by(flushed.len() as u64);
+        FLUSHES.with_label_values(&["due"]).inc_by(n_flushed);
         // If Redis is gone now, so is the claim; the messages are admitted once all the same.
         let _noted = self.kv.commit(&flushed).await;
         failure.map_or(Ok(()), |error| Err(FlushError::Publish(error)))
     }
 
-    /// Publishes every open message of `sessions`, by what PostgreSQL knows.
+    /// Publishes the open messages of `sessions`, by what PostgreSQL knows.
     pub(crate) async fn flush_sessions(
         &self,
         sessions: &[SessionId],
         reason: &'static str,
     ) -> Result<(), FlushError> {
-        let open = messages::open_of_sessions(&self.store, sessions).await;
+        let open = messages::open(&self.store, sessions, MAX_OPEN).await;
         let open = request::by_session(open.map_err(FlushError::Store)?);
         let requests: Vec<ExecutionRequested> =
             open.into_values().flat_map(request::requests).collect();
-        for published in self.publisher.publish_all(&requests).await {
+        for published in self.publish(&requests).await {
             published.map_err(FlushError::Publish)?;
         }
         FLUSHES.with_label_values(&[reason]).inc_by(requests.len() as u64);
         Ok(())
+    }
+
+    /// Publishes, and notes in PostgreSQL what was confirmed, so that it is not published again
+    /// while agent-runner takes its time.
+    async fn publish(&self, requests: &[ExecutionRequested]) -> Vec<Result<(), PublishError>> {
+        let published = self.publisher.publish_all(requests).await;
+        let confirmed = requests.iter().zip(&published).filter(|(_, published)| published.is_ok());
+        let ids: Vec<MessageId> = confirmed
+            .flat_map(|(request, _)| request.messages.iter().map(|message| message.id))
+            .collect();
+        if !ids.is_empty()
+            && let Err(error) = messages::mark_requested(&self.store, &ids).await
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "some requests may be published twice");
+        }
+        published
     }
 }
 

@@ -42,12 +42,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let handler = Arc::new(record_message::RecordMessage(Arc::clone(&buffer)));
     connect::consume(&context, broker, &topology::INBOUND, publisher, handler);
     context.started();
-    context
-        .shutdown
-        .run_until_cancelled(async {
-            tokio::join!(buffer.flush_for_ever(), buffer.sweep_for_ever())
-        })
-        .await;
+    let shutdown = &context.shutdown;
+    tokio::join!(buffer.flush_until(shutdown), buffer.sweep_until(shutdown));
     Ok(())
 }
 

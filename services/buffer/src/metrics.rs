@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Gauge, IntCounterVec, IntGauge, register_gauge, register_int_counter_vec, register_int_gauge,
+    Gauge, IntCounter, IntCounterVec, IntGauge, register_gauge, register_int_counter,
+    register_int_counter_vec, register_int_gauge,
 };
 
 /// Windows published, by why: `due` (Redis said so), `redis_down`, `overdue` (the sweeper).
@@ -14,9 +15,9 @@ pub(crate) static FLUSHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
 });
 
 /// Windows put back into Redis after a wipe.
-pub(crate) static RESTORED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+pub(crate) static RESTORED: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Windows put back into Redis after it had lost them";
-    register_int_counter_vec!("buffer_windows_restored_total", help, &[])
+    register_int_counter!("buffer_windows_restored_total", help)
         .expect("the name is valid and used once")
 });
 

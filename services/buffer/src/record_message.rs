@@ -55,17 +55,17 @@ impl Handler for RecordMessage {
 
 impl Buffer {
     async fn take_in(&self, received: &[MessageReceived]) -> Result<(), RecordError> {
-        let messages: Vec<Inbound> = received.iter().map(|item| item.message.clone()).collect();
+        let messages: Vec<&Inbound> = received.iter().map(|item| &item.message).collect();
         let open = recado_store::messages::record(&self.store, &messages).await;
         let open: HashSet<MessageId> = open.map_err(RecordError::Store)?.into_iter().collect();
-        // What is in an execution already is a provider's retry, or ours: nothing to wait for.
+        // What is requested already is a provider's retry, or the broker's: nothing to wait for.
         let pushes: Vec<Push> = received
             .iter()
             .filter(|item| open.contains(&item.message.id))
             .map(|item| Push {
                 session_id: item.message.session_id,
                 message_id: item.message.id,
-                policy: item.buffer,
+                policy: item.buffer.bounded(),
             })
             .collect();
         if pushes.is_empty() {

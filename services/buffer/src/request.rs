@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use recado_messages::ExecutionRequested;
+use recado_messages::{ExecutionRequested, Inbound};
 use recado_store::messages::OpenMessage;
 use recado_types::{MessageId, SessionId};
 
@@ -18,38 +18,59 @@ pub(crate) fn by_session(open: Vec<OpenMessage>) -> BTreeMap<SessionId, Vec<Open
     sessions
 }
 
-/// One request of all of `messages`; `None` of none.
-pub(crate) fn request(messages: Vec<OpenMessage>) -> Option<ExecutionRequested> {
-    let buffer = messages.first()?.message_buffer.as_ref();
-    let separator = buffer.map_or(DEFAULT_SEPARATOR, |buffer| buffer.separator.as_str()).to_owned();
-    let messages = messages.into_iter().map(|open| open.message).collect();
-    Some(ExecutionRequested { messages, separator })
+/// How much text and context one request carries, at most; a single message may be larger. Brokers
+/// refuse messages beyond 16 MiB, and a large one delays those behind it.
+const MAX_BYTES: usize = 2 << 20;
+
+/// The messages up to the last claimed one, in their own order.
+///
+/// Normally that is the claim itself. After a wipe of Redis the window may have forgotten older
+/// messages for a while: they come along, or later ones would overtake them.
+pub(crate) fn up_to_last_claimed(
+    mut messages: Vec<OpenMessage>,
+    claimed: &[MessageId],
+) -> Vec<OpenMessage> {
+    let last = messages.iter().rposition(|open| claimed.contains(&open.message.id));
+    messages.truncate(last.map_or(0, |last| last + 1));
+    messages
 }
 
-/// As many requests as it takes for none to have more messages than a full window.
-pub(crate) fn requests(mut messages: Vec<OpenMessage>) -> Vec<ExecutionRequested> {
-    let mut requests = Vec::new();
-    while let Some(first) = messages.first() {
-        let policy = first.message_buffer.as_ref().map(|buffer| buffer.policy).unwrap_or_default();
-        let most = usize::try_from(policy.max_messages).unwrap_or(usize::MAX).max(1);
-        let rest = messages.split_off(most.min(messages.len()));
-        requests.extend(request(messages));
-        messages = rest;
+/// As many requests as it takes for none to have more messages than a full window, or more than
+/// fits a message.
+pub(crate) fn requests(messages: Vec<OpenMessage>) -> Vec<ExecutionRequested> {
+    let mut requests: Vec<ExecutionRequested> = Vec::new();
+    let mut bytes_left = 0;
+    for OpenMessage { message, message_buffer } in messages {
+        let bytes = bytes_of(&message);
+        let most = message_buffer.as_ref().map_or(1, |buffer| buffer.policy.max_messages);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        match requests.last_mut() {
+            Some(request) if request.messages.len() < most && bytes <= bytes_left => {
+                bytes_left -= bytes;
+                request.messages.push(message);
+            }
+            _ => {
+                bytes_left = MAX_BYTES.saturating_sub(bytes);
+                let separator = message_buffer
+                    .map_or_else(|| DEFAULT_SEPARATOR.to_owned(), |buffer| buffer.separator);
+                requests.push(ExecutionRequested { messages: vec![message], separator });
+            }
+        }
     }
     requests
 }
 
-/// Those of `messages` whose ids are claimed, in the order of the messages.
-pub(crate) fn claimed(messages: Vec<OpenMessage>, ids: &[MessageId]) -> Vec<OpenMessage> {
-    messages.into_iter().filter(|open| ids.contains(&open.message.id)).collect()
+fn bytes_of(message: &Inbound) -> usize {
+    let context = message.context.iter();
+    let context = context.map(|(name, value)| name.len() + value.to_string().len());
+    message.text.len() + context.sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
-    use recado_messages::Inbound;
     use recado_types::buffer::BufferPolicy;
     use recado_types::trigger::MessageBuffer;
-    use recado_types::{AgentId, TenantId, TriggerId};
+    use recado_types::{TenantId, TriggerId};
     use serde_json::Map;
     use uuid::Uuid;
 
@@ -62,7 +83,6 @@ mod tests {
                 id: MessageId(id(n)),
                 tenant_id: TenantId(id(1)),
                 trigger_id: TriggerId(id(2)),
-                agent_id: AgentId(id(3)),
                 session_id: SessionId(id(session)),
                 accepted_at: chrono::DateTime::UNIX_EPOCH,
                 text: format!("m{n}"),
@@ -88,17 +108,29 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_takes_its_own_messages_only() {
-        let messages = (0..4).map(|n| open(n, 7, 10)).collect();
+    fn a_claim_takes_what_is_in_front_of_it_and_nothing_behind() {
+        let messages: Vec<_> = (0..4).map(|n| open(n, 7, 10)).collect();
         let ids = [MessageId(Uuid::from_u128(2)), MessageId(Uuid::from_u128(1))];
-        let taken = claimed(messages, &ids);
+        let taken = up_to_last_claimed(messages.clone(), &ids);
         let texts: Vec<&str> = taken.iter().map(|open| open.message.text.as_str()).collect();
-        assert_eq!(texts, ["m1", "m2"], "in their own order, not the claim's");
+        assert_eq!(texts, ["m0", "m1", "m2"], "in their own order, not the claim's");
+        assert!(up_to_last_claimed(messages, &[MessageId(Uuid::from_u128(9))]).is_empty());
     }
 
     #[test]
     fn nothing_open_is_nothing_to_request() {
-        assert!(request(Vec::new()).is_none());
         assert!(requests(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_request_is_bounded_in_bytes_too() {
+        let messages = (0..5).map(|n| {
+            let mut large = open(n, 7, 10);
+            large.message.text = "x".repeat(MAX_BYTES / 2);
+            large
+        });
+        let sizes: Vec<usize> =
+            requests(messages.collect()).iter().map(|request| request.messages.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
     }
 }

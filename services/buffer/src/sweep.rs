@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
-use recado_kv::Push;
+use recado_kv::{KvError, Push};
+use recado_store::StoreError;
 use recado_store::messages::{self, OpenWindow};
 use recado_types::SessionId;
 use recado_types::buffer::{BufferPolicy, Verdict, Window};
+use tokio_util::sync::CancellationToken;
 
 use crate::Buffer;
+use crate::flush::FlushError;
 use crate::metrics::{OLDEST_SECONDS, OPEN_WINDOWS, REDIS_AVAILABLE, RESTORED};
 
 /// How often to sweep while Redis does its work, and while it does not.
@@ -18,35 +21,53 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY_WITHOUT_REDIS: Duration = Duration::from_millis(250);
 /// How late a window may be before the sweeper takes it for lost by a working Redis. Longer than
 /// a flush takes whose first claimer died.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// How many sessions are looked at at a time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How many sessions are looked at, and how many published, at a time.
 const PAGE: i64 = 500;
+const FLUSH_PAGE: usize = 32;
 
 /// The policy of windows whose trigger does not buffer any more: no longer than need be.
 const UNBUFFERED: BufferPolicy = BufferPolicy { window_ms: 100, max_messages: 1, max_wait_ms: 100 };
 
+/// Why the windows were not all looked after.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    /// PostgreSQL did not tell which there are.
+    #[error("the open windows were not read")]
+    Read(#[source] StoreError),
+    /// Some could not be published.
+    #[error("some overdue windows were not published")]
+    Flush(#[source] FlushError),
+    /// Redis went away again.
+    #[error("the windows were not put back into Redis")]
+    Restore(#[source] KvError),
+}
+
 impl Buffer {
-    /// Sweeps, and restores when told that windows were lost, as long as somebody polls.
-    pub(crate) async fn sweep_for_ever(&self) {
-        loop {
+    /// Sweeps, and restores when told that windows were lost, until `shutdown`.
+    pub(crate) async fn sweep_until(&self, shutdown: &CancellationToken) {
+        while !shutdown.is_cancelled() {
             let redis_works = self.kv.is_available();
             REDIS_AVAILABLE.set(i64::from(redis_works));
             let pause = if redis_works { SWEEP_EVERY } else { SWEEP_EVERY_WITHOUT_REDIS };
-            let lost = tokio::time::timeout(pause, self.lost.notified()).await.is_ok();
-            let swept = if lost { self.restore().await } else { self.sweep().await };
+            let told = tokio::time::timeout(pause, self.lost.notified());
+            let Some(told) = shutdown.run_until_cancelled(told).await else { return };
+            let swept = if told.is_ok() { self.restore().await } else { self.sweep().await };
             if let Err(error) = swept {
-                let error = &*error;
-                tracing::warn!(error, "the open windows were not swept; trying again");
-                tokio::time::sleep(SWEEP_EVERY_WITHOUT_REDIS).await;
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the open windows are swept again later");
+                let pause = tokio::time::sleep(SWEEP_EVERY_WITHOUT_REDIS);
+                shutdown.run_until_cancelled(pause).await;
             }
         }
     }
 
-    async fn sweep(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn sweep(&self) -> Result<(), SweepError> {
         let patience = if self.kv.is_available() { PATIENCE } else { Duration::ZERO };
         let (mut n_windows, mut oldest_ms) = (0, 0);
+        let mut failure = None;
         let mut pages = Pages::default();
-        while let Some(windows) = pages.next(self).await? {
+        while let Some(windows) = pages.next(self).await.map_err(SweepError::Read)? {
             n_windows += windows.len();
             oldest_ms = windows.iter().map(|window| window.oldest_ms).fold(oldest_ms, i64::max);
             let overdue: Vec<SessionId> = windows
@@ -54,29 +75,29 @@ impl Buffer {
                 .filter(|window| is_overdue(window, patience))
                 .map(|window| window.session_id)
                 .collect();
-            if !overdue.is_empty() {
-                let n_overdue = overdue.len();
-                tracing::info!(window.overdue = n_overdue, "publishing overdue windows");
-                self.flush_sessions(&overdue, "overdue").await?;
+            // One that cannot be published must not keep the others from it.
+            for sessions in overdue.chunks(FLUSH_PAGE) {
+                let flushed = self.flush_sessions(sessions, "overdue").await;
+                failure = flushed.err().or(failure);
             }
         }
         OPEN_WINDOWS.set(i64::try_from(n_windows).unwrap_or(i64::MAX));
         #[expect(clippy::cast_precision_loss, reason = "an age in ms is far below 2^52")]
         OLDEST_SECONDS.set(oldest_ms as f64 / 1_000.0);
-        Ok(())
+        failure.map_or(Ok(()), |error| Err(SweepError::Flush(error)))
     }
 
     /// Puts every open window into Redis. Those that are there already stay as they are.
-    async fn restore(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn restore(&self) -> Result<(), SweepError> {
         let mut n_windows = 0;
         let mut pages = Pages::default();
-        while let Some(windows) = pages.next(self).await? {
+        while let Some(windows) = pages.next(self).await.map_err(SweepError::Read)? {
             n_windows += windows.len() as u64;
             let pushes: Vec<Push> = windows.iter().flat_map(pushes_of).collect();
-            self.kv.push(&pushes).await?;
+            self.kv.push(&pushes).await.map_err(SweepError::Restore)?;
         }
-        self.kv.mark_intact().await?;
-        RESTORED.with_label_values::<&str>(&[]).inc_by(n_windows);
+        self.kv.mark_intact().await.map_err(SweepError::Restore)?;
+        RESTORED.inc_by(n_windows);
         tracing::info!(window.restored = n_windows, "put the open windows into Redis");
         Ok(())
     }
@@ -90,10 +111,7 @@ struct Pages {
 }
 
 impl Pages {
-    async fn next(
-        &mut self,
-        buffer: &Buffer,
-    ) -> Result<Option<Vec<OpenWindow>>, recado_store::StoreError> {
+    async fn next(&mut self, buffer: &Buffer) -> Result<Option<Vec<OpenWindow>>, StoreError> {
         if self.ended {
             return Ok(None);
         }
@@ -167,7 +185,7 @@ mod tests {
     fn with_redis_at_work_a_window_has_to_be_late() {
         assert!(!is_overdue(&window(1_000, 1_000, 1), PATIENCE));
         assert!(!is_overdue(&window(10, 10, 5), PATIENCE));
-        assert!(is_overdue(&window(16_000, 16_000, 1), PATIENCE));
-        assert!(is_overdue(&window(15_000, 15_000, 5), PATIENCE));
+        assert!(is_overdue(&window(21_000, 21_000, 1), PATIENCE));
+        assert!(is_overdue(&window(20_000, 20_000, 5), PATIENCE));
     }
 }

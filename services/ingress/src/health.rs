@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use recado_broker::Link;
-use recado_service::{Context, connect};
 use recado_service::health::Component;
+use recado_service::{Context, connect};
 use recado_store::Store;
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;

@@ -8,7 +8,7 @@ use recado_store::listen::Change;
 use recado_store::webhooks::{self, WebhookTrigger};
 use recado_store::{Store, StoreError};
 use recado_types::trigger::{InboundAuth, TriggerConfig};
-use recado_types::{AgentId, TenantId, TriggerId};
+use recado_types::{TenantId, TriggerId};
 
 use crate::channel::{self, Channel};
 use crate::lookup::{Freshness, LookupError, Lookups};
@@ -22,7 +22,6 @@ const FRESHNESS: Freshness =
 pub(crate) struct CompiledTrigger {
     pub(crate) id: TriggerId,
     pub(crate) tenant_id: TenantId,
-    pub(crate) agent_id: AgentId,
     pub(crate) enabled: bool,
     pub(crate) config: TriggerConfig,
     pub(crate) webhook_secret: SecretString,
@@ -60,7 +59,6 @@ impl Triggers {
         Ok(Some(Arc::new(CompiledTrigger {
             id,
             tenant_id: row.tenant_id,
-            agent_id: row.agent_id,
             enabled: row.enabled,
             config,
             webhook_secret: row.webhook_secret.into(),
@@ -148,7 +146,6 @@ pub(crate) mod tests {
         CompiledTrigger {
             id: TriggerId(Uuid::from_u128(1)),
             tenant_id: TenantId(Uuid::from_u128(2)),
-            agent_id: AgentId(Uuid::from_u128(3)),
             enabled: true,
             config,
             webhook_secret: SecretString::new("whs_test".into()),
@@ -163,7 +160,6 @@ pub(crate) mod tests {
             id: MessageId(Uuid::from_u128(4)),
             tenant_id: TenantId(Uuid::from_u128(2)),
             trigger_id: TriggerId(Uuid::from_u128(1)),
-            agent_id: AgentId(Uuid::from_u128(3)),
             session_id: SessionId(Uuid::from_u128(5)),
             accepted_at: DateTime::UNIX_EPOCH,
             text: "Olá".into(),

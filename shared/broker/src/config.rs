@@ -30,6 +30,10 @@ pub struct Config {
     pub prefetch: u16,
     /// How many messages a handler gets at once. 128 by default, 1 at least.
     pub batch: usize,
+    /// How long a consumer keeps messages whose handler says [`OnError::Hold`](crate::OnError::Hold)
+    /// before it gives them back, so that somebody else may try. 30 s by default; longer for
+    /// messages that came back before.
+    pub hold_for: Duration,
     /// Where the `timestamp` of a message comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -45,6 +49,7 @@ impl Config {
             publish_channels: 2,
             prefetch: 256,
             batch: 128,
+            hold_for: Duration::from_secs(30),
             clock: Arc::new(SystemClock::default()),
         }
     }
@@ -80,6 +85,7 @@ impl fmt::Debug for Config {
             .field("publish_channels", &self.publish_channels)
             .field("prefetch", &self.prefetch)
             .field("batch", &self.batch)
+            .field("hold_for", &self.hold_for)
             .finish_non_exhaustive()
     }
 }

@@ -26,12 +26,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, ConnectionError};
 use crate::link::Link;
+use crate::load::Load;
 use crate::parcel::Parcel;
 use crate::publisher::PublishError;
 use crate::topology;
 
-/// Messages in one flight. More would not be faster, only later.
-pub(crate) const FLIGHT: usize = 256;
 /// Jobs that wait for the next flight; whoever finds it full waits within its own timeout.
 pub(crate) const WAITING_JOBS: usize = 1024;
 /// For confirms that are on their way when the broker blocks us.
@@ -42,7 +41,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Messages to publish one after the other.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// At most [`FLIGHT`].
+    /// No more than fit into one flight: see [`load::cut`](crate::load::cut).
     pub(crate) parcels: Vec<Parcel>,
     /// When the caller stops waiting.
     pub(crate) deadline: Instant,
@@ -63,9 +62,11 @@ impl Job {
 /// One publishing channel and what waits for it; it outlives connections.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) jobs: mpsc::Receiver<Job>,
-    pub(crate) link: watch::Receiver<Link>,
-    pub(crate) shutdown: CancellationToken,
+    jobs: mpsc::Receiver<Job>,
+    /// A job for which there was no room in the flight before: the first of the next one.
+    left_behind: Option<Job>,
+    link: watch::Receiver<Link>,
+    shutdown: CancellationToken,
 }
 
 /// What a flight says about the channel it went over.
@@ -82,6 +83,14 @@ enum Landing {
 }
 
 impl Lane {
+    pub(crate) fn new(
+        jobs: mpsc::Receiver<Job>,
+        link: watch::Receiver<Link>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { jobs, left_behind: None, link, shutdown }
+    }
+
     /// Publishes until there is no more to do, or the connection fails.
     pub(crate) async fn run(&mut self, connection: &Connection) -> Result<(), ConnectionError> {
         let mut channel = connection.publishing_channel().await?;
@@ -104,20 +113,24 @@ impl Lane {
         Ok(())
     }
 
-    /// Waits for a job, and takes what else is there. `None` if there is no more to do.
+    /// Waits for a job, and takes what else is there and has room. `None` if there is no more to
+    /// do.
     async fn board(&mut self) -> Option<Vec<Job>> {
         loop {
             let mut waiting = Some(self.next_job().await?);
             let mut jobs = Vec::new();
-            let mut size = 0;
+            let mut load = Load::default();
             while let Some(job) = waiting {
                 if self.is_blocked() {
                     job.refuse(&PublishError::Blocked);
                 } else if !job.outcomes.is_closed() {
-                    size += job.parcels.len();
+                    if !load.take(Load::of(&job.parcels)) {
+                        self.left_behind = Some(job);
+                        break;
+                    }
                     jobs.push(job);
                 }
-                waiting = if size < FLIGHT { self.jobs.try_recv().ok() } else { None };
+                waiting = self.jobs.try_recv().ok();
             }
             if !jobs.is_empty() {
                 return Some(jobs);
@@ -127,6 +140,9 @@ impl Lane {
 
     /// The next job; `None` once every publisher is gone, or shutdown began and it is quiet.
     async fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.left_behind.take() {
+            return Some(job);
+        }
         let quiet = async {
             self.shutdown.cancelled().await;
             sleep(LINGER).await;

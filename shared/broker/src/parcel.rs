@@ -1,6 +1,7 @@
 //! A message as it goes on the wire: address, properties, bytes.
 
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lapin::message::Delivery;
@@ -9,6 +10,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use recado_clock::Clock;
 use recado_messages::Message;
+use recado_types::SessionId;
 
 use crate::headers;
 use crate::topology::{DEAD, DEFAULT, Queue, WORK};
@@ -25,6 +27,9 @@ pub(crate) struct Parcel {
     routing_key: ShortString,
     /// For metrics: the routing key, or what kind of copy it is.
     pub(crate) label: &'static str,
+    /// Whose order it is part of. `None` for copies: what is retried or given up has lost its
+    /// place already.
+    session_id: Option<SessionId>,
     properties: BasicProperties,
     body: Vec<u8>,
 }
@@ -44,6 +49,7 @@ impl Parcel {
             exchange: WORK,
             routing_key: M::ROUTING_KEY.into(),
             label: M::ROUTING_KEY,
+            session_id: Some(message.session_id()),
             properties,
             body: serde_json::to_vec(message)?,
         })
@@ -56,6 +62,7 @@ impl Parcel {
             exchange: DEAD,
             routing_key: queue.name.into(),
             label: "dead-letter",
+            session_id: None,
             properties,
             body: original.data.clone(),
         }
@@ -73,6 +80,7 @@ impl Parcel {
             exchange: DEFAULT,
             routing_key: retry_queue.into(),
             label: "retry",
+            session_id: None,
             properties,
             body: original.data.clone(),
         }
@@ -81,6 +89,19 @@ impl Parcel {
     /// Where it goes; two parcels with the same address are routed alike.
     pub(crate) fn address(&self) -> (&str, &str) {
         (self.exchange, self.routing_key.as_str())
+    }
+
+    /// Which of `n_lanes` it has to take: the same one as the rest of its session.
+    pub(crate) fn lane(&self, n_lanes: usize) -> usize {
+        let mut hasher = DefaultHasher::new();
+        self.session_id.hash(&mut hasher);
+        let lane = hasher.finish() % n_lanes.max(1) as u64;
+        usize::try_from(lane).expect("it is less than a usize")
+    }
+
+    /// The size of its body: what a broker's `max_message_size` is about.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// Publishes it, and waits for the broker's word.

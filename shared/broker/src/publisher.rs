@@ -1,10 +1,10 @@
 //! Publishing: a message is published when the broker has confirmed it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use recado_clock::Clock;
 use recado_messages::Message;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,12 +15,19 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionError};
-use crate::flight::{FLIGHT, Job, Lane, WAITING_JOBS};
+use crate::flight::{Job, Lane, WAITING_JOBS};
 use crate::link::{Link, LinkSender};
+use crate::load;
 use crate::metrics::{PUBLISH_SECONDS, PUBLISHED};
 use crate::parcel::Parcel;
 use crate::supervisor::{Session, supervise};
 use crate::topology::WORK;
+
+/// The largest message that is sent, in bytes of JSON.
+///
+/// Half of what a broker takes by default (`max_message_size`: 16 MiB since 4.0, 128 MiB before).
+/// For a larger one it closes the channel, and everything else in flight would go down with it.
+pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
 
 /// Why a message is not known to be published.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,6 +35,12 @@ pub enum PublishError {
     /// It cannot be written as JSON: a bug.
     #[error("failed to encode the message")]
     Encode(#[source] Arc<serde_json::Error>),
+    /// It is larger than [`MAX_MESSAGE_BYTES`]. It was not sent, and never will be.
+    #[error("the message has {size_bytes} bytes, more than {MAX_MESSAGE_BYTES}")]
+    TooLarge {
+        /// Its size as JSON.
+        size_bytes: usize,
+    },
     /// The broker is short of memory or disk and takes nothing. The message was not sent.
     #[error("the broker takes no messages at present")]
     Blocked,
@@ -59,6 +72,7 @@ impl PublishError {
     fn code(&self) -> &'static str {
         match self {
             Self::Encode(_) => "encode",
+            Self::TooLarge { .. } => "too_large",
             Self::Blocked => "blocked",
             Self::Unavailable => "unavailable",
             Self::Disconnected => "disconnected",
@@ -80,7 +94,6 @@ pub struct Publisher {
 #[derive(Debug)]
 struct Shared {
     lanes: Vec<mpsc::Sender<Job>>,
-    turn: AtomicUsize,
     link: watch::Receiver<Link>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -97,12 +110,11 @@ impl Publisher {
         let (lanes, receivers): (Vec<_>, Vec<_>) = channels.unzip();
         let shared = Shared {
             lanes,
-            turn: AtomicUsize::new(0),
             link: link.clone(),
             timeout: config.publish_timeout,
             clock: Arc::clone(&config.clock),
         };
-        let lane = |jobs| Lane { jobs, link: link.clone(), shutdown: shutdown.clone() };
+        let lane = |jobs| Lane::new(jobs, link.clone(), shutdown.clone());
         let mut lanes = Lanes(receivers.into_iter().map(lane).collect());
         tracker.spawn(async move { supervise(&config, &sender, &shutdown, &mut lanes).await });
         Self { shared: Arc::new(shared) }
@@ -123,8 +135,10 @@ impl Publisher {
         outcomes.into_iter().next().unwrap_or(Err(PublishError::Unavailable))
     }
 
-    /// Publishes all `messages` in order, without waiting for one before sending the next.
+    /// Publishes all `messages`, each session's in order, without waiting for one before sending
+    /// the next.
     ///
+    /// What is given earlier is published earlier, by session, whether in one call or in several.
     /// The outcomes are in the order of the messages. A failed one does not stop those after it.
     pub async fn publish_all<M: Message>(&self, messages: &[M]) -> Vec<Result<(), PublishError>> {
         let span = tracing::info_span!(
@@ -136,15 +150,20 @@ impl Publisher {
             messaging.batch.message_count = messages.len(),
         );
         async {
-            let parcel = |message| {
-                let parcel = Parcel::new(message, &*self.shared.clock);
-                parcel.map_err(|error| PublishError::Encode(Arc::new(error)))
-            };
-            let parcels: Vec<_> = messages.iter().map(parcel).collect();
+            let parcels = messages.iter().map(|message| self.encode(message)).collect();
             self.send_encoded(parcels).await
         }
         .instrument(span)
         .await
+    }
+
+    fn encode<M: Message>(&self, message: &M) -> Result<Parcel, PublishError> {
+        let parcel = Parcel::new(message, &*self.shared.clock);
+        let parcel = parcel.map_err(|error| PublishError::Encode(Arc::new(error)))?;
+        match parcel.size_bytes() {
+            ..=MAX_MESSAGE_BYTES => Ok(parcel),
+            size_bytes => Err(PublishError::TooLarge { size_bytes }),
+        }
     }
 
     async fn send_encoded(
@@ -163,7 +182,8 @@ impl Publisher {
         outcomes
     }
 
-    /// Publishes parcels in order; one outcome each.
+    /// Publishes parcels, each session's in order; one outcome each. They may be of any size: a
+    /// copy of what the broker took once, it takes again.
     pub(crate) async fn send(&self, parcels: Vec<Parcel>) -> Vec<Result<(), PublishError>> {
         let started = Instant::now();
         let labels: Vec<_> = parcels.iter().map(|parcel| parcel.label).collect();
@@ -177,18 +197,41 @@ impl Publisher {
         outcomes
     }
 
-    /// Everything on one lane, so that the order is kept.
+    /// Everything of a session on one lane, so that its order is kept, also with what is being
+    /// published by others. The lanes do not wait for each other.
     async fn submit(
         &self,
         parcels: Vec<Parcel>,
         deadline: Instant,
     ) -> Vec<Result<(), PublishError>> {
-        let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
-        let lane = &self.shared.lanes[turn % self.shared.lanes.len()];
-        let mut parcels = parcels.into_iter().peekable();
+        let lanes = &self.shared.lanes;
+        let mut outcomes: Vec<_> = parcels.iter().map(|_| Err(PublishError::Unavailable)).collect();
+        let mut shares: Vec<(Vec<usize>, Vec<Parcel>)> =
+            lanes.iter().map(|_| Default::default()).collect();
+        for (position, parcel) in parcels.into_iter().enumerate() {
+            let (positions, share) = &mut shares[parcel.lane(lanes.len())];
+            positions.push(position);
+            share.push(parcel);
+        }
+        let submitting = lanes.iter().zip(shares).map(async |(lane, (positions, share))| {
+            (positions, self.submit_to(lane, share, deadline).await)
+        });
+        for (positions, share) in join_all(submitting).await {
+            for (position, outcome) in positions.into_iter().zip(share) {
+                outcomes[position] = outcome;
+            }
+        }
+        outcomes
+    }
+
+    async fn submit_to(
+        &self,
+        lane: &mpsc::Sender<Job>,
+        parcels: Vec<Parcel>,
+        deadline: Instant,
+    ) -> Vec<Result<(), PublishError>> {
         let mut waiting = Vec::new();
-        while parcels.peek().is_some() {
-            let part = parcels.by_ref().take(FLIGHT).collect();
+        for part in load::cut(parcels) {
             waiting.push(self.enqueue(lane, part, deadline).await);
         }
         let mut outcomes = Vec::new();

@@ -67,9 +67,11 @@ impl Queue {
     }
 }
 
-/// As many as `RabbitMQ` 4 gives by itself. A consumer takes messages that came back one at a
-/// time, so hardly any but the guilty one comes near it.
-const DELIVERY_LIMIT: i64 = 20;
+/// 20 for a message that kills its consumers, as many as `RabbitMQ` 4 gives by itself, and 30 for
+/// processes that could not handle it and gave it back. A consumer takes messages that came back
+/// one at a time, so hardly any but the guilty one comes near it; and a process gives a message
+/// back once in an outage, however long it lasts (see the README for the arithmetic).
+const DELIVERY_LIMIT: i64 = 50;
 const RETRY_DELAYS: &[Duration] = &[Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Messages of triggers that buffer, for buffer.

@@ -113,7 +113,7 @@ impl Kv {
         outcome: redis::RedisResult<T>,
     ) -> Result<T, KvError> {
         outcome.map_err(|source| {
-            if self.available.swap(false, Ordering::Relaxed) {
+            if means_away(&source) && self.available.swap(false, Ordering::Relaxed) {
                 let error = &source as &dyn std::error::Error;
                 tracing::warn!(error, "Redis is not available; going on without it");
             }
@@ -142,4 +142,18 @@ impl Kv {
             }
         }
     }
+}
+
+/// Whether Redis as a whole is of no use now, as opposed to one call: a key that somebody wrote
+/// with another type must not switch buffering off for everybody.
+fn means_away(error: &redis::RedisError) -> bool {
+    const STATES: [&str; 8] =
+        ["OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "BUSY", "NOAUTH", "WRONGPASS"];
+    error.is_io_error()
+        || error.is_timeout()
+        || error.is_connection_dropped()
+        || error.is_connection_refusal()
+        || error.code().is_some_and(|code| STATES.contains(&code))
+        // A script reports the state of the server that stopped it in its own error.
+        || STATES.iter().any(|state| error.to_string().contains(state))
 }

@@ -18,6 +18,9 @@ local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now_ms = math.floor(now_us / 1000)
 
+-- As many as a policy may say; what Lua can unpack is far more.
+local MAX_MESSAGES = 100
+
 -- Lua prints large numbers in exponents, which would lose digits.
 local function whole(number)
   return string.format('%.0f', number)
@@ -64,7 +67,8 @@ local function push()
       redis.call('ZADD', window_key, whole(arrival), id)
       redis.call('HSET', prefix .. ':policy:' .. session,
         'window_ms', ARGV[i + 2], 'max_messages', ARGV[i + 3], 'max_wait_ms', ARGV[i + 4])
-      if not is_claimed then
+      -- A claim that nothing would ever look at again, because its entry was evicted, is due too.
+      if not is_claimed or not redis.call('ZSCORE', due_key, session) then
         schedule(session)
       end
     end
@@ -84,6 +88,7 @@ local function claim()
     local claimed_key = prefix .. ':claimed:' .. session
     if redis.call('EXISTS', claimed_key) == 0 then
       local most = tonumber(redis.call('HGET', prefix .. ':policy:' .. session, 'max_messages') or 1)
+      most = math.max(1, math.min(most, MAX_MESSAGES))
       local ids = redis.call('ZRANGE', window_key, 0, most - 1)
       if #ids > 0 then
         redis.call('RPUSH', claimed_key, unpack(ids))

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use recado_types::buffer::BufferPolicy;
-use recado_types::{AgentId, DeliveryId, ExecutionId, MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{DeliveryId, ExecutionId, MessageId, SessionId, TenantId, TriggerId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,6 +16,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// The AMQP message id: the same for every publication of the same thing.
     fn message_id(&self) -> Uuid;
+
+    /// The conversation it is part of: messages of one session keep the order in which they were
+    /// given to a publisher.
+    fn session_id(&self) -> SessionId;
 }
 
 /// One thing a sender sent, normalised.
@@ -27,8 +31,6 @@ pub struct Inbound {
     pub tenant_id: TenantId,
     /// The way it came in.
     pub trigger_id: TriggerId,
-    /// Whom it is for.
-    pub agent_id: AgentId,
     /// The conversation it belongs to.
     pub session_id: SessionId,
     /// When ingress took it on. For people and metrics; the order is the broker's.
@@ -53,6 +55,10 @@ impl Message for MessageReceived {
 
     fn message_id(&self) -> Uuid {
         self.message.id.0
+    }
+
+    fn session_id(&self) -> SessionId {
+        self.message.session_id
     }
 }
 
@@ -80,6 +86,10 @@ impl Message for ExecutionRequested {
     fn message_id(&self) -> Uuid {
         self.execution_id().map_or(Uuid::nil(), |id| id.0)
     }
+
+    fn session_id(&self) -> SessionId {
+        self.messages.first().map_or(SessionId(Uuid::nil()), |message| message.session_id)
+    }
 }
 
 /// News that a response waits to be delivered: agent-runner to delivery. The row is the truth.
@@ -99,6 +109,10 @@ impl Message for DeliveryRequested {
     fn message_id(&self) -> Uuid {
         self.delivery_id.0
     }
+
+    fn session_id(&self) -> SessionId {
+        self.session_id
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +130,6 @@ mod tests {
             id: MessageId(id(1)),
             tenant_id: TenantId(id(2)),
             trigger_id: TriggerId(id(3)),
-            agent_id: AgentId(id(4)),
             session_id: SessionId(id(5)),
             accepted_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
             text: "Olá".into(),
@@ -152,6 +165,18 @@ mod tests {
             delivery_id: DeliveryId(id(6)),
         };
         pinned(&message, include_str!("../golden/delivery.requested.json"));
+    }
+
+    #[test]
+    fn each_message_names_its_session() {
+        let session = SessionId(Uuid::from_u128(5));
+        let received = MessageReceived { message: inbound(), buffer: BufferPolicy::default() };
+        assert_eq!(received.session_id(), session);
+        let mut requested =
+            ExecutionRequested { messages: vec![inbound()], separator: "\n".into() };
+        assert_eq!(requested.session_id(), session);
+        requested.messages.clear();
+        assert_eq!(requested.session_id(), SessionId(Uuid::nil()));
     }
 
     #[test]

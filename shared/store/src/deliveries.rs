@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
 use recado_types::{AttemptId, DeliveryId, ExecutionId, SessionId, TenantId, TriggerId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -167,32 +168,67 @@ pub struct Claimed {
     pub chunks: Vec<PlannedChunk>,
 }
 
-/// Claims up to `limit` deliveries under one `token` for `lease`. One session has one at a time.
+/// How many lanes' heads are read at a time: all their texts are in memory at once.
+const HEADS_AT_ONCE: usize = 32;
+
+/// Claims up to `limit` deliveries for `lease`. One session has one at a time.
 pub async fn claim(
     store: &Store,
     limit: usize,
     lease: Duration,
-    token: Uuid,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let operation = "deliveries.heads";
-    let failed = StoreError::query(operation);
-    let client = store.client(operation).await?;
-    let lanes = lanes::claim(&client, LaneKind::Delivery, limit, lease, token).await?;
-    if lanes.is_empty() {
-        return Ok(Vec::new());
+    let mut claimed = Vec::new();
+    while claimed.len() < limit {
+        let wanted = (limit - claimed.len()).min(HEADS_AT_ONCE);
+        match claim_some(store, wanted, lease).await {
+            Ok(some) => {
+                let n_claimed = some.len();
+                claimed.extend(some);
+                if n_claimed < wanted {
+                    break;
+                }
+            }
+            // What was claimed before is worked; whoever claims next meets the error again.
+            Err(_) if !claimed.is_empty() => break,
+            Err(error) => return Err(error),
+        }
     }
-    let statement = client.prepare_cached(HEADS).await.map_err(&failed)?;
-    let rows = client.query(&statement, &[&lanes]).await.map_err(&failed)?;
-    lanes::complain_of_empty(LaneKind::Delivery, &lanes, rows.len());
-    Ok(rows.iter().map(|row| claimed_from_row(row, token)).collect())
+    Ok(claimed)
 }
 
-fn claimed_from_row(row: &Row, token: Uuid) -> Claimed {
+async fn claim_some(
+    store: &Store,
+    limit: usize,
+    lease: Duration,
+) -> Result<Vec<Claimed>, StoreError> {
+    let client = store.client("lanes.claim").await?;
+    let leases = lanes::claim(&client, LaneKind::Delivery, limit, lease).await?;
+    if leases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claimed = heads(&client, &leases).await;
+    if claimed.is_err() {
+        drop(client);
+        lanes::give_up(store, LaneKind::Delivery, &leases).await;
+    }
+    claimed
+}
+
+async fn heads(client: &Object, leases: &[Lease]) -> Result<Vec<Claimed>, StoreError> {
+    let failed = StoreError::query("deliveries.heads");
+    let sessions: Vec<Uuid> = leases.iter().map(|lease| lease.session_id.0).collect();
+    let statement = client.prepare_cached(HEADS).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&sessions]).await.map_err(&failed)?;
+    lanes::complain_of_empty(LaneKind::Delivery, leases, rows.len());
+    Ok(rows.iter().filter_map(|row| claimed_from_row(row, leases)).collect())
+}
+
+fn claimed_from_row(row: &Row, leases: &[Lease]) -> Option<Claimed> {
     let context: Option<Json<Map<String, Value>>> = row.get("context");
     let chunks: Option<Json<Vec<PlannedChunk>>> = row.get("chunks");
     let chunk_count: Option<i32> = row.get("chunk_count");
-    Claimed {
-        lease: Lease { session_id: SessionId(row.get("session_id")), token },
+    Some(Claimed {
+        lease: lanes::lease_of(leases, SessionId(row.get("session_id")))?,
         delivery_id: DeliveryId(row.get("id")),
         execution_id: ExecutionId(row.get("execution_id")),
         tenant_id: TenantId(row.get("tenant_id")),
@@ -203,7 +239,7 @@ fn claimed_from_row(row: &Row, token: Uuid) -> Claimed {
         chunk_count: chunk_count.and_then(|count| u32::try_from(count).ok()),
         truncated: row.get("truncated"),
         chunks: chunks.map(|Json(chunks)| chunks).unwrap_or_default(),
-    }
+    })
 }
 
 /// Stores the chunks before the first is sent, so that a successor sends the same ones. A single

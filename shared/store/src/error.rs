@@ -2,7 +2,9 @@
 
 use std::error::Error;
 
+use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::WrongType;
 
 /// A statement, or getting to run one, failed.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +16,7 @@ pub enum StoreError {
         operation: &'static str,
         /// Why not.
         #[source]
-        source: deadpool_postgres::PoolError,
+        source: PoolError,
     },
     /// The database refused a statement or went away while it ran.
     #[error("{operation} failed")]
@@ -81,33 +83,42 @@ impl StoreError {
     }
 }
 
-fn connection_failure(error: &deadpool_postgres::PoolError) -> Failure {
+fn connection_failure(error: &PoolError) -> Failure {
     match error {
         // A wrong password does not mend itself, but it may be mended without a restart of ours.
-        deadpool_postgres::PoolError::Timeout(_) | deadpool_postgres::PoolError::Backend(_) => {
-            Failure::Unavailable
-        }
-        deadpool_postgres::PoolError::Closed
-        | deadpool_postgres::PoolError::NoRuntimeSpecified
-        | deadpool_postgres::PoolError::PostCreateHook(_) => Failure::Internal,
+        PoolError::Timeout(_) | PoolError::Backend(_) => Failure::Unavailable,
+        PoolError::PostCreateHook(HookError::Backend(error)) => query_failure(error),
+        PoolError::PostCreateHook(HookError::Message(_))
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified => Failure::Internal,
     }
 }
 
 fn query_failure(error: &tokio_postgres::Error) -> Failure {
     let Some(state) = error.code() else {
-        // Without a code it is the connection (or a parameter of the wrong type, a bug).
-        let source = error.source();
-        let is_conversion = source.is_some_and(|s| s.to_string().contains("cannot convert"));
-        return if is_conversion { Failure::Internal } else { Failure::Unavailable };
+        // Without a code it is the connection, or a value that we gave a wrong type: a bug.
+        let is_ours = error.source().is_some_and(|source| source.is::<WrongType>());
+        return if is_ours { Failure::Internal } else { Failure::Unavailable };
     };
-    if *state == SqlState::UNIQUE_VIOLATION {
-        return Failure::Duplicate;
+    match *state {
+        SqlState::UNIQUE_VIOLATION => Failure::Duplicate,
+        // Not ours, not yet or not any more: a database that was not migrated, a standby. Whoever
+        // waits for it to become ours loses nothing.
+        SqlState::UNDEFINED_TABLE
+        | SqlState::UNDEFINED_COLUMN
+        | SqlState::UNDEFINED_FUNCTION
+        | SqlState::INVALID_CATALOG_NAME
+        | SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Unavailable,
+        _ => failure_of_class(&state.code()[..2]),
     }
-    // By class (PostgreSQL documentation, appendix A).
-    match &state.code()[..2] {
-        // Connection, resources, operator intervention, transaction rollback (deadlocks included),
-        // lock not available, system error.
-        "08" | "53" | "57" | "40" | "55" | "58" => Failure::Unavailable,
+}
+
+/// By class (`PostgreSQL` documentation, appendix A).
+fn failure_of_class(class: &str) -> Failure {
+    match class {
+        // Connection, authorization, resources, operator intervention, transaction rollback
+        // (deadlocks included), lock not available, system error.
+        "08" | "28" | "53" | "57" | "40" | "55" | "58" => Failure::Unavailable,
         // Data exception, integrity constraint, limit exceeded.
         "22" | "23" | "54" => Failure::Rejected,
         _ => Failure::Internal,

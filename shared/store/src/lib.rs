@@ -140,6 +140,7 @@ fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigEr
     url.application_name(&config.application_name)
         .connect_timeout(config.connection_timeout)
         .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
         .tcp_user_timeout(Duration::from_secs(15));
     Ok(url)
 }

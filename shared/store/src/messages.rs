@@ -2,7 +2,7 @@
 
 use recado_messages::Inbound;
 use recado_types::trigger::MessageBuffer;
-use recado_types::{AgentId, MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{MessageId, SessionId, TenantId, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -10,42 +10,44 @@ use uuid::Uuid;
 
 use crate::{Store, StoreError};
 
-/// Records messages in their order and answers those that are in no execution: the new ones, and
-/// the repeated ones whose window is still open.
+/// Records messages in their order and answers those that nobody has requested an execution for:
+/// the new ones, and the repeated ones whose window is still open.
 const RECORD: &str = "\
 -- messages.record
 WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[],
-                         $6::text[], $7::json[], $8::timestamptz[])
-             WITH ORDINALITY AS input (id, tenant_id, trigger_id, agent_id, session_id,
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
+                         $5::text[], $6::json[], $7::timestamptz[])
+             WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
                                        text, context, accepted_at, place)
 ), recorded AS (
-    INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id,
-                          text, context, accepted_at)
-    SELECT id, tenant_id, trigger_id, agent_id, session_id, text, context, accepted_at
+    INSERT INTO messages (id, tenant_id, trigger_id, session_id, text, context, accepted_at)
+    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at
       FROM input ORDER BY place
     ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
 SELECT input.id
   FROM input LEFT JOIN recorded USING (id) LEFT JOIN messages known USING (id)
- WHERE recorded.id IS NOT NULL OR known.execution_id IS NULL";
+ WHERE recorded.id IS NOT NULL
+    OR (known.execution_id IS NULL
+        AND (known.requested_at IS NULL OR known.requested_at < now() - interval '1 minute'))";
 
-const OPEN_BY_ID: &str = "\
--- messages.open_by_id
-SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
+/// A request that was confirmed a minute ago and did not make an execution is taken for lost.
+const OPEN: &str = "\
+-- messages.open
+SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
-  FROM messages m JOIN triggers t ON t.id = m.trigger_id
- WHERE m.id = ANY ($1) AND m.execution_id IS NULL
+  FROM unnest($1::uuid[]) AS asked (session_id),
+       LATERAL (SELECT * FROM messages
+                 WHERE messages.session_id = asked.session_id AND execution_id IS NULL
+                   AND (requested_at IS NULL OR requested_at < now() - interval '1 minute')
+                 ORDER BY seq LIMIT $2) m
+  JOIN triggers t ON t.id = m.trigger_id
  ORDER BY m.session_id, m.seq";
 
-const OPEN_OF_SESSIONS: &str = "\
--- messages.open_of_sessions
-SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
-       t.trigger_config #> '{execution,message_buffer}' AS message_buffer
-  FROM messages m JOIN triggers t ON t.id = m.trigger_id
- WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL
- ORDER BY m.session_id, m.seq";
+const MARK_REQUESTED: &str = "\
+-- messages.mark_requested
+UPDATE messages SET requested_at = now() WHERE id = ANY ($1) AND execution_id IS NULL";
 
 /// One row for each session with open messages; a session has one trigger.
 const OPEN_WINDOWS: &str = "\
@@ -57,6 +59,7 @@ SELECT open.session_id, open.ids, open.oldest_ms, open.newest_ms,
                (extract(epoch FROM now() - max(recorded_at)) * 1000)::bigint AS newest_ms
           FROM messages
          WHERE execution_id IS NULL AND session_id > $1
+           AND (requested_at IS NULL OR requested_at < now() - interval '1 minute')
          GROUP BY session_id, trigger_id
          ORDER BY session_id
          LIMIT $2) open
@@ -77,7 +80,6 @@ pub(crate) struct Columns<'m> {
     pub(crate) ids: Vec<Uuid>,
     pub(crate) tenants: Vec<Uuid>,
     pub(crate) triggers: Vec<Uuid>,
-    pub(crate) agents: Vec<Uuid>,
     pub(crate) sessions: Vec<Uuid>,
     pub(crate) texts: Vec<&'m str>,
     pub(crate) contexts: Vec<Json<&'m serde_json::Map<String, Value>>>,
@@ -90,7 +92,6 @@ impl<'m> Columns<'m> {
             ids: messages.clone().map(|m| m.id.0).collect(),
             tenants: messages.clone().map(|m| m.tenant_id.0).collect(),
             triggers: messages.clone().map(|m| m.trigger_id.0).collect(),
-            agents: messages.clone().map(|m| m.agent_id.0).collect(),
             sessions: messages.clone().map(|m| m.session_id.0).collect(),
             texts: messages.clone().map(|m| m.text.as_str()).collect(),
             contexts: messages.clone().map(|m| Json(&m.context)).collect(),
@@ -99,11 +100,11 @@ impl<'m> Columns<'m> {
     }
 }
 
-/// Records `messages` (in their order, each id once) and answers the ids of those that are in no
-/// execution yet. Recording a message again changes nothing.
-pub async fn record(store: &Store, messages: &[Inbound]) -> Result<Vec<MessageId>, StoreError> {
+/// Records `messages` (in their order) and answers the ids of those that nobody has requested an
+/// execution for yet. Recording a message again changes nothing.
+pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Vec<MessageId>, StoreError> {
     let failed = StoreError::query("messages.record");
-    let columns = Columns::of(messages.iter());
+    let columns = Columns::of(messages.iter().copied());
     let client = store.client("messages.record").await?;
     let statement = client.prepare_cached(RECORD).await.map_err(&failed)?;
     let rows = client
@@ -113,7 +114,6 @@ pub async fn record(store: &Store, messages: &[Inbound]) -> Result<Vec<MessageId
                 &columns.ids,
                 &columns.tenants,
                 &columns.triggers,
-                &columns.agents,
                 &columns.sessions,
                 &columns.texts,
                 &columns.contexts,
@@ -125,32 +125,30 @@ pub async fn record(store: &Store, messages: &[Inbound]) -> Result<Vec<MessageId
     Ok(rows.iter().map(|row| MessageId(row.get("id"))).collect())
 }
 
-/// Those of `ids` that are in no execution, by session and in order.
-pub async fn open_by_id(store: &Store, ids: &[MessageId]) -> Result<Vec<OpenMessage>, StoreError> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    open(store, "messages.open_by_id", OPEN_BY_ID, &ids).await
-}
-
-/// Every message of `sessions` that is in no execution, by session and in order.
-pub async fn open_of_sessions(
+/// The first `limit` messages of each of `sessions` that wait for an execution, by session and in
+/// order.
+pub async fn open(
     store: &Store,
     sessions: &[SessionId],
+    limit: u32,
 ) -> Result<Vec<OpenMessage>, StoreError> {
+    let failed = StoreError::query("messages.open");
     let sessions: Vec<Uuid> = sessions.iter().map(|id| id.0).collect();
-    open(store, "messages.open_of_sessions", OPEN_OF_SESSIONS, &sessions).await
+    let client = store.client("messages.open").await?;
+    let statement = client.prepare_cached(OPEN).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&sessions, &i64::from(limit)]).await;
+    Ok(rows.map_err(&failed)?.iter().map(open_from_row).collect())
 }
 
-async fn open(
-    store: &Store,
-    operation: &'static str,
-    sql: &'static str,
-    ids: &[Uuid],
-) -> Result<Vec<OpenMessage>, StoreError> {
-    let failed = StoreError::query(operation);
-    let client = store.client(operation).await?;
-    let statement = client.prepare_cached(sql).await.map_err(&failed)?;
-    let rows = client.query(&statement, &[&ids]).await.map_err(&failed)?;
-    Ok(rows.iter().map(open_from_row).collect())
+/// Notes that a request with these messages is at the broker, so that nobody makes another one
+/// while agent-runner takes its time.
+pub async fn mark_requested(store: &Store, ids: &[MessageId]) -> Result<(), StoreError> {
+    let failed = StoreError::query("messages.mark_requested");
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let client = store.client("messages.mark_requested").await?;
+    let statement = client.prepare_cached(MARK_REQUESTED).await.map_err(&failed)?;
+    client.execute(&statement, &[&ids]).await.map_err(&failed)?;
+    Ok(())
 }
 
 pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
@@ -160,7 +158,6 @@ pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
             id: MessageId(row.get("id")),
             tenant_id: TenantId(row.get("tenant_id")),
             trigger_id: TriggerId(row.get("trigger_id")),
-            agent_id: AgentId(row.get("agent_id")),
             session_id: SessionId(row.get("session_id")),
             accepted_at: row.get("accepted_at"),
             text: row.get("text"),

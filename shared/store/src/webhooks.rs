@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use recado_types::{AgentId, TenantId, TriggerId};
+use recado_types::{TenantId, TriggerId};
 use serde_json::Value;
 
 use crate::seal::Sealed;
@@ -10,7 +10,7 @@ use crate::{Store, StoreError, secrets, triggers};
 
 const TRIGGER: &str = "\
 -- webhooks.trigger
-SELECT tenant_id, agent_id, enabled, version, trigger_config,
+SELECT tenant_id, enabled, version, trigger_config,
        webhook_secret_key_id, webhook_secret_sealed
   FROM triggers WHERE id = $1 AND deleted_at IS NULL";
 
@@ -37,8 +37,6 @@ pub struct WebhookTrigger {
     pub id: TriggerId,
     /// Its owner.
     pub tenant_id: TenantId,
-    /// Whom its messages are for.
-    pub agent_id: AgentId,
     /// Whether it takes messages.
     pub enabled: bool,
     /// Counts its changes.
@@ -80,7 +78,6 @@ pub async fn trigger(store: &Store, id: TriggerId) -> Result<Option<WebhookTrigg
     Ok(Some(WebhookTrigger {
         id,
         tenant_id: TenantId(row.get("tenant_id")),
-        agent_id: AgentId(row.get("agent_id")),
         enabled: row.get("enabled"),
         version: row.get("version"),
         trigger_config: row.get("trigger_config"),

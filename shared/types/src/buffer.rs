@@ -25,6 +25,16 @@ impl Default for BufferPolicy {
 }
 
 impl BufferPolicy {
+    /// The same, within what a trigger may say, whoever wrote it.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        Self {
+            window_ms: self.window_ms.clamp(100, 60_000),
+            max_messages: self.max_messages.clamp(1, 100),
+            max_wait_ms: self.max_wait_ms.min(Self::MAX_WAIT_MS),
+        }
+    }
+
     /// The longest `max_wait_ms`.
     pub const MAX_WAIT_MS: u32 = 600_000;
 

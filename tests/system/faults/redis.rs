@@ -8,8 +8,8 @@ use recado_testkit::stub::Fault;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
-use super::{AWAY, Order, Trial, wait};
-use crate::load::Load;
+use super::{AWAY, Trial, wait};
+use crate::load::{Load, Order};
 use crate::support::{
     ANA, SOON, Story, WhatsApp, answered_at, echo, ended, system, texts, thinker,
 };
@@ -127,11 +127,11 @@ fn chat() -> Value {
     })
 }
 
-/// Waits until buffer says that it uses Redis.
+/// Waits until buffer says that it uses Redis again.
 async fn buffers_again(app: &TestApp) -> anyhow::Result<()> {
     wait_for("Redis to be used again", SOON, async || {
-        let (_, metrics) = app.ask(Role::Buffer, 0, "/metrics").await.ok()?;
-        metrics.lines().any(|line| line == "buffer_redis_available 1").then_some(())
+        let log = app.whole_log(Role::Buffer, 0).ok()?;
+        log.contains("Redis is available again").then_some(())
     })
     .await
 }

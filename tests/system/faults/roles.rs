@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use recado_testkit::app::{Role, TestApp};
 
-use super::{AWAY, Order, Trial, wait};
-use crate::load::Load;
+use super::{AWAY, Trial, wait};
+use crate::load::{Load, Order};
 use crate::support::{Story, system};
 
 /// Kills instances in turn, and lets each come back after a moment.
@@ -39,7 +39,8 @@ async fn a_killed_buffer_leaves_its_windows_to_the_other() -> Story {
 
 #[tokio::test]
 async fn a_killed_runner_leaves_its_sessions_to_the_other() -> Story {
-    let trial = Trial::of("kill -9 agent-runner", system().instances(Role::AgentRunner, 2)).await;
+    let trial =
+        Trial::of_thinking("kill -9 agent-runner", system().instances(Role::AgentRunner, 2)).await;
     let happen =
         async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::AgentRunner, load).await;
     trial.under_load(Order::MayChangeByRedelivery, happen).await;
@@ -48,7 +49,7 @@ async fn a_killed_runner_leaves_its_sessions_to_the_other() -> Story {
 
 #[tokio::test]
 async fn a_killed_delivery_leaves_its_answers_to_the_other() -> Story {
-    let trial = Trial::of("kill -9 delivery", system().instances(Role::Delivery, 2)).await;
+    let trial = Trial::of_chunks("kill -9 delivery", system().instances(Role::Delivery, 2)).await;
     let happen =
         async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::Delivery, load).await;
     trial.under_load(Order::IsKept, happen).await;
@@ -69,7 +70,7 @@ async fn a_killed_management_is_missed_by_nobody_who_writes() -> Story {
 
 #[tokio::test]
 async fn all_roles_killed_at_once_come_back_to_where_they_were() -> Story {
-    let trial = Trial::of("kill -9 all roles", system()).await;
+    let trial = Trial::of_thinking("kill -9 all roles", system()).await;
     let happen = async |app: &mut TestApp, _: &Load<'_>| {
         for role in Role::ALL {
             app.kill(role, 0)?;
@@ -88,7 +89,8 @@ async fn all_roles_killed_at_once_come_back_to_where_they_were() -> Story {
 /// writes afterwards is refused.
 #[tokio::test]
 async fn a_frozen_runner_that_comes_back_does_no_harm() -> Story {
-    let trial = Trial::of("SIGSTOP agent-runner", system().instances(Role::AgentRunner, 2)).await;
+    let trial =
+        Trial::of_thinking("SIGSTOP agent-runner", system().instances(Role::AgentRunner, 2)).await;
     let happen = async |app: &mut TestApp, load: &Load<'_>| {
         for index in [0, 1] {
             app.stop(Role::AgentRunner, index)?;

@@ -6,9 +6,9 @@ use recado_testkit::app::TestApp;
 use recado_testkit::twilio::Inbound;
 use recado_testkit::wait_for;
 
-use super::{AWAY, Order, Trial, wait};
-use crate::load::Load;
-use crate::support::{SOON, Story, system};
+use super::{AWAY, Trial, wait};
+use crate::load::{Load, Order};
+use crate::support::{ANA, SOON, Story, WhatsApp, echo, system};
 
 #[tokio::test]
 async fn a_killed_rabbitmq_keeps_what_was_acknowledged() -> Story {
@@ -24,7 +24,7 @@ async fn a_killed_rabbitmq_keeps_what_was_acknowledged() -> Story {
 
 #[tokio::test]
 async fn a_killed_postgres_is_waited_for() -> Story {
-    let trial = Trial::of("kill -9 PostgreSQL", system().private_servers()).await;
+    let trial = Trial::of_thinking("kill -9 PostgreSQL", system().private_servers()).await;
     let happen = async |app: &mut TestApp, load: &Load<'_>| {
         for _ in 0..2 {
             app.servers().postgres.kill()?;
@@ -76,17 +76,18 @@ async fn a_frozen_rabbitmq_is_a_503_within_bounds() -> Story {
 /// acknowledged, and executed when it is back.
 #[tokio::test]
 async fn without_postgres_webhooks_are_still_taken() -> Story {
-    let Trial { mut app, whatsapp, .. } = Trial::of("", system().private_servers()).await;
-    whatsapp.say(crate::support::ANA, "before").await?;
+    let mut app = system().private_servers().start().await?;
+    let whatsapp = WhatsApp::connect(&app, &echo(&app).await?, |_| {}).await?;
+    whatsapp.say(ANA, "before").await?;
     whatsapp.delivered(1).await?;
     app.servers().postgres.kill()?;
-    let answer = whatsapp.send(&Inbound::new(crate::support::ANA, "meanwhile")).await?;
+    let answer = whatsapp.send(&Inbound::new(ANA, "meanwhile")).await?;
     assert_eq!(answer.status, 200, "{answer:?}");
     wait(AWAY).await;
     assert_eq!(whatsapp.twilio.count(), 1);
     app.servers().postgres.restart().await?;
     whatsapp.delivered(2).await?;
     app.finish().await?;
-    assert_eq!(whatsapp.received_by(crate::support::ANA), ["before", "meanwhile"]);
+    assert_eq!(whatsapp.received_by(ANA), ["before", "meanwhile"]);
     Ok(())
 }

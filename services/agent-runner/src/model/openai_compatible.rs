@@ -168,15 +168,19 @@ impl Completion {
         let choice = self.choices.into_iter().next()?;
         let usage = self.usage.unwrap_or_default();
         Some(Reply {
-            // PostgreSQL keeps no U+0000, and no channel shows one.
-            text: choice.message.content?.replace('\0', ""),
+            text: storable(&choice.message.content?),
             input_tokens: usage.prompt_tokens,
             output_tokens: usage.completion_tokens,
             cached_input_tokens: usage.prompt_tokens_details.unwrap_or_default().cached_tokens,
             cost_usd: None,
-            finish_reason: choice.finish_reason,
+            finish_reason: choice.finish_reason.as_deref().map(storable),
         })
     }
+}
+
+/// PostgreSQL keeps no U+0000, and no channel shows one.
+fn storable(text: &str) -> String {
+    text.replace('\0', "")
 }
 
 #[cfg(test)]

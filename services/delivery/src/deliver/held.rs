@@ -102,8 +102,11 @@ impl HeldLane<'_> {
     async fn park(&self, pause: Duration) -> Ended {
         let Claimed { lease, .. } = self.claimed;
         let store = &self.deliver.store;
-        let released =
-            self.stored(|| lanes::release(store, LaneKind::Delivery, lease, pause)).await;
+        let released = self
+            .stored(|| {
+                lanes::release(store, LaneKind::Delivery, std::slice::from_ref(lease), pause)
+            })
+            .await;
         match released {
             Ok(()) => Ended::Parked,
             Err(Unstored::LeaseLost) => Ended::LeaseLost,

@@ -55,7 +55,7 @@ impl LaneWork for Deliver {
     type Error = StoreError;
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        deliveries::claim(&self.store, limit, self.lease, self.clock.fresh_id()).await
+        deliveries::claim(&self.store, limit, self.lease).await
     }
 
     fn lease_of(claimed: &Claimed) -> LoopLease {

@@ -11,7 +11,7 @@ use recado_service::Context;
 use recado_service::config::{Amqp, Destinations, Postgres};
 use recado_service::connect::SecretKeys;
 use recado_store::agents::{self, AgentDraft};
-use recado_store::executions::{self, Finish, Finished, Outcome};
+use recado_store::executions::{self, Finish, Finished, History, Outcome};
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets};
@@ -134,7 +134,6 @@ impl System {
             id: MessageId(Uuid::from_u128(n.into())),
             tenant_id: TENANT,
             trigger_id: trigger,
-            agent_id: AGENT,
             session_id: SessionId(Uuid::from_u128(session)),
             accepted_at: now,
             text: format!("question {n}"),
@@ -143,11 +142,12 @@ impl System {
         let execution = ExecutionId::of_first(message.id);
         let request = ExecutionRequested { messages: vec![message], separator: String::new() };
         executions::admit(&self.store, &[&request], now).await.unwrap();
-        let token = self.clock.fresh_id();
-        let claimed = executions::claim(&self.store, 1, LEASE, token, 0).await.unwrap().remove(0);
+        let history = History { turns: 0, bytes: 0 };
+        let claimed = executions::claim(&self.store, 1, LEASE, history).await.unwrap().remove(0);
         assert_eq!(claimed.execution_id, execution);
         let outcome = Outcome::Success { response: response.into(), deliver: true };
-        let finish = Finish { outcome, llm_calls: Vec::new(), finished_at: now };
+        let normalized_query = Some(claimed.input.clone());
+        let finish = Finish { outcome, normalized_query, llm_calls: Vec::new(), finished_at: now };
         let finished = executions::finish(&self.store, &claimed, &finish).await.unwrap();
         assert!(matches!(finished, Finished::Done { .. }));
         DeliveryId::of(execution)

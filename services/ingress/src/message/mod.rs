@@ -35,7 +35,6 @@ pub(crate) fn normalise(
         id,
         tenant_id: trigger.tenant_id,
         trigger_id: trigger.id,
-        agent_id: trigger.agent_id,
         session_id,
         accepted_at: clock.now(),
         text,

@@ -7,10 +7,11 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use recado_messages::Message;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handling::{Unhandled, decode, handle};
-use super::{Handler, Received, has_returned};
+use super::handling::{Sample, Unhandled, decode, handle};
+use super::{Handler, Received, has_returned, pause};
 use crate::backoff::Backoff;
 use crate::connection::{ANSWER_TIMEOUT, ConnectionError, within};
 use crate::headers;
@@ -19,6 +20,10 @@ use crate::parcel::{Failure, Fault, Parcel, Reason};
 use crate::publisher::Publisher;
 use crate::topology::Queue;
 
+/// How often the time for which messages are held may double. From 30 s to 16 minutes, which is well
+/// below the broker's `consumer_timeout` of 30.
+const MOST_DOUBLINGS: i64 = 5;
+
 /// Why the work on a batch ended before it was settled. The broker gives the rest again.
 #[derive(Debug)]
 pub(super) enum Interrupted {
@@ -26,6 +31,9 @@ pub(super) enum Interrupted {
     Stopping,
     /// There is nothing left to acknowledge on.
     Lost(ConnectionError),
+    /// What we depend on has been away for so long that somebody else should try. With the message
+    /// that cannot be handled.
+    Unable(Option<Box<Sample>>),
 }
 
 impl From<ConnectionError> for Interrupted {
@@ -40,6 +48,7 @@ pub(super) struct Batch<'a, H> {
     pub(super) handler: &'a H,
     pub(super) publisher: &'a Publisher,
     pub(super) channel: &'a Channel,
+    pub(super) hold_for: Duration,
     pub(super) shutdown: &'a CancellationToken,
     pub(super) lost: &'a CancellationToken,
 }
@@ -134,7 +143,8 @@ impl<H: Handler> Batch<'_, H> {
         Ok(())
     }
 
-    /// Calls the handler, again and again for as long as it says that the messages must wait.
+    /// Calls the handler, again and again while it says that the messages must wait, up to the end
+    /// of our patience.
     async fn handle_held(
         &self,
         deliveries: &[Delivery],
@@ -143,6 +153,7 @@ impl<H: Handler> Batch<'_, H> {
         let mut backoff = Backoff::default();
         let mut is_held = false;
         let queue = self.queue.name;
+        let give_back_at = Instant::now() + patience(self.hold_for, deliveries);
         loop {
             match handle(self.queue, self.handler, received).await {
                 Ok(()) => {
@@ -160,18 +171,17 @@ impl<H: Handler> Batch<'_, H> {
                     is_held = true;
                 }
             }
+            if give_back_at <= Instant::now() {
+                tracing::warn!(broker.queue = queue, "{queue} is left to others");
+                return Err(Interrupted::Unable(deliveries.first().map(Sample::of).map(Box::new)));
+            }
             self.pause(backoff.next()).await?;
             received = decode_again(deliveries);
         }
     }
 
-    async fn pause(&self, pause: Duration) -> Result<(), Interrupted> {
-        tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => Err(Interrupted::Stopping),
-            () = self.lost.cancelled() => Err(ConnectionError::Lost(None).into()),
-            () = tokio::time::sleep(pause) => Ok(()),
-        }
+    async fn pause(&self, duration: Duration) -> Result<(), Interrupted> {
+        pause(duration, self.shutdown, self.lost).await
     }
 
     /// Acknowledges `deliveries`; with one frame if everything before them is settled.
@@ -284,7 +294,49 @@ fn decode_again<M: Message>(deliveries: &[Delivery]) -> Vec<Received<M>> {
     deliveries.iter().filter_map(|delivery| decode(delivery).ok()).collect()
 }
 
+/// How long to hold messages: twice as long for each time that one of them came back, up to 32
+/// times, so that a fleet that cannot handle them anywhere does not pass them round until their
+/// deliveries are used up.
+fn patience(hold_for: Duration, deliveries: &[Delivery]) -> Duration {
+    let returned = deliveries.iter().map(|delivery| headers::times_returned(&delivery.properties));
+    let doublings = returned.max().unwrap_or_default().min(MOST_DOUBLINGS);
+    hold_for * (1 << doublings)
+}
+
 fn failure(delivery: &Delivery, fault: Fault) -> Failure {
     let attempts = headers::failed_attempts(&delivery.properties).saturating_add(1);
     Failure { fault, attempts }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::BasicProperties;
+    use lapin::types::{AMQPValue, FieldTable};
+
+    use super::*;
+
+    fn returned(times: i64) -> Delivery {
+        let mut headers = FieldTable::default();
+        headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(times));
+        let mut delivery = Delivery::mock(1, "x".into(), "k".into(), true, Vec::new());
+        delivery.properties = BasicProperties::default().with_headers(headers);
+        delivery
+    }
+
+    #[test]
+    fn what_came_back_is_held_for_longer() {
+        let second = Duration::from_secs(1);
+        for (times, factor) in [(0, 1), (1, 2), (4, 16), (5, 32), (6, 32), (i64::MAX, 32)] {
+            assert_eq!(patience(second, &[returned(0), returned(times)]), second * factor);
+        }
+    }
+
+    #[test]
+    fn an_outage_may_last_for_half_a_day_in_a_fleet_of_any_size() {
+        let limit = crate::topology::INBOUND.delivery_limit;
+        let hold_for = crate::Config::new("amqp://mq", "test").hold_for;
+        let lasting: Duration =
+            (0..=limit).map(|times| patience(hold_for, &[returned(times)])).sum();
+        assert!(lasting > Duration::from_hours(12), "{lasting:?}");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use lapin::BasicProperties;
 use lapin::message::Delivery;
 use opentelemetry::trace::TraceContextExt;
 use recado_messages::Message;
@@ -28,16 +29,38 @@ pub(super) enum Unhandled<E> {
 
 /// Reads a message. The error says where the mistake is, not what is written there.
 pub(super) fn decode<M: Message>(delivery: &Delivery) -> Result<Received<M>, Fault> {
-    let message = serde_json::from_slice(&delivery.data).map_err(|error| {
+    read(&delivery.data, &delivery.properties, delivery.redelivered)
+}
+
+fn read<M: Message>(
+    body: &[u8],
+    properties: &BasicProperties,
+    redelivered: bool,
+) -> Result<Received<M>, Fault> {
+    let message = serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let error = format!("{:?} error at line {line}, column {column}", error.classify());
         Fault { reason: Reason::Undecodable, error, cause: None }
     })?;
-    Ok(Received {
-        message,
-        redelivered: delivery.redelivered,
-        trace: headers::trace(&delivery.properties),
-    })
+    Ok(Received { message, redelivered, trace: headers::trace(properties) })
+}
+
+/// What is kept of a message that was given back.
+#[derive(Debug)]
+pub(super) struct Sample {
+    body: Vec<u8>,
+    properties: BasicProperties,
+}
+
+impl Sample {
+    pub(super) fn of(delivery: &Delivery) -> Self {
+        Self { body: delivery.data.clone(), properties: delivery.properties.clone() }
+    }
+
+    /// A batch of it alone; it could be read before, so it can be now.
+    pub(super) fn batch<M: Message>(&self) -> Vec<Received<M>> {
+        read(&self.body, &self.properties, true).into_iter().collect()
+    }
 }
 
 /// Calls the handler.

@@ -2,12 +2,13 @@
 
 mod batch;
 mod handling;
+mod subscription;
 
 use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::message::Delivery;
 use opentelemetry::Context;
@@ -16,8 +17,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::connection::{ANSWER_TIMEOUT, Connection, ConnectionError, within};
+use crate::connection::{Connection, ConnectionError};
 use crate::headers;
 use crate::link::{Link, LinkSender};
 use crate::metrics::CONSUMED;
@@ -26,6 +28,8 @@ use crate::supervisor::{Session, report, supervise};
 use crate::topology::Queue;
 
 use batch::{Batch, Interrupted};
+use handling::{Sample, Unhandled, handle};
+use subscription::Subscription;
 
 /// A message as a handler gets it.
 #[derive(Debug)]
@@ -65,6 +69,10 @@ pub trait Handler: Send + Sync + 'static {
 pub enum OnError {
     /// What we depend on is away: keep the messages, pause (100 ms doubling to 2 s), and try the
     /// same batch again, until it works. Nothing overtakes it.
+    ///
+    /// After [`Config::hold_for`] the messages are given back: it may be our own way there that is
+    /// broken, and somebody else's is not. The first of them is tried on, without the queue, and
+    /// once it works we take part again; so it may be handled here and elsewhere.
     Hold,
     /// Something is wrong with a message: try each alone. One that fails alone waits in the
     /// retry queues, while others go on, and is dead-lettered after the last of them.
@@ -85,10 +93,16 @@ pub fn consume<H: Handler>(
 ) -> watch::Receiver<Link> {
     let (link, receiver) = LinkSender::new(queue.name);
     tracker.spawn(async move {
-        let (prefetch, limit) = (config.prefetch, config.batch.max(1));
-        let stopping = shutdown.clone();
-        let mut consuming =
-            Consuming { queue, publisher, handler, prefetch, limit, shutdown: stopping };
+        let mut consuming = Consuming {
+            queue,
+            publisher,
+            handler,
+            prefetch: config.prefetch,
+            limit: config.batch.max(1),
+            hold_for: config.hold_for,
+            given_back: None,
+            shutdown: shutdown.clone(),
+        };
         supervise(&config, &link, &shutdown, &mut consuming).await;
     });
     receiver
@@ -101,6 +115,9 @@ struct Consuming<H> {
     handler: Arc<H>,
     prefetch: u16,
     limit: usize,
+    hold_for: Duration,
+    /// The message that showed us that we cannot handle any at present; none if we can.
+    given_back: Option<Box<Sample>>,
     shutdown: CancellationToken,
 }
 
@@ -131,20 +148,60 @@ impl<H: Handler> Session for Consuming<H> {
 }
 
 impl<H: Handler> Consuming<H> {
-    /// Consumes carefully first, then at full speed. `Ok` on shutdown.
+    /// Consumes whenever messages can be handled. `Ok` on shutdown.
     async fn work(
-        &self,
+        &mut self,
         connection: &Connection,
         lost: &CancellationToken,
     ) -> Result<(), ConnectionError> {
-        let ended = match self.consume_carefully(connection, lost).await {
-            Ok(()) => self.consume_fast(connection, lost).await,
-            Err(interrupted) => Err(interrupted),
-        };
-        match ended {
-            Ok(()) | Err(Interrupted::Stopping) => Ok(()),
-            Err(Interrupted::Lost(error)) => Err(error),
+        loop {
+            let ended = match self.regain(lost).await {
+                Ok(()) => self.consume(connection, lost).await,
+                Err(interrupted) => Err(interrupted),
+            };
+            match ended {
+                Ok(()) => {}
+                Err(Interrupted::Unable(given_back)) => self.given_back = given_back,
+                Err(Interrupted::Stopping) => return Ok(()),
+                Err(Interrupted::Lost(error)) => return Err(error),
+            }
         }
+    }
+
+    /// Waits until the message that could not be handled can be, which is at once if there is none.
+    ///
+    /// Not by consuming it again: each time that costs it one of its deliveries, and an outage
+    /// would use up all of them. Whoever else has the queue by now may have handled it already, or
+    /// be about to; then the same message comes twice, as after a crash.
+    async fn regain(&mut self, lost: &CancellationToken) -> Result<(), Interrupted> {
+        let mut backoff = Backoff::default();
+        while let Some(sample) = &self.given_back {
+            pause(backoff.next(), &self.shutdown, lost).await?;
+            match handle(self.queue, &*self.handler, sample.batch()).await {
+                Err(Unhandled::Hold(_)) => {}
+                // Whatever is wrong with the message itself shows again when it is consumed.
+                Ok(()) | Err(Unhandled::Isolate(_)) => {
+                    let queue = self.queue.name;
+                    tracing::info!(broker.queue = queue, "{queue} is consumed again");
+                    self.given_back = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Consumes carefully first, then at full speed. What is in hand at the end is given back.
+    async fn consume(
+        &self,
+        connection: &Connection,
+        lost: &CancellationToken,
+    ) -> Result<(), Interrupted> {
+        let mut careful = Subscription::open(connection, self.queue, 1).await?;
+        let ended = self.consume_carefully(&mut careful, lost).await;
+        careful.close_after(ended).await?;
+        let mut fast = Subscription::open(connection, self.queue, self.prefetch).await?;
+        let ended = self.consume_fast(&mut fast, lost).await;
+        fast.close_after(ended).await
     }
 
     /// Takes one message at a time, up to the first that never came back.
@@ -154,18 +211,14 @@ impl<H: Handler> Consuming<H> {
     /// delivery limit together with the guilty one; so it takes the guilty one alone.
     async fn consume_carefully(
         &self,
-        connection: &Connection,
+        subscription: &mut Subscription,
         lost: &CancellationToken,
     ) -> Result<(), Interrupted> {
-        let mut subscription = Subscription::open(connection, self.queue, 1).await?;
         loop {
-            let deliveries = self.next(&mut subscription, lost).await?;
+            let deliveries = self.next(subscription, lost).await?;
             let is_fresh = deliveries.iter().all(|delivery| !has_returned(delivery));
             self.batch(&subscription.channel, lost).settle(deliveries).await?;
             if is_fresh {
-                // Closing the channel, and not the consumer only, gives back what came meanwhile
-                // before anyone else gets the message after it.
-                subscription.close().await?;
                 return Ok(());
             }
         }
@@ -173,12 +226,11 @@ impl<H: Handler> Consuming<H> {
 
     async fn consume_fast(
         &self,
-        connection: &Connection,
+        subscription: &mut Subscription,
         lost: &CancellationToken,
     ) -> Result<(), Interrupted> {
-        let mut subscription = Subscription::open(connection, self.queue, self.prefetch).await?;
         loop {
-            let deliveries = self.next(&mut subscription, lost).await?;
+            let deliveries = self.next(subscription, lost).await?;
             self.batch(&subscription.channel, lost).settle(deliveries).await?;
         }
     }
@@ -204,6 +256,7 @@ impl<H: Handler> Consuming<H> {
             handler: &self.handler,
             publisher: &self.publisher,
             channel,
+            hold_for: self.hold_for,
             shutdown: &self.shutdown,
             lost,
         }
@@ -215,54 +268,16 @@ fn has_returned(delivery: &Delivery) -> bool {
     headers::times_returned(&delivery.properties) > 0
 }
 
-/// A consumer on a channel of its own.
-struct Subscription {
-    channel: Channel,
-    deliveries: lapin::Consumer,
-    /// The end, if it came behind messages that had to be handed out first.
-    ended: Option<ConnectionError>,
-}
-
-impl Subscription {
-    async fn open(
-        connection: &Connection,
-        queue: &Queue,
-        prefetch: u16,
-    ) -> Result<Self, ConnectionError> {
-        let (channel, deliveries) = connection.consume(queue, prefetch).await?;
-        Ok(Self { channel, deliveries, ended: None })
-    }
-
-    /// Waits for a message, and takes what else is there: up to `limit`, never waiting for more.
-    async fn next(&mut self, limit: usize) -> Result<Vec<Delivery>, ConnectionError> {
-        if let Some(ended) = self.ended.take() {
-            return Err(ended);
-        }
-        let mut deliveries = vec![one(self.deliveries.next().await)?];
-        while deliveries.len() < limit {
-            match self.deliveries.next().now_or_never().map(one) {
-                Some(Ok(delivery)) => deliveries.push(delivery),
-                Some(Err(ended)) => {
-                    self.ended = Some(ended);
-                    break;
-                }
-                None => break,
-            }
-        }
-        Ok(deliveries)
-    }
-
-    async fn close(self) -> Result<(), ConnectionError> {
-        drop(self.deliveries);
-        let closing = self.channel.close(200, "bye".into());
-        within(ANSWER_TIMEOUT, "close a channel", closing).await
-    }
-}
-
-fn one(item: Option<lapin::Result<Delivery>>) -> Result<Delivery, ConnectionError> {
-    match item {
-        Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(error)) => Err(ConnectionError::Lost(Some(error))),
-        None => Err(ConnectionError::ConsumerEnded),
+/// Waits, unless there is a reason not to go on at all.
+async fn pause(
+    pause: Duration,
+    shutdown: &CancellationToken,
+    lost: &CancellationToken,
+) -> Result<(), Interrupted> {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Err(Interrupted::Stopping),
+        () = lost.cancelled() => Err(ConnectionError::Lost(None).into()),
+        () = tokio::time::sleep(pause) => Ok(()),
     }
 }

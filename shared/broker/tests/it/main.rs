@@ -3,5 +3,6 @@
 
 mod consuming;
 mod faults;
+mod measure;
 mod publishing;
 mod support;

@@ -106,11 +106,14 @@ impl HeldLeases {
     fn renewed(&self, asked: &[Lease], lost: &[Lease], run_out_at: Instant) {
         let mut entries = self.entries();
         for lease in asked {
-            // Those that were released meanwhile are gone.
-            let Some(entry) = entries.get_mut(&lease.token) else { continue };
+            // Nobody else can have claimed a lane before its lease ran out. So one that is not
+            // there any more in time was ended by the work itself, which is about to return;
+            // `run_out` sees to the others.
             if lost.contains(lease) {
-                entry.lost.cancel();
-            } else {
+                continue;
+            }
+            // Those that were released meanwhile are gone.
+            if let Some(entry) = entries.get_mut(&lease.token) {
                 entry.runs_out_at = run_out_at;
             }
         }

@@ -205,7 +205,19 @@ async fn work_is_told_when_its_lane_was_taken_over() {
     running.lanes.stolen.lock().unwrap().push(Uuid::from_u128(0));
     running.finished(2).await;
     let lanes = running.stop().await;
-    assert_eq!(*lanes.lost_after.lock().unwrap(), [LEASE / 3]);
+    assert_eq!(*lanes.lost_after.lock().unwrap(), [LEASE]);
+}
+
+/// The statement that ends a lane's work gives the lane away, and a renewal may see that before
+/// the work knows that its statement was successful.
+#[tokio::test(start_paused = true)]
+async fn work_that_has_ended_its_lane_may_return_in_peace() {
+    let running = Running::start("ended", [Job::Take(LEASE / 2)]);
+    running.lanes.stolen.lock().unwrap().push(Uuid::from_u128(0));
+    running.finished(1).await;
+    let lanes = running.stop().await;
+    assert!(lanes.renewals.load(Ordering::SeqCst) >= 1, "it was told that the lane is gone");
+    assert_eq!(Metrics::of("ended").lost.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]

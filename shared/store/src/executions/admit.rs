@@ -20,33 +20,46 @@ const LOCK: &str = "\
 -- executions.lock
 SELECT pg_advisory_xact_lock($1)";
 
-/// Messages of the sessions `$1` that were recorded before the first of the messages `$2`, are in
-/// no execution, and are not among them. There are none, but when a trigger's buffer was switched
-/// off with a window open: its messages must not be overtaken by those that came after.
+/// Messages that were recorded before the first message asked for of their session, are in no
+/// execution, and are not among those asked for. There are none, but when a trigger's buffer was
+/// switched off with a window open: its messages must not be overtaken by those that came after.
 const OLDER: &str = "\
 -- executions.older
-SELECT m.id, m.tenant_id, m.trigger_id, m.agent_id, m.session_id, m.text, m.context, m.accepted_at,
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])
+                  AS asked (session_id, id, accepted_at)
+), firsts AS MATERIALIZED (
+    SELECT asked.session_id, min(m.seq) AS seq, min(asked.accepted_at) AS accepted_at
+      FROM asked LEFT JOIN messages m ON m.id = asked.id AND m.execution_id IS NULL
+     GROUP BY asked.session_id
+)
+SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
-  FROM messages m JOIN triggers t ON t.id = m.trigger_id
- WHERE m.session_id = ANY ($1) AND m.execution_id IS NULL AND m.id <> ALL ($2)
-   AND m.seq < coalesce((SELECT min(asked.seq) FROM messages asked
-                          WHERE asked.session_id = m.session_id AND asked.execution_id IS NULL
-                            AND asked.id = ANY ($2)), m.seq + 1)
- ORDER BY m.session_id, m.seq";
+  FROM firsts
+  JOIN messages m ON m.session_id = firsts.session_id AND m.execution_id IS NULL
+  JOIN triggers t ON t.id = m.trigger_id
+ WHERE CASE WHEN firsts.seq IS NOT NULL THEN m.seq < firsts.seq
+            ELSE m.accepted_at < firsts.accepted_at END
+   AND NOT EXISTS (SELECT FROM asked WHERE asked.id = m.id)
+ ORDER BY m.session_id, m.seq
+ LIMIT 1000";
+
+/// How many overtaken messages make one execution, at most: as many as a window may hold.
+const MAX_OVERTAKEN: usize = 100;
 
 /// Attaches every message that is in no execution yet, and makes executions of what it attached.
 ///
 /// The input comes in requests, numbered `request`; those of its messages that are attached become
 /// one execution, whose id derives from the first of them (`alone_id`). So two requests that
 /// overlap, because a window was flushed twice, give two executions without a message in common,
-/// and a request that brings nothing new gives none.
+/// and a request that brings nothing new gives none. Whose agent answers is decided here.
 const ADMIT: &str = "\
 -- executions.admit
 WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[],
-                         $6::text[], $7::json[], $8::timestamptz[],
-                         $9::uuid[], $10::integer[], $11::text[])
-             WITH ORDINALITY AS input (id, tenant_id, trigger_id, agent_id, session_id,
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
+                         $5::text[], $6::json[], $7::timestamptz[],
+                         $8::uuid[], $9::integer[], $10::text[])
+             WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
                                        text, context, accepted_at,
                                        alone_id, request, separator, place)
 ), open AS (
@@ -55,27 +68,29 @@ WITH input AS (
       FROM input LEFT JOIN messages known USING (id)
      WHERE known.execution_id IS NULL
 ), attached AS (
-    INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id,
+    INSERT INTO messages (id, tenant_id, trigger_id, session_id,
                           text, context, accepted_at, execution_id)
-    SELECT id, tenant_id, trigger_id, agent_id, session_id,
-           text, context, accepted_at, execution_id
+    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, execution_id
       FROM open ORDER BY place
     ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
        WHERE messages.execution_id IS NULL
-    RETURNING id, seq, tenant_id, trigger_id, agent_id, session_id, execution_id
+    RETURNING id, seq, tenant_id, trigger_id, session_id, execution_id
 ), new_sessions AS (
     INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at)
-    SELECT DISTINCT ON (session_id) session_id, tenant_id, trigger_id, agent_id, $12::timestamptz
-      FROM attached ORDER BY session_id
+    SELECT DISTINCT ON (session_id) session_id, attached.tenant_id, trigger_id,
+           triggers.agent_id, $11::timestamptz
+      FROM attached JOIN triggers ON triggers.id = trigger_id ORDER BY session_id
     ON CONFLICT (id) DO NOTHING
 ), new_executions AS (
     INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id,
                             seq, message_ids, separator, status, created_at)
-    SELECT attached.execution_id, tenant_id, trigger_id, agent_id, session_id, min(seq),
-           array_agg(id ORDER BY seq), min(separators.separator), 'queued', $12::timestamptz
+    SELECT attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id,
+           min(seq), array_agg(attached.id ORDER BY seq), min(separators.separator), 'queued',
+           $11::timestamptz
       FROM attached
       JOIN (SELECT DISTINCT execution_id, separator FROM open) separators USING (execution_id)
-     GROUP BY attached.execution_id, tenant_id, trigger_id, agent_id, session_id
+      JOIN triggers ON triggers.id = trigger_id
+     GROUP BY attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id
     RETURNING session_id
 ), queued AS (
     INSERT INTO lanes (kind, session_id, queued, next_run_at)
@@ -129,7 +144,6 @@ pub async fn admit(
                 &columns.ids,
                 &columns.tenants,
                 &columns.triggers,
-                &columns.agents,
                 &columns.sessions,
                 &columns.texts,
                 &columns.contexts,
@@ -155,12 +169,16 @@ async fn overtaken(
     let messages = || requests.iter().flat_map(|request| &request.messages);
     let sessions: Vec<Uuid> = messages().map(|message| message.session_id.0).collect();
     let ids: Vec<Uuid> = messages().map(|message| message.id.0).collect();
+    let accepted: Vec<DateTime<Utc>> = messages().map(|message| message.accepted_at).collect();
     let statement = transaction.prepare_cached(OLDER).await?;
-    let rows = transaction.query(&statement, &[&sessions, &ids]).await?;
+    let rows = transaction.query(&statement, &[&sessions, &ids, &accepted]).await?;
     let mut windows: Vec<ExecutionRequested> = Vec::new();
     for OpenMessage { message, message_buffer } in rows.iter().map(messages::open_from_row) {
         match windows.last_mut() {
-            Some(window) if window.messages[0].session_id == message.session_id => {
+            Some(window)
+                if window.messages[0].session_id == message.session_id
+                    && window.messages.len() < MAX_OVERTAKEN =>
+            {
                 window.messages.push(message);
             }
             _ => windows.push(ExecutionRequested {

@@ -106,6 +106,8 @@ pub struct LlmCall {
 pub struct Finish {
     /// How it ended.
     pub outcome: Outcome,
+    /// What the agent was asked, for the history; `None` if even that cannot be kept.
+    pub normalized_query: Option<String>,
     /// The calls it made.
     pub llm_calls: Vec<LlmCall>,
     /// When it ended.
@@ -143,7 +145,8 @@ pub async fn finish(
     let delivers = matches!(finish.outcome, Outcome::Success { deliver: true, .. });
     let delivery_id = delivers.then(|| DeliveryId::of(claimed.execution_id).0);
     let calls = &finish.llm_calls;
-    let tokens: Option<i64> = sum(calls, |call| Some(call.input_tokens? + call.output_tokens?));
+    let tokens: Option<i64> =
+        sum(calls, |call| call.input_tokens?.checked_add(call.output_tokens?));
     let cost: Option<f64> = sum(calls, |call| call.cost_usd);
 
     let client = store.client(operation).await?;
@@ -157,7 +160,7 @@ pub async fn finish(
                 &claimed.execution_id.0,
                 &status,
                 &finish.finished_at,
-                &claimed.input,
+                &finish.normalized_query,
                 &response,
                 &code,
                 &message,

@@ -5,5 +5,5 @@ mod claim;
 mod finish;
 
 pub use admit::{Admitted, admit};
-pub use claim::{Claimed, Turn, claim};
+pub use claim::{Claimed, History, Turn, claim, give_back};
 pub use finish::{Finish, Finished, LlmCall, Outcome, finish};

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use recado_store::executions::{self, Admitted, Claimed, Finish, Finished, LlmCall, Outcome};
+use recado_store::executions::{
+    self, Admitted, Claimed, Finish, Finished, History, LlmCall, Outcome,
+};
 use recado_store::{deliveries, lanes};
 use recado_types::LlmCallId;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, TRIGGER, message, now, request, session};
+use crate::fixture::{Fixture, TENANT, TRIGGER, message, now, refs, request, session};
 
 const LEASE: Duration = Duration::from_secs(30);
+const HISTORY: History = History { turns: 10, bytes: 1_000 };
 
 async fn claim(fixture: &Fixture, limit: usize) -> Vec<Claimed> {
-    executions::claim(&fixture.store, limit, LEASE, Uuid::new_v4(), 10).await.unwrap()
+    executions::claim(&fixture.store, limit, LEASE, HISTORY).await.unwrap()
 }
 
 fn success(claimed: &Claimed, response: &str) -> Finish {
@@ -31,6 +34,7 @@ fn success(claimed: &Claimed, response: &str) -> Finish {
     };
     Finish {
         outcome: Outcome::Success { response: response.into(), deliver: true },
+        normalized_query: Some(claimed.input.clone()),
         llm_calls: vec![call],
         finished_at: now(),
     }
@@ -87,9 +91,8 @@ async fn who_lost_the_lease_writes_nothing() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     executions::admit(store, &[&request(&[message(1, 1)])], now()).await.unwrap();
-    let token = Uuid::new_v4();
     let brief = Duration::from_millis(1);
-    let late = executions::claim(store, 1, brief, token, 10).await.unwrap().remove(0);
+    let late = executions::claim(store, 1, brief, HISTORY).await.unwrap().remove(0);
     let successor = recado_testkit::wait_for("the lease to run out", LEASE, async || {
         claim(&fixture, 1).await.pop()
     })
@@ -116,9 +119,8 @@ async fn racing_claimers_never_get_the_same_session() {
     let requests: Vec<_> = (0..40).map(|s| request(&[message(s, 1), message(s, 2)])).collect();
     let batch: Vec<_> = requests.iter().collect();
     executions::admit(&fixture.store, &batch, now()).await.unwrap();
-    let claims = (0..12).map(|_| async {
-        executions::claim(&fixture.store, 7, LEASE, Uuid::new_v4(), 10).await.unwrap()
-    });
+    let claims = (0..12)
+        .map(|_| async { executions::claim(&fixture.store, 7, LEASE, HISTORY).await.unwrap() });
     let claimed = futures_util::future::join_all(claims).await.concat();
     let mut sessions: Vec<_> = claimed.iter().map(|c| c.session_id).collect();
     sessions.sort();
@@ -165,10 +167,12 @@ async fn an_open_window_is_not_overtaken() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let window = [message(1, 1), message(1, 2)];
-    recado_store::messages::record(store, &window).await.unwrap();
-    recado_store::messages::record(store, &[message(2, 1)]).await.unwrap();
+    recado_store::messages::record(store, &refs(&window)).await.unwrap();
+    recado_store::messages::record(store, &[&message(2, 1)]).await.unwrap();
     // The buffer was switched off: this one came straight from ingress.
-    let direct = request(&[message(1, 3)]);
+    let mut after = message(1, 3);
+    after.accepted_at += Duration::from_secs(1);
+    let direct = request(&[after]);
     let admitted = executions::admit(store, &[&direct], now()).await.unwrap();
     assert_eq!(admitted, Admitted { n_messages: 3, n_executions: 2 });
     let first = claim(&fixture, 10).await.remove(0);
@@ -178,7 +182,7 @@ async fn an_open_window_is_not_overtaken() {
     let late = request(&window);
     assert_eq!(executions::admit(store, &[&late], now()).await.unwrap(), Admitted::default());
     let three: Vec<_> = (2..=4).map(|n| message(2, n)).collect();
-    recado_store::messages::record(store, &three).await.unwrap();
+    recado_store::messages::record(store, &refs(&three)).await.unwrap();
     let full = request(&[message(2, 1), message(2, 2)]);
     let admitted = executions::admit(store, &[&full], now()).await.unwrap();
     assert_eq!(admitted, Admitted { n_messages: 2, n_executions: 1 });
@@ -189,9 +193,11 @@ async fn a_poisonous_message_is_refused_alone() {
     let fixture = Fixture::new().await;
     let mut foreign = message(1, 1);
     foreign.trigger_id = recado_types::TriggerId(Uuid::from_u128(999));
+    let mut of_another_tenant = message(1, 2);
+    of_another_tenant.tenant_id = recado_types::TenantId(Uuid::from_u128(999));
     let mut nul = message(2, 1);
     nul.text = "a\0b".into();
-    for poison in [foreign, nul] {
+    for poison in [foreign, of_another_tenant, nul] {
         let request = request(&[poison]);
         let error = executions::admit(&fixture.store, &[&request], now()).await.unwrap_err();
         assert_eq!(error.failure(), recado_store::Failure::Rejected);
@@ -213,7 +219,7 @@ async fn a_success_queues_its_delivery() {
         executions::finish(store, &claimed, &finish).await.unwrap(),
         Finished::Done { more: false }
     ));
-    let delivery = deliveries::claim(store, 10, LEASE, Uuid::new_v4()).await.unwrap().remove(0);
+    let delivery = deliveries::claim(store, 10, LEASE).await.unwrap().remove(0);
     assert_eq!(delivery.response, "Olá");
     assert_eq!(delivery.trigger_id, TRIGGER);
     assert_eq!(delivery.context["n"], "1");
@@ -221,4 +227,86 @@ async fn a_success_queues_its_delivery() {
     assert_eq!((delivery.chunk_count, delivery.chunks.len()), (None, 0));
     let lost = lanes::renew(store, lanes::LaneKind::Delivery, &[delivery.lease], LEASE).await;
     assert!(lost.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_agent_is_the_triggers_at_admission() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let window = [message(1, 1), message(1, 2)];
+    recado_store::messages::record(store, &refs(&window)).await.unwrap();
+    let other = "INSERT INTO agents SELECT gen_random_uuid(), tenant_id, project_id, 'Other', model, \
+                 system_prompt, version, created_at, updated_at, NULL FROM agents; \
+                 UPDATE triggers SET agent_id = (SELECT id FROM agents WHERE name = 'Other')";
+    recado_testkit::sql::execute(fixture.database.url(), other).await.unwrap();
+    executions::admit(store, &[&request(&window)], now()).await.unwrap();
+    let claimed = claim(&fixture, 1).await.remove(0);
+    assert_eq!((claimed.agent_name.as_str(), claimed.tenant_id), ("Other", TENANT));
+}
+
+#[tokio::test]
+async fn the_history_is_bounded_in_bytes_newest_first() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    for n in 1..=5 {
+        executions::admit(store, &[&request(&[message(1, n)])], now()).await.unwrap();
+        let claimed = claim(&fixture, 1).await.remove(0);
+        let finish = success(&claimed, &"x".repeat(300));
+        let done = executions::finish(store, &claimed, &finish).await.unwrap();
+        assert_eq!(done, Finished::Done { more: false });
+    }
+    executions::admit(store, &[&request(&[message(1, 6)])], now()).await.unwrap();
+    let history = claim(&fixture, 1).await.remove(0).history;
+    let queries: Vec<&str> = history.iter().map(|turn| turn.query.as_str()).collect();
+    assert_eq!(queries, ["s1-m3", "s1-m4", "s1-m5"]);
+}
+
+#[tokio::test]
+async fn what_is_given_back_does_not_count_as_an_attempt() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    executions::admit(store, &[&request(&[message(1, 1)])], now()).await.unwrap();
+    for _ in 0..7 {
+        let claimed = claim(&fixture, 1).await.remove(0);
+        assert_eq!(claimed.attempt, 1);
+        executions::give_back(store, &claimed, Duration::ZERO).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_lane_of_a_claim_has_a_lease_of_its_own() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let requests: Vec<_> = (0..40).map(|s| request(&[message(s, 1)])).collect();
+    let batch: Vec<_> = requests.iter().collect();
+    executions::admit(store, &batch, now()).await.unwrap();
+    let claimed = claim(&fixture, 100).await;
+    assert_eq!(claimed.len(), 40);
+    let leases: Vec<_> = claimed.iter().map(|claimed| claimed.lease).collect();
+    let tokens: std::collections::HashSet<Uuid> = leases.iter().map(|lease| lease.token).collect();
+    assert_eq!(tokens.len(), 40);
+    let kind = lanes::LaneKind::Execution;
+    assert!(lanes::renew(store, kind, &leases, LEASE).await.unwrap().is_empty());
+    lanes::release(store, kind, &leases[..1], LEASE).await.unwrap();
+    assert_eq!(lanes::renew(store, kind, &leases, LEASE).await.unwrap(), leases[..1]);
+}
+
+#[tokio::test]
+async fn admission_does_not_slow_down_with_the_backlog() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    // Windows with far more open messages than are asked for, as after an outage.
+    for s in 0..20 {
+        let open: Vec<_> = (0..100).map(|n| message(s, n)).collect();
+        recado_store::messages::record(store, &refs(&open)).await.unwrap();
+    }
+    // More often than it takes until the statement gets a plan for all parameters.
+    for round in 0..10 {
+        let requests: Vec<_> = (0..20)
+            .map(|s| request(&(0..5).map(|n| message(s, round * 5 + n)).collect::<Vec<_>>()))
+            .collect();
+        let batch: Vec<_> = requests.iter().collect();
+        let admitted = executions::admit(store, &batch, now()).await.unwrap();
+        assert_eq!(admitted, Admitted { n_messages: 100, n_executions: 20 });
+    }
 }

@@ -67,13 +67,16 @@ pub(crate) fn session(n: u128) -> SessionId {
     SessionId(Uuid::from_u128(1_000 + n))
 }
 
+pub(crate) fn refs(messages: &[Inbound]) -> Vec<&Inbound> {
+    messages.iter().collect()
+}
+
 /// Message `n` of session `s`.
 pub(crate) fn message(s: u128, n: u128) -> Inbound {
     Inbound {
         id: MessageId(Uuid::from_u128(s * 1_000_000 + n)),
         tenant_id: TENANT,
         trigger_id: TRIGGER,
-        agent_id: AGENT,
         session_id: session(s),
         accepted_at: now(),
         text: format!("s{s}-m{n}"),

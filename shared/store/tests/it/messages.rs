@@ -3,7 +3,7 @@
 use recado_store::{executions, messages};
 use recado_types::{MessageId, SessionId};
 
-use crate::fixture::{Fixture, message, now, request, session};
+use crate::fixture::{Fixture, message, now, refs, request, session};
 
 fn ids(messages: &[recado_messages::Inbound]) -> Vec<MessageId> {
     messages.iter().map(|message| message.id).collect()
@@ -14,15 +14,15 @@ async fn a_repeated_message_is_open_until_it_is_in_an_execution() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let (a, b) = (message(1, 1), message(1, 2));
-    let mut open = messages::record(store, &[a.clone(), b.clone(), a.clone()]).await.unwrap();
+    let mut open = messages::record(store, &[&a, &b, &a]).await.unwrap();
     open.sort();
     open.dedup();
     assert_eq!(open, ids(&[a.clone(), b.clone()]));
-    assert_eq!(messages::record(store, std::slice::from_ref(&a)).await.unwrap(), ids(&[a.clone()]));
+    assert_eq!(messages::record(store, &[&a]).await.unwrap(), ids(&[a.clone()]));
 
     executions::admit(store, &[&request(std::slice::from_ref(&a))], now()).await.unwrap();
-    assert!(messages::record(store, std::slice::from_ref(&a)).await.unwrap().is_empty());
-    let open = messages::open_by_id(store, &ids(&[a, b.clone()])).await.unwrap();
+    assert!(messages::record(store, &[&a]).await.unwrap().is_empty());
+    let open = messages::open(store, &[session(1)], 10).await.unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].message, b);
     assert_eq!(open[0].message_buffer.as_ref().unwrap().policy.max_messages, 3);
@@ -34,10 +34,10 @@ async fn open_messages_come_in_the_order_they_were_recorded() {
     let store = &fixture.store;
     // Ids that sort the other way round.
     let recorded: Vec<_> = (1..=5).rev().map(|n| message(1, n)).collect();
-    messages::record(store, &recorded).await.unwrap();
-    let open = messages::open_of_sessions(store, &[session(1)]).await.unwrap();
+    messages::record(store, &refs(&recorded)).await.unwrap();
+    let open = messages::open(store, &[session(1)], 3).await.unwrap();
     let open: Vec<_> = open.into_iter().map(|open| open.message).collect();
-    assert_eq!(open, recorded);
+    assert_eq!(open, recorded[..3]);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_walk_over_the_windows_meets_each_once() {
     let store = &fixture.store;
     for s in 0..25 {
         let recorded: Vec<_> = (1..=2).map(|n| message(s, n)).collect();
-        messages::record(store, &recorded).await.unwrap();
+        messages::record(store, &refs(&recorded)).await.unwrap();
     }
     let mut met = Vec::new();
     let mut after = SessionId::first();
@@ -62,4 +62,23 @@ async fn a_walk_over_the_windows_meets_each_once() {
     }
     let sessions: Vec<_> = (0..25).map(session).collect();
     assert_eq!(met, sessions);
+}
+
+#[tokio::test]
+async fn what_is_requested_is_left_alone_until_it_counts_as_lost() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let a = message(1, 1);
+    messages::record(store, &[&a]).await.unwrap();
+    messages::mark_requested(store, &ids(std::slice::from_ref(&a))).await.unwrap();
+    let visible = async || {
+        let repeated = messages::record(store, &[&a]).await.unwrap().len();
+        let open = messages::open(store, &[session(1)], 10).await.unwrap().len();
+        let windows = messages::open_windows(store, SessionId::first(), 10).await.unwrap().len();
+        [repeated, open, windows]
+    };
+    assert_eq!(visible().await, [0, 0, 0]);
+    let ago = "UPDATE messages SET requested_at = now() - interval '61 seconds'";
+    recado_testkit::sql::execute(fixture.database.url(), ago).await.unwrap();
+    assert_eq!(visible().await, [1, 1, 1]);
 }

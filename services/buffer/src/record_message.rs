@@ -41,7 +41,7 @@ impl Handler for RecordMessage {
                 Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,
             },
             RecordError::Publish(error) => match error {
-                PublishError::Encode { .. } => OnError::Isolate,
+                PublishError::Encode(_) | PublishError::TooLarge { .. } => OnError::Isolate,
                 PublishError::Disconnected
                 | PublishError::Blocked
                 | PublishError::Unavailable

@@ -1,5 +1,5 @@
-//! What the broker gives to a program that does nothing but publish: the yardstick that
-//! `recado bench` holds the product against, in the same run and on the same server.
+//! What the servers give to a program that does nothing else: the yardsticks that `recado bench`
+//! holds the product against, in the same run and on the same servers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use uuid::Uuid;
+
+use crate::sql;
 
 /// AMQP's `delivery_mode` of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -25,19 +27,22 @@ pub enum BaselineError {
     /// A message was not taken, so its time means nothing.
     #[error("the broker did not take a message of the bare publisher: {0:?}")]
     NotTaken(Confirmation),
+    /// The database could not be used.
+    #[error("the bare program could not commit")]
+    Database(#[from] tokio_postgres::Error),
 }
 
-/// How long confirms took.
+/// How long confirms, or commits, took.
 #[derive(Debug, Default)]
 pub struct Confirms {
-    /// From the first message to the last confirm.
+    /// From the first call to the last answer.
     pub took: Duration,
-    /// From each call to its confirm.
+    /// From each call to its answer.
     pub latencies: Vec<Duration>,
 }
 
 impl Confirms {
-    /// Confirmed messages per second.
+    /// Answers per second.
     pub fn per_second(&self) -> f64 {
         let n = u32::try_from(self.latencies.len()).unwrap_or(u32::MAX);
         f64::from(n) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -123,6 +128,34 @@ impl BarePublisher {
             other => Err(BaselineError::NotTaken(other)),
         }
     }
+}
+
+/// Commits rows of `row_bytes` bytes, one by one, from so many `connections`: what the disk under
+/// the database gives. The table is its own, and dropped afterwards.
+pub async fn bare_commits(
+    database_url: &str,
+    connections: usize,
+    row_bytes: usize,
+    duration: Duration,
+) -> Result<Confirms, BaselineError> {
+    sql::execute(database_url, "CREATE TABLE baseline (body text NOT NULL)").await?;
+    let (row, started) = ("x".repeat(row_bytes), Instant::now());
+    let writers = (0..connections).map(|_| {
+        sql::connected(database_url, async |client| {
+            let insert = client.prepare("INSERT INTO baseline (body) VALUES ($1)").await?;
+            let mut latencies = Vec::new();
+            while started.elapsed() < duration {
+                let began = Instant::now();
+                client.execute(&insert, &[&row]).await?;
+                latencies.push(began.elapsed());
+            }
+            Ok::<_, tokio_postgres::Error>(latencies)
+        })
+    });
+    let latencies = try_join_all(writers).await;
+    let took = started.elapsed();
+    sql::execute(database_url, "DROP TABLE baseline").await?;
+    Ok(Confirms { took, latencies: latencies?.concat() })
 }
 
 /// A schedule that does not wait for answers: turn `n` is due `n` intervals after the start,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use recado_testkit::baseline::Pace;
+use recado_testkit::baseline::{Pace, bare_commits};
 
 use super::cost::{Cost, Snapshot};
 use super::cpu;
 use super::latency::Latencies;
 use super::ledger::{Ledger, Tally};
 use super::load::{self, Answers, IN_FLIGHT, Plan};
-use super::message::Target;
+use super::message::{BODY_BYTES, Target};
 use super::report::{Figure, Goal, Process};
 use super::system::System;
 use super::{WINDOW, count, progress, ratio};
@@ -22,6 +22,10 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Without load, to see what polling costs.
 const IDLE: Duration = Duration::from_secs(3);
+
+/// As many as a role keeps, unless configured otherwise.
+const CONNECTIONS: usize = 16;
+const COMMITTING: Duration = Duration::from_secs(2);
 
 /// Ingress alone: short, because all of it is worked off afterwards.
 const ALONE: Duration = Duration::from_secs(2);
@@ -67,6 +71,7 @@ impl<'a> Measurement<'a> {
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let idle = self.idle().await?;
         let bare = self.bare().await?;
+        self.bare_commits().await?;
         self.warm_up().await?;
         let sustained = self.saturate(&bare, &idle).await?;
         self.ingress_alone(&bare).await?;
@@ -110,6 +115,21 @@ impl<'a> Measurement<'a> {
             Figure::new("  confirm p99 at half of that rate", half.p99(), "ms"),
         ]);
         Ok(Bare { per_second, latencies })
+    }
+
+    /// What a step that is written down has to wait for, at the least.
+    async fn bare_commits(&mut self) -> anyhow::Result<()> {
+        progress("committing with a bare program");
+        let url = self.system.database_url();
+        let commits = bare_commits(&url, CONNECTIONS, BODY_BYTES, COMMITTING).await?;
+        let per_second = commits.per_second();
+        let latencies = Latencies::from(commits.latencies);
+        self.figures.extend([
+            Figure::new("bare program: 1 KiB rows committed, 16 connections", per_second, "/s"),
+            Figure::new("  commit p50", latencies.p50(), "ms"),
+            Figure::new("  commit p99", latencies.p99(), "ms"),
+        ]);
+        Ok(())
     }
 
     async fn warm_up(&mut self) -> anyhow::Result<()> {

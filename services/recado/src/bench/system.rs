@@ -94,6 +94,11 @@ impl System {
         Ok(done?)
     }
 
+    /// The database, for a bare program.
+    pub(super) fn database_url(&self) -> String {
+        self.app.database_url()
+    }
+
     /// Freezes the roles behind ingress: what it accepts waits in its queue.
     pub(super) fn pause_workers(&self) -> anyhow::Result<()> {
         WORKERS.into_iter().try_for_each(|role| self.app.stop(role, 0))
@@ -106,7 +111,7 @@ impl System {
 
     /// What PostgreSQL and the publishers have counted.
     pub(super) async fn counters(&self) -> anyhow::Result<Counters> {
-        let url = self.app.database_url();
+        let url = self.database_url();
         let commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
         let wal_bytes = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
         let mut publishes = 0.0;

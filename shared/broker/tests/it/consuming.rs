@@ -1,7 +1,7 @@
 //! What becomes of messages that cannot be handled, and of their neighbours.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -11,11 +11,11 @@ use lapin::types::{FieldTable, ShortString};
 use recado_broker::topology::{INBOUND, Queue};
 use recado_broker::{Handler, OnError, Received};
 use recado_messages::Message;
-use recado_testkit::{vhost, wait_for};
+use recado_testkit::vhost;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::support::{Amqp, Bench, NOTES, Note, Reaction, Recorder, SOON, is_up, notes, text};
+use crate::support::{Amqp, Bench, Letter, NOTES, Note, Reaction, Recorder, is_up, notes, text};
 
 #[tokio::test]
 async fn what_cannot_be_read_is_dead_lettered_and_its_neighbours_pass() -> anyhow::Result<()> {
@@ -103,45 +103,28 @@ async fn a_retried_message_may_succeed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn held_messages_keep_their_order_and_nothing_overtakes_them() -> anyhow::Result<()> {
+async fn a_batch_is_bounded_by_its_bytes() -> anyhow::Result<()> {
+    const MIB: usize = 1 << 20;
     let vhost = vhost().await;
     let bench = Bench::start(vhost.url());
-    let (is_away, attempts) = (AtomicBool::new(true), AtomicUsize::new(0));
-    let state = Arc::new((is_away, attempts));
-    let seen = Arc::clone(&state);
-    let recorder = Recorder::new(move |_| {
-        seen.1.fetch_add(1, Ordering::Relaxed);
-        if seen.0.load(Ordering::Relaxed) { Reaction::Hold } else { Reaction::Take }
+    let attempts = AtomicUsize::new(0);
+    // The second is held for a while, so that everything behind it is there when it is taken.
+    let recorder = Recorder::new(move |note| match note.n {
+        1 if attempts.fetch_add(1, Ordering::Relaxed) < 4 => Reaction::Hold,
+        _ => Reaction::Take,
     });
-    bench.consume(&NOTES, &recorder).await?;
-    let notes = notes(50);
-    bench.publish(&notes[..25]).await?;
-    let tried = async || (state.1.load(Ordering::Relaxed) >= 3).then_some(());
-    wait_for("three attempts", SOON, tried).await?;
-    bench.publish(&notes[25..]).await?;
-    assert_eq!(recorder.taken(), []);
-
-    state.0.store(false, Ordering::Relaxed);
-    assert_eq!(recorder.has_taken(50).await?, notes);
-    bench.finish().await
-}
-
-#[tokio::test]
-async fn held_messages_are_given_back_on_shutdown() -> anyhow::Result<()> {
-    let vhost = vhost().await;
-    let bench = Bench::start(vhost.url());
-    let attempts = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&attempts);
-    let recorder = Recorder::new(move |_| {
-        seen.fetch_add(1, Ordering::Relaxed);
-        Reaction::Hold
-    });
+    is_up(&bench.publisher.link()).await?;
+    let sizes = [1, 4 * MIB, 5 * MIB, MIB, 2 * MIB, 2 * MIB, MIB, 1, 1];
+    for (note, size) in notes(9).into_iter().zip(sizes) {
+        bench.publisher.publish(&Letter::new(note, size)).await?;
+    }
     bench.consume(&INBOUND, &recorder).await?;
-    bench.publish(&notes(10)).await?;
-    let tried = async || (attempts.load(Ordering::Relaxed) >= 1).then_some(());
-    wait_for("an attempt", SOON, tried).await?;
-    bench.finish().await?;
-    Amqp::connect(vhost.url()).await?.counts(INBOUND.name, 10).await
+    assert_eq!(recorder.has_taken(9).await?, notes(9));
+    for batch in recorder.batches() {
+        let n_bytes: usize = batch.iter().map(|note| sizes[note.n as usize]).sum();
+        assert!(n_bytes <= 4 * MIB || batch.len() == 1, "{n_bytes} bytes: {batch:?}");
+    }
+    bench.finish().await
 }
 
 #[tokio::test]
@@ -162,7 +145,7 @@ async fn messages_that_came_back_are_handled_one_at_a_time() -> anyhow::Result<(
     let recorder = Recorder::new(|_| Reaction::Take);
     bench.consume(&INBOUND, &recorder).await?;
     assert_eq!(recorder.has_taken(30).await?, notes(30));
-    let sizes = recorder.batch_sizes();
+    let sizes: Vec<usize> = recorder.batches().iter().map(Vec::len).collect();
     assert_eq!(sizes[..10], [1; 10], "{sizes:?}");
     assert!(sizes.len() < 30, "the others come in batches: {sizes:?}");
     bench.finish().await

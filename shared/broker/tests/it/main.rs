@@ -3,6 +3,7 @@
 
 mod consuming;
 mod faults;
+mod holding;
 mod measure;
 mod publishing;
 mod support;

@@ -11,6 +11,7 @@ use recado_broker::topology::INBOUND;
 use recado_broker::{Config, Handler, Link, OnError, PublishError, Received};
 use recado_messages::Message;
 use recado_testkit::{vhost, wait_for};
+use recado_types::SessionId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -18,7 +19,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
 use uuid::Uuid;
 
-use crate::support::{Amqp, Bench, NOTES, Note, Reaction, Recorder, is_up, notes};
+use crate::support::{Amqp, Bench, Letter, NOTES, Note, Reaction, Recorder, SOON, is_up, notes};
 
 #[tokio::test]
 async fn what_is_confirmed_arrives_once_and_in_order() -> anyhow::Result<()> {
@@ -36,6 +37,81 @@ async fn what_is_confirmed_arrives_once_and_in_order() -> anyhow::Result<()> {
     let amqp = Amqp::connect(vhost.url()).await?;
     assert_eq!(amqp.count(NOTES.name).await?, 0, "all is acknowledged");
     Ok(())
+}
+
+/// What arrived of each author must be `0..n`.
+fn assert_in_order(taken: &[Note], n_authors: u32) {
+    for author in 0..n_authors {
+        let numbers: Vec<u32> =
+            taken.iter().filter(|note| note.author == author).map(|note| note.n).collect();
+        assert!(numbers.is_sorted(), "author {author}: {numbers:?}");
+    }
+}
+
+#[tokio::test]
+async fn overlapping_publications_of_a_session_keep_their_order() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let mut config = Config::new(vhost.url(), "test");
+    config.publish_channels = 4;
+    let bench = Bench::with(config);
+    let recorder = Recorder::new(|_| Reaction::Take);
+    bench.consume(&NOTES, &recorder).await?;
+    is_up(&bench.publisher.link()).await?;
+    let publishing =
+        (0..2000).map(async |n| bench.publisher.publish(&Note { author: n % 3, n }).await);
+    let outcomes = join_all(publishing).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_in_order(&recorder.has_taken(2000).await?, 3);
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn overlapping_batches_keep_the_order_of_each_session() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    let recorder = Recorder::new(|_| Reaction::Take);
+    bench.consume(&NOTES, &recorder).await?;
+    is_up(&bench.publisher.link()).await?;
+    let notes: Vec<Note> = (0..3000).map(|n| Note { author: n % 7, n }).collect();
+    let publishing = notes.chunks(300).map(|batch| bench.publisher.publish_all(batch));
+    let outcomes: Vec<_> = join_all(publishing).await.into_iter().flatten().collect();
+    assert_eq!(outcomes.len(), notes.len());
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_in_order(&recorder.has_taken(3000).await?, 7);
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_not_sent_and_takes_nobody_along() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    let recorder = Recorder::new(|_| Reaction::Take);
+    bench.consume(&NOTES, &recorder).await?;
+    is_up(&bench.publisher.link()).await?;
+    let sizes = [10, 8 << 20, 10];
+    let letters: Vec<_> =
+        sizes.iter().zip(notes(3)).map(|(size, note)| Letter::new(note, *size)).collect();
+    let outcomes = bench.publisher.publish_all(&letters).await;
+    assert!(matches!(outcomes[..], [Ok(()), Err(PublishError::TooLarge { .. }), Ok(())]));
+    assert!(!outcomes[1].as_ref().is_err_and(PublishError::is_outcome_unknown));
+    assert_eq!(recorder.has_taken(2).await?, [notes(3)[0], notes(3)[2]]);
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn large_messages_take_several_flights_and_keep_their_order() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let mut config = Config::new(vhost.url(), "test");
+    config.publish_timeout = SOON;
+    let bench = Bench::with(config);
+    let recorder = Recorder::new(|_| Reaction::Take);
+    bench.consume(&NOTES, &recorder).await?;
+    is_up(&bench.publisher.link()).await?;
+    let publish = async |note| bench.publisher.publish(&Letter::new(note, 3 << 20)).await;
+    let outcomes = join_all(notes(12).into_iter().map(publish)).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(recorder.has_taken(12).await?, notes(12));
+    bench.finish().await
 }
 
 #[tokio::test]
@@ -60,6 +136,10 @@ impl Message for Unwanted {
 
     fn message_id(&self) -> Uuid {
         Uuid::nil()
+    }
+
+    fn session_id(&self) -> SessionId {
+        SessionId(Uuid::nil())
     }
 }
 

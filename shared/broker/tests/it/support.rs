@@ -12,6 +12,7 @@ use recado_broker::topology::Queue;
 use recado_broker::{Config, Handler, Link, OnError, Publisher, Received, consume};
 use recado_messages::Message;
 use recado_testkit::wait_for;
+use recado_types::SessionId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ pub(crate) static NOTES: Queue = Queue {
     retry_delays: &[Duration::from_millis(200)],
 };
 
-/// The `n`-th message of `author`.
+/// The `n`-th message of `author`, whose session it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Note {
     pub(crate) author: u32,
@@ -42,6 +43,36 @@ impl Message for Note {
 
     fn message_id(&self) -> Uuid {
         Uuid::from_u64_pair(self.author.into(), self.n.into())
+    }
+
+    fn session_id(&self) -> SessionId {
+        SessionId(Uuid::from_u128(self.author.into()))
+    }
+}
+
+/// A note with as much on it as a test wants. Whoever reads a [`Note`] can read it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Letter {
+    #[serde(flatten)]
+    note: Note,
+    text: String,
+}
+
+impl Letter {
+    pub(crate) fn new(note: Note, n_bytes: usize) -> Self {
+        Self { note, text: "x".repeat(n_bytes) }
+    }
+}
+
+impl Message for Letter {
+    const ROUTING_KEY: &'static str = Note::ROUTING_KEY;
+
+    fn message_id(&self) -> Uuid {
+        self.note.message_id()
+    }
+
+    fn session_id(&self) -> SessionId {
+        self.note.session_id()
     }
 }
 
@@ -83,8 +114,8 @@ impl<F: Fn(&Note) -> Reaction + Send + Sync + 'static> Recorder<F> {
         self.lock().iter().flatten().copied().collect()
     }
 
-    pub(crate) fn batch_sizes(&self) -> Vec<usize> {
-        self.lock().iter().map(Vec::len).collect()
+    pub(crate) fn batches(&self) -> Vec<Vec<Note>> {
+        self.lock().clone()
     }
 
     /// Waits until it has taken so many.

@@ -19,9 +19,7 @@ mod run_execution;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use recado_broker::topology;
-use recado_http::guard::{Guard, GuardedClient};
 use recado_service::lanes::{LaneLoop, POLL, Wake};
 use recado_service::{Context, connect};
 
@@ -34,9 +32,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);
     let publisher = connect::publisher(&context, broker.clone());
-    let guard = Guard::new(config.destinations.allow_private.clone())
-        .with_plain_http(config.destinations.allow_plain_http);
-    let client = GuardedClient::new(guard).context("failed to set up the model client")?;
+    let client = connect::outbound_client(&config.destinations)?;
 
     let wake = Wake::default();
     let admit = admit_execution::AdmitExecution {

@@ -7,13 +7,13 @@ use recado_broker::Publisher;
 use recado_clock::Clock;
 use recado_http::guard::GuardedClient;
 use recado_messages::DeliveryRequested;
-use recado_service::lanes::{LaneWork, Lease as LoopLease, Wake};
+use recado_service::lanes::{LaneWork, Wake};
 use recado_store::executions::{self, Claimed, Finish, Finished, History, LlmCall, Outcome};
 use recado_store::lanes::{self, LaneKind, Lease};
 use recado_store::{Store, StoreError};
 use recado_types::agent::ModelName;
 use recado_types::trigger::TriggerConfig;
-use recado_types::{DeliveryId, LlmCallId, SessionId};
+use recado_types::{DeliveryId, LlmCallId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -49,18 +49,12 @@ impl LaneWork for RunExecution {
         executions::claim(&self.store, limit, self.lease, HISTORY).await
     }
 
-    fn lease_of(claimed: &Claimed) -> LoopLease {
-        LoopLease { lane: claimed.lease.session_id.0, token: claimed.lease.token }
+    fn lease_of(claimed: &Claimed) -> Lease {
+        claimed.lease
     }
 
-    async fn renew(&self, held: &[LoopLease]) -> Result<Vec<LoopLease>, StoreError> {
-        let held: Vec<Lease> = held
-            .iter()
-            .map(|lease| Lease { session_id: SessionId(lease.lane), token: lease.token })
-            .collect();
-        let lost = lanes::renew(&self.store, LaneKind::Execution, &held, self.lease).await?;
-        let lost = lost.into_iter();
-        Ok(lost.map(|lost| LoopLease { lane: lost.session_id.0, token: lost.token }).collect())
+    async fn renew(&self, held: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        lanes::renew(&self.store, LaneKind::Execution, held, self.lease).await
     }
 
     #[tracing::instrument(

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use recado_broker::{Link, Publisher};
+use recado_http::guard::{Guard, GuardedClient};
 use recado_kv::Kv;
 use recado_store::{Keyring, Store};
 use tokio::sync::watch;
 
-use crate::config::{Amqp, Postgres, Reader, Redis, Settings};
+use crate::config::{Amqp, Destinations, Postgres, Reader, Redis, Settings};
 use crate::health::Component;
 use crate::process::Context;
 
@@ -105,6 +106,13 @@ pub fn consume<H: recado_broker::Handler>(
     let shutdown = context.shutdown.clone();
     let link = recado_broker::consume(config, queue, publisher, handler, &context.tasks, shutdown);
     follow_link(context, queue.name, link);
+}
+
+/// A client for addresses that tenants chose.
+pub fn outbound_client(destinations: &Destinations) -> anyhow::Result<GuardedClient> {
+    let guard = Guard::new(destinations.allow_private.clone())
+        .with_plain_http(destinations.allow_plain_http);
+    GuardedClient::new(guard).context("failed to set up the outbound client")
 }
 
 /// Redis, which no readiness depends on: everything works without it.

@@ -16,11 +16,10 @@ use std::time::Duration;
 
 use recado_clock::Clock;
 use recado_http::guard::GuardedClient;
-use recado_service::lanes::{LaneWork, Lease as LoopLease, Wake};
+use recado_service::lanes::{LaneWork, Wake};
 use recado_store::deliveries::{self, Claimed};
 use recado_store::lanes::{self, LaneKind, Lease};
 use recado_store::{Store, StoreError};
-use recado_types::SessionId;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::FINISHED;
@@ -58,18 +57,12 @@ impl LaneWork for Deliver {
         deliveries::claim(&self.store, limit, self.lease).await
     }
 
-    fn lease_of(claimed: &Claimed) -> LoopLease {
-        LoopLease { lane: claimed.lease.session_id.0, token: claimed.lease.token }
+    fn lease_of(claimed: &Claimed) -> Lease {
+        claimed.lease
     }
 
-    async fn renew(&self, held: &[LoopLease]) -> Result<Vec<LoopLease>, StoreError> {
-        let held: Vec<Lease> = held
-            .iter()
-            .map(|lease| Lease { session_id: SessionId(lease.lane), token: lease.token })
-            .collect();
-        let lost = lanes::renew(&self.store, LaneKind::Delivery, &held, self.lease).await?;
-        let lost = lost.into_iter();
-        Ok(lost.map(|lost| LoopLease { lane: lost.session_id.0, token: lost.token }).collect())
+    async fn renew(&self, held: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        lanes::renew(&self.store, LaneKind::Delivery, held, self.lease).await
     }
 
     #[tracing::instrument(

@@ -105,7 +105,7 @@ struct Run<W> {
 
 impl<W: LaneWork> Run<W> {
     async fn finish(self, claimed: W::Claimed) {
-        let lane = W::lease_of(&claimed).lane;
+        let lane = W::lease_of(&claimed).session_id;
         self.metrics.running.inc();
         let work = async { self.work.work(claimed, self.lost.clone()).await };
         let watch = async {

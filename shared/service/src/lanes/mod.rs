@@ -20,6 +20,7 @@ mod outage;
 mod tests;
 mod wake;
 
+pub use recado_store::lanes::Lease;
 pub use wake::Wake;
 
 use std::error::Error;
@@ -28,7 +29,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use claims::Claims;
 use held::HeldLeases;
@@ -36,15 +36,6 @@ use metrics::Metrics;
 
 /// How long a lost wake-up may go unnoticed.
 pub const POLL: Duration = Duration::from_millis(250);
-
-/// A lane that is ours for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lease {
-    /// The lane's session.
-    pub lane: Uuid,
-    /// Written by this claim and known to nobody else: a later claim replaces it.
-    pub token: Uuid,
-}
 
 /// What lanes are, and what working one means.
 pub trait LaneWork: Send + Sync + 'static {

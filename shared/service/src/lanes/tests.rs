@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use recado_types::SessionId;
 use uuid::Uuid;
 
 use super::*;
@@ -57,7 +58,7 @@ impl LaneWork for Lanes {
         let n_claimed = limit.min(ready.len());
         let claimed = ready.drain(..n_claimed).map(|(lane, job)| {
             let token = Uuid::from_u128(lane.as_u128() + (1 << 64));
-            Claimed { lease: Lease { lane, token }, job }
+            Claimed { lease: Lease { session_id: SessionId(lane), token }, job }
         });
         Ok(claimed.collect())
     }
@@ -70,7 +71,7 @@ impl LaneWork for Lanes {
         self.renewals.fetch_add(1, Ordering::SeqCst);
         self.reach()?;
         let stolen = self.stolen.lock().unwrap();
-        Ok(held.iter().filter(|lease| stolen.contains(&lease.lane)).copied().collect())
+        Ok(held.iter().filter(|lease| stolen.contains(&lease.session_id.0)).copied().collect())
     }
 
     async fn work(&self, claimed: Claimed, lost: CancellationToken) {
@@ -90,7 +91,7 @@ impl LaneWork for Lanes {
         }
         self.running.fetch_sub(1, Ordering::SeqCst);
         let since = self.begun.lock().unwrap().unwrap().elapsed();
-        self.finished.lock().unwrap().insert(claimed.lease.lane, since);
+        self.finished.lock().unwrap().insert(claimed.lease.session_id.0, since);
     }
 }
 

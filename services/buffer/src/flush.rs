@@ -86,13 +86,12 @@ impl Buffer {
         let (mut flushed, mut n_flushed, mut failure) = (Vec::new(), 0, None);
         for (window, n_requests) in windows.iter().zip(n_requests) {
             let outcomes: Vec<_> = published.by_ref().take(n_requests).collect();
-            match outcomes.into_iter().find_map(Result::err) {
-                Some(error) => failure = Some(error),
-                None => {
-                    flushed.push(window.clone());
-                    n_flushed += u64::from(n_requests > 0);
-                }
+            if let Some(error) = outcomes.into_iter().find_map(Result::err) {
+                failure = Some(error);
+                continue;
             }
+            flushed.push(window.clone());
+            n_flushed += u64::from(n_requests > 0);
         }
         FLUSHES.with_label_values(&["due"]).inc_by(n_flushed);
         // If Redis is gone now, so is the claim; the messages are admitted once all the same.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use recado_broker::PublishError;
+use recado_broker::{MAX_MESSAGE_BYTES, PublishError};
 use recado_http::{ApiError, Problem};
 use serde_json::json;
 
@@ -46,8 +46,20 @@ pub(crate) enum Refusal {
     InvalidInput { field: String, reason: String },
     #[error("the trigger could not be looked up")]
     Lookup(#[source] LookupError),
+    /// The body was not, but with its context it is.
+    #[error("the message that the body makes is larger than {MAX_MESSAGE_BYTES} bytes")]
+    MessageTooLarge,
     #[error("the message could not be handed over")]
     HandOver(#[source] HandOverError),
+}
+
+impl From<HandOverError> for Refusal {
+    fn from(error: HandOverError) -> Self {
+        match error {
+            HandOverError::Publish(PublishError::TooLarge { .. }) => Self::MessageTooLarge,
+            HandOverError::Publish(_) | HandOverError::Full => Self::HandOver(error),
+        }
+    }
 }
 
 impl Refusal {
@@ -64,7 +76,7 @@ impl Refusal {
     /// Exhaustive on purpose: a new reason has no wildcard arm to hide behind.
     fn problem(&self) -> Problem {
         match self {
-            Self::TooLarge { .. } => Problem::PayloadTooLarge,
+            Self::TooLarge { .. } | Self::MessageTooLarge => Problem::PayloadTooLarge,
             Self::BodyTimeout => Problem::RequestTimeout,
             Self::BodyIncomplete | Self::MalformedBody { .. } => Problem::MalformedBody,
             Self::UnsupportedEncoding | Self::UnsupportedType => Problem::UnsupportedMediaType,
@@ -117,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_a_status_and_a_code() {
-        let hand_over = |error| Refusal::HandOver(HandOverError::Publish(error));
+        let hand_over = |error| Refusal::from(HandOverError::Publish(error));
         for (refusal, status, code) in [
             (Refusal::TooLarge { max_body: 10 }, 413, "payload_too_large"),
             (Refusal::BodyTimeout, 408, "request_timeout"),
@@ -129,7 +141,8 @@ mod tests {
             (Refusal::InvalidSignature, 401, "invalid_signature"),
             (Refusal::InvalidApiKey, 401, "invalid_api_key"),
             (Refusal::Lookup(LookupError::Hung), 503, "unavailable"),
-            (Refusal::HandOver(HandOverError::Full), 503, "unavailable"),
+            (Refusal::from(HandOverError::Full), 503, "unavailable"),
+            (hand_over(PublishError::TooLarge { size_bytes: 1 }), 413, "payload_too_large"),
             (hand_over(PublishError::Blocked), 503, "unavailable"),
             (hand_over(PublishError::Unavailable), 503, "unavailable"),
             (hand_over(PublishError::Disconnected), 503, "unavailable"),

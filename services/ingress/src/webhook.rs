@@ -78,11 +78,12 @@ pub(crate) async fn receive(
 
 impl Ingress {
     async fn receive(&self, request: &HttpRequest, payload: Payload) -> Result<Outcome, Refusal> {
+        // Before the body: strangers who guess at links cost us no memory.
+        let trigger = self.trigger(request).await?;
         let Limits { max_body, body_timeout, .. } = self.limits;
         let body = body::read(request, payload, max_body, body_timeout).await?;
         BODY_BYTES.observe(f64::from(u32::try_from(body.len()).unwrap_or(u32::MAX)));
 
-        let trigger = self.trigger(request).await?;
         let received = Received {
             public_url: &self.public_url,
             path_and_query: request.uri().path_and_query().map_or("", |target| target.as_str()),
@@ -104,7 +105,7 @@ impl Ingress {
         let (message_id, session_id) = (message.id, message.session_id);
         let answer = Answer::to(&trigger, &message);
         let buffer = trigger.config.execution.buffer.as_ref();
-        self.outbox.hand_over(message, buffer).await.map_err(Refusal::HandOver)?;
+        self.outbox.hand_over(message, buffer).await?;
         tracing::debug!(
             tenant.id = %trigger.tenant_id,
             trigger.id = %trigger.id,

@@ -74,7 +74,7 @@ pub(crate) struct Tenant {
 
 #[derive(Args)]
 pub(crate) struct Health {
-    /// Where the role answers; a role's own listener is set by RECADO_METRICS_LISTEN
+    /// Where the role answers; a role's own listener is set by `RECADO_METRICS_LISTEN`
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090/health/ready")]
     pub(crate) url: String,
 }

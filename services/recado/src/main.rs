@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::main(),
         Command::Bench(options) => bench::main(&options),
         Command::Migrate => migrate::main(),
-        Command::Tenant(options) => tenant::main(options),
+        Command::Tenant(options) => tenant::main(&options),
         Command::Health(options) => health::main(&options),
         Command::Token(options) => token::main(&options),
         Command::Topology => {

@@ -16,7 +16,7 @@ use crate::{cli, roles, say};
 const MAX_NAME: usize = 255;
 
 /// Makes a tenant and prints its ids as JSON.
-pub(crate) fn main(options: cli::Tenant) -> ExitCode {
+pub(crate) fn main(options: &cli::Tenant) -> ExitCode {
     Process::new("tenant", &ProcessEnv).names(roles::names()).run(
         async |context: Context, (postgres, keys): (Postgres, SecretKeys)| {
             let name = options.name.trim();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use recado_clock::Clock;
 use recado_messages::Message;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,10 +93,19 @@ pub struct Publisher {
 
 #[derive(Debug)]
 struct Shared {
-    lanes: Vec<mpsc::Sender<Job>>,
+    lanes: Vec<Entrance>,
     link: watch::Receiver<Link>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
+}
+
+/// Where jobs for a lane stand in line.
+#[derive(Debug)]
+struct Entrance {
+    /// One after the other, also while there is no connection: who waits for that does so at the
+    /// head of the line. It is a fair lock.
+    line: Mutex<()>,
+    jobs: mpsc::Sender<Job>,
 }
 
 impl Publisher {
@@ -107,9 +116,10 @@ impl Publisher {
     pub fn start(config: Config, tracker: &TaskTracker, shutdown: CancellationToken) -> Self {
         let (sender, link) = LinkSender::new("publisher");
         let channels = (0..config.publish_channels.max(1)).map(|_| mpsc::channel(WAITING_JOBS));
-        let (lanes, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) = channels.unzip();
+        let entrance = |jobs| Entrance { line: Mutex::new(()), jobs };
         let shared = Shared {
-            lanes,
+            lanes: senders.into_iter().map(entrance).collect(),
             link: link.clone(),
             timeout: config.publish_timeout,
             clock: Arc::clone(&config.clock),
@@ -226,7 +236,7 @@ impl Publisher {
 
     async fn submit_to(
         &self,
-        lane: &mpsc::Sender<Job>,
+        lane: &Entrance,
         parcels: Vec<Parcel>,
         deadline: Instant,
     ) -> Vec<Result<(), PublishError>> {
@@ -241,38 +251,29 @@ impl Publisher {
         outcomes
     }
 
-    async fn enqueue(
-        &self,
-        lane: &mpsc::Sender<Job>,
-        parcels: Vec<Parcel>,
-        deadline: Instant,
-    ) -> Enqueued {
+    async fn enqueue(&self, lane: &Entrance, parcels: Vec<Parcel>, deadline: Instant) -> Enqueued {
         let n_parcels = parcels.len();
-        let place = match timeout_at(deadline, self.place_on(lane)).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(error)) => return Enqueued { n_parcels, state: State::NotSent(error) },
-            Err(_elapsed) => {
-                return Enqueued { n_parcels, state: State::NotSent(PublishError::Unavailable) };
-            }
-        };
         let sent = Arc::new(AtomicBool::new(false));
         let (outcomes, answer) = oneshot::channel();
-        place.send(Job { parcels, deadline, sent: Arc::clone(&sent), outcomes });
-        Enqueued { n_parcels, state: State::Waiting { sent, answer } }
+        let job = Job { parcels, deadline, sent: Arc::clone(&sent), outcomes };
+        let entering = timeout_at(deadline, self.enter(lane, job)).await;
+        let state = match entering.unwrap_or(Err(PublishError::Unavailable)) {
+            Ok(()) => State::Waiting { sent, answer },
+            Err(error) => State::NotSent(error),
+        };
+        Enqueued { n_parcels, state }
     }
 
-    /// Waits for a connection and for a place on the lane.
-    async fn place_on<'a>(
-        &self,
-        lane: &'a mpsc::Sender<Job>,
-    ) -> Result<mpsc::Permit<'a, Job>, PublishError> {
+    /// Waits for its turn, for a connection and for a place on the lane.
+    async fn enter(&self, lane: &Entrance, job: Job) -> Result<(), PublishError> {
+        let _turn = lane.line.lock().await;
         let mut link = self.shared.link.clone();
         let link = link.wait_for(|link| !matches!(link, Link::Down { .. })).await;
-        let link = link.map_err(|_stopped| PublishError::Unavailable)?.clone();
-        if link == Link::Blocked {
+        let is_blocked = *link.map_err(|_stopped| PublishError::Unavailable)? == Link::Blocked;
+        if is_blocked {
             return Err(PublishError::Blocked);
         }
-        lane.reserve().await.map_err(|_stopped| PublishError::Unavailable)
+        lane.jobs.send(job).await.map_err(|_stopped| PublishError::Unavailable)
     }
 }
 

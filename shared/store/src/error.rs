@@ -97,7 +97,7 @@ fn connection_failure(error: &PoolError) -> Failure {
 fn query_failure(error: &tokio_postgres::Error) -> Failure {
     let Some(state) = error.code() else {
         // Without a code it is the connection, or a value that we gave a wrong type: a bug.
-        let is_ours = error.source().is_some_and(|source| source.is::<WrongType>());
+        let is_ours = error.source().is_some_and(<dyn Error>::is::<WrongType>);
         return if is_ours { Failure::Internal } else { Failure::Unavailable };
     };
     match *state {

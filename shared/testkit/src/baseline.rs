@@ -26,7 +26,7 @@ pub enum BaselineError {
     Broker(#[from] lapin::Error),
     /// A message was not taken, so its time means nothing.
     #[error("the broker did not take a message of the bare publisher: {0:?}")]
-    NotTaken(Confirmation),
+    NotTaken(Box<Confirmation>),
     /// The database could not be used.
     #[error("the bare program could not commit")]
     Database(#[from] tokio_postgres::Error),
@@ -125,7 +125,7 @@ impl BarePublisher {
             self.channel.basic_publish("".into(), queue, mandatory, &self.body, properties).await?;
         match sent.await? {
             Confirmation::Ack(None) => Ok(began.elapsed()),
-            other => Err(BaselineError::NotTaken(other)),
+            other => Err(BaselineError::NotTaken(Box::new(other))),
         }
     }
 }

@@ -90,6 +90,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn measures_agree_with_the_encoding(text in any::<String>(), units in 1usize..40) {
             prop_assert_eq!(utf16_len(&text), text.encode_utf16().count());

@@ -26,7 +26,7 @@ async fn a_whatsapp_message_is_handed_to_the_buffer_once() {
     let message = received.message;
     assert_eq!(message.text, "Olá, tudo bem?");
     assert_eq!(message.id, MessageId::derived(trigger, "SM1"));
-    assert_eq!((message.tenant_id, message.agent_id), (running.tenant, running.agent));
+    assert_eq!(message.tenant_id, running.tenant);
     let session = SessionId::derived(running.tenant, trigger, &["whatsapp:+5511999990000"]);
     assert_eq!(message.session_id, session);
     assert_eq!(

@@ -1,11 +1,13 @@
 //! Each limit, at it and over it.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures_util::stream;
 use reqwest::Body;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::requests::{answered, open};
 use crate::running::{Running, SOON};
@@ -27,6 +29,17 @@ async fn a_body_may_be_as_large_as_the_limit_however_it_is_sent() {
             assert_eq!(answer.error(), "payload_too_large");
         }
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_may_be_as_large_as_the_broker_takes_it() {
+    let running = Running::start_with(|limits| limits.max_body = 16 << 20).await;
+    let sender = running.sender(running.trigger(open()).await);
+    let answer = sender.post("text/plain", "x".repeat(9 << 20)).await;
+    assert_eq!((answer.status, answer.error().as_str()), (413, "payload_too_large"));
+    assert_eq!(answer.header("retry-after"), None, "it will not get smaller");
+    assert_eq!(sender.post("text/plain", "hello").await.status, 202);
     running.stop().await;
 }
 
@@ -87,6 +100,66 @@ async fn a_form_may_have_a_thousand_fields() {
         let form = vec!["a=1"; n].join("&");
         let answer = sender.post("application/x-www-form-urlencoded", form).await;
         assert_eq!(answer.status, status, "{n}");
+    }
+    running.stop().await;
+}
+
+/// A head of a request to `trigger` whose body has `length` bytes.
+fn head(trigger: impl Display, length: usize) -> String {
+    format!(
+        "POST /api/triggers/webhook/{trigger} HTTP/1.1\r\nHost: x\r\n\
+         Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// Were it read first, `converse` would give up sooner.
+#[tokio::test]
+async fn a_body_for_nobody_is_not_waited_for() {
+    let running = Running::start_with(|limits| limits.body_timeout = 2 * SOON).await;
+    let answer = converse(&running, &head(Uuid::nil(), 1_000_000)).await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    running.stop().await;
+}
+
+/// Reads one answer: its status, and whether the server goes on with the connection.
+async fn read_answer(stream: &mut BufStream<TcpStream>) -> (u16, bool) {
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let start = head.len();
+        assert_ne!(stream.read_line(&mut head).await.unwrap(), 0, "cut off: {head}");
+        let line = head[start..].to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).await.unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, !head.to_ascii_lowercase().contains("connection: close"))
+}
+
+#[tokio::test]
+async fn a_connection_is_usable_or_closed_after_a_body_for_nobody() {
+    let running = Running::start().await;
+    let trigger = running.trigger(open()).await;
+    for length in [0, 10, 30_000, 100_000, 900_000] {
+        let address = running.url.trim_start_matches("http://");
+        let mut stream = BufStream::new(TcpStream::connect(address).await.unwrap());
+        let refused = format!("{}{}", head(Uuid::nil(), length), "x".repeat(length));
+        stream.write_all(refused.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let (status, is_kept) = read_answer(&mut stream).await;
+        assert_eq!(status, 404, "{length}");
+        if is_kept {
+            let next = format!("{}hello", head(trigger, 5));
+            stream.write_all(next.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            assert_eq!(read_answer(&mut stream).await.0, 202, "after {length}");
+        } else {
+            let mut rest = Vec::new();
+            let reading = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await;
+            reading.expect("the server hangs up").unwrap();
+            assert!(rest.is_empty(), "{length}: {rest:?}");
+        }
     }
     running.stop().await;
 }

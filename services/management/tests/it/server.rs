@@ -102,7 +102,7 @@ impl Server {
             let process = Process::new("management", &env).ready_file(Some(path));
             process.run(async |mut context: Context, config: Config| {
                 context.shutdown = stopped;
-                Ok(recado_management::run(context, config).await?)
+                recado_management::run(context, config).await
             })
         });
         let base = wait_for("the service", PATIENCE, async || announced(&ready_file)).await;

@@ -4,6 +4,5 @@
 mod consuming;
 mod faults;
 mod holding;
-mod measure;
 mod publishing;
 mod support;

@@ -1,5 +1,7 @@
 //! Windows on a real Redis: the script's promises, and that it decides as the pure rule does.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod outage;
 mod script;
 

@@ -1,5 +1,7 @@
 //! The statements on a real database: what they promise, with several callers at once.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod executions;
 mod fixture;
 mod lanes;

@@ -1,5 +1,7 @@
 //! Finds the best place to cut a text, given how much of it fits.
 
+use std::ops::Range;
+
 use super::super::{units, urls};
 use super::fences::{self, Fence};
 use super::sentences;
@@ -95,27 +97,27 @@ impl<'t> Cutter<'t> {
     fn last_break(&self, level: Level, from: usize, limit: usize, room: usize) -> Option<Cut> {
         match level {
             Level::Paragraph => self.last_paragraph_end(from, limit),
-            Level::Sentence => sentences::last_end(self.text, from, limit, |end, ends_line| {
-                let allowed = match self.fence_cut_by(end) {
-                    Some(fence) => ends_line && may_cut(fence, from, end, room),
-                    None => true,
-                };
-                if allowed { self.cut_at(from, end) } else { None }
-            }),
+            Level::Sentence => self.last_sentence_end(from, limit, room),
             Level::Word => self.last_word_end(from, limit, room),
         }
     }
 
     fn last_paragraph_end(&self, from: usize, limit: usize) -> Option<Cut> {
-        let mut last = None;
+        let mut last: Option<Cut> = None;
         let (mut line_start, mut content_end) = (from, from);
-        for line in self.text[from..].split_inclusive('\n') {
+        // What follows the limit matters up to where it is no longer blank.
+        let space = self.text[limit..].find(|c: char| !c.is_whitespace());
+        let looked_to =
+            space.map_or(self.text.len(), |space| self.text.ceil_char_boundary(limit + space + 1));
+        for line in self.text[from..looked_to].split_inclusive('\n') {
             let content = line.trim();
             let begins = line_start + (line.len() - line.trim_start().len());
             let separates = content.is_empty()
                 || self.fences.binary_search_by_key(&begins, |fence| fence.start).is_ok()
                 || self.fences.binary_search_by_key(&content_end, |fence| fence.end).is_ok();
-            if separates && self.fence_cut_by(content_end).is_none() {
+            // All lines of a gap lead to one cut.
+            let is_new = last.is_none_or(|cut| cut.end != content_end);
+            if separates && is_new && self.fence_cut_by(content_end).is_none() {
                 last = self.cut_at(from, content_end).or(last);
             }
             if !content.is_empty() {
@@ -127,6 +129,29 @@ impl<'t> Cutter<'t> {
             line_start += line.len();
         }
         last
+    }
+
+    fn last_sentence_end(&self, from: usize, limit: usize, room: usize) -> Option<Cut> {
+        // A URL may be full of what the rules take for ends. It is looked at once, for the last of
+        // them, and so refuses all: the time stays linear.
+        let mut looked_to = limit;
+        sentences::last_end(self.text, from, limit, |end, ends_line| {
+            let allowed = match self.fence_cut_by(end) {
+                Some(fence) => ends_line && may_cut(fence, from, end, room),
+                None => true,
+            };
+            if !allowed || end > looked_to {
+                return None;
+            }
+            let cut = self.cut_at(from, end)?;
+            match self.url_torn_at(from, end, room) {
+                Some(url) => {
+                    looked_to = url.start;
+                    None
+                }
+                None => Some(cut),
+            }
+        })
     }
 
     fn last_word_end(&self, from: usize, limit: usize, room: usize) -> Option<Cut> {
@@ -190,15 +215,19 @@ impl<'t> Cutter<'t> {
         self.closed(Cut { end, resume: end })
     }
 
-    /// The place before the URL that `end` would cut, if it fits in a chunk of its own.
+    /// The place before the URL that would be torn at `end`, unless that is where the chunk begins.
     fn before_url(&self, from: usize, end: usize, room: usize) -> Option<usize> {
+        let url = self.url_torn_at(from, end, room)?;
+        let before = units::grapheme_floor(&self.text[from..], url.start - from);
+        (before > 0).then_some(from + before)
+    }
+
+    /// The URL that a chunk ending at `end` would tear, although it fits in a chunk of its own.
+    fn url_torn_at(&self, from: usize, end: usize, room: usize) -> Option<Range<usize>> {
+        // No scalar has more bytes per code unit.
         let most_bytes = room.saturating_mul(3);
         let url = urls::around(self.text, from, end, most_bytes)?;
-        let before = self.text[from..url.start].trim_end();
-        let is_cut = !before.trim_start().is_empty()
-            && units::utf16_len(&self.text[url.clone()]) <= room
-            && units::is_grapheme_boundary(&self.text[from..], url.start - from);
-        is_cut.then_some(url.start)
+        (units::utf16_len(&self.text[url.clone()]) <= room).then_some(url)
     }
 }
 

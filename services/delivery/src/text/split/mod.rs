@@ -107,15 +107,17 @@ impl<'t> Splitter<'t> {
             }
             let room = self.room(number, digits);
             let (mut body, mut next) = self.piece(from, room, Ending::Continued);
+            // White space that fills a chunk, or leaves no room for a URL after it, is left out.
+            if body.is_empty() {
+                from = next;
+                continue;
+            }
             if number == self.max_chunks && next < self.text.len() {
                 (body, next) = (self.piece(from, room, Ending::Truncated).0, self.text.len());
                 pieces.truncated = true;
             }
             from = next;
-            // White space longer than a chunk is left out.
-            if !body.is_empty() {
-                pieces.bodies.push(body);
-            }
+            pieces.bodies.push(body);
         }
         Some(pieces)
     }
@@ -125,7 +127,7 @@ impl<'t> Splitter<'t> {
         if self.numbering { self.size - header } else { self.size }
     }
 
-    /// The chunk that begins at `from`, and where the next one does.
+    /// The chunk that begins at `from`, empty if it would be blank, and where the next one begins.
     fn piece(&self, from: usize, room: usize, ending: Ending) -> (String, usize) {
         let levels = match ending {
             Ending::Continued => self.levels,

@@ -1,6 +1,7 @@
 //! Where sentences end: Unicode's rules (UAX #29), less what they cannot know.
 //!
-//! They see an end after `Dr.` and inside `https://x/?q=1`. Both are put right here.
+//! They see an end after `Dr.` and inside `a?b`. Both are put right here; what they see inside a
+//! URL is for the caller to refuse.
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -25,7 +26,7 @@ pub(super) fn last_end<T>(
     text: &str,
     from: usize,
     limit: usize,
-    accept: impl Fn(usize, bool) -> Option<T>,
+    mut accept: impl FnMut(usize, bool) -> Option<T>,
 ) -> Option<T> {
     let mut block_end = limit;
     loop {

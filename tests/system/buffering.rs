@@ -77,6 +77,9 @@ async fn somebody_who_never_pauses_is_answered_all_the_same() -> Story {
     }
     assert!(begun.elapsed() >= Duration::from_secs(3), "it waited for more: {:?}", begun.elapsed());
 
+    // What came after that window is the next one.
+    n_written += 1;
+    whatsapp.say(ANA, &format!("message {n_written}")).await?;
     let details = ended(&app, &whatsapp.trigger_id, 2).await?;
     let all: Vec<&str> = details.iter().flat_map(texts).collect();
     assert_eq!(all, numbered(n_written), "each in one execution, in order");

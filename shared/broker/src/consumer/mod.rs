@@ -161,7 +161,7 @@ impl<H: Handler> Consuming<H> {
             };
             match ended {
                 Ok(()) => {}
-                Err(Interrupted::Unable(_)) => self.given_back = None,
+                Err(Interrupted::Unable(given_back)) => self.given_back = given_back,
                 Err(Interrupted::Stopping) => return Ok(()),
                 Err(Interrupted::Lost(error)) => return Err(error),
             }

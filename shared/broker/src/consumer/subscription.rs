@@ -11,7 +11,7 @@ use crate::topology::Queue;
 /// Bodies in one batch. A handler makes one statement of it, which exists several times over until
 /// it is done, here and in the database, and which holds up everything behind it; 4 MiB are
 /// some 10 ms of writing, and a whole batch of ordinary messages is a tenth of it.
-const BATCH_BYTES: usize = 400 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 
 /// A consumer on a channel of its own.
 pub(super) struct Subscription {

@@ -22,8 +22,8 @@ pub(super) const IN_FLIGHT: usize = 64;
 /// How many senders there are: enough that sessions seldom wait for themselves.
 const SESSIONS: usize = 1_000;
 
-/// The most messages of one phase: what it leaves queued must be worked off, too.
-const MAX_PER_PHASE: usize = 60_000;
+/// The most messages of one phase: what it leaves queued has to be worked off before the next.
+const MAX_PER_PHASE: usize = 20_000;
 
 /// The longest wait for an answer; ingress promises one much earlier.
 const PATIENCE: Duration = Duration::from_secs(10);

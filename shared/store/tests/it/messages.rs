@@ -18,7 +18,7 @@ async fn a_repeated_message_is_open_until_it_is_in_an_execution() {
     open.sort();
     open.dedup();
     assert_eq!(open, ids(&[a.clone(), b.clone()]));
-    assert_eq!(messages::record(store, &[&a]).await.unwrap(), ids(&[a.clone()]));
+    assert_eq!(messages::record(store, &[&a]).await.unwrap(), ids(std::slice::from_ref(&a)));
 
     executions::admit(store, &[&request(std::slice::from_ref(&a))], now()).await.unwrap();
     assert!(messages::record(store, &[&a]).await.unwrap().is_empty());

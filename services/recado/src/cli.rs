@@ -74,9 +74,9 @@ pub(crate) struct Tenant {
 
 #[derive(Args)]
 pub(crate) struct Health {
-    /// Where the role answers; a role's own listener is set by `RECADO_METRICS_LISTEN`
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090/health/ready")]
-    pub(crate) url: String,
+    /// Where the role answers, unless that is RECADO_METRICS_LISTEN or 127.0.0.1:9090
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Args)]

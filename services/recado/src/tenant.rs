@@ -17,7 +17,7 @@ const MAX_NAME: usize = 255;
 
 /// Makes a tenant and prints its ids as JSON.
 pub(crate) fn main(options: &cli::Tenant) -> ExitCode {
-    Process::new("tenant", &ProcessEnv).names(roles::names()).run(
+    Process::new("tenant", &ProcessEnv).names(roles::names()).without_listener().run(
         async |context: Context, (postgres, keys): (Postgres, SecretKeys)| {
             let name = options.name.trim();
             let length = name.chars().count();

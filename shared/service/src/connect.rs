@@ -60,7 +60,7 @@ pub fn store(
 }
 
 async fn watch_database(store: &Store, component: &Component) {
-    let mut was_ready = false;
+    let mut is_away = false;
     loop {
         let checked = store.check().await;
         match &checked {
@@ -69,12 +69,13 @@ async fn watch_database(store: &Store, component: &Component) {
             Err(error) => {
                 component.not_ready("the database does not answer");
                 // One line for an outage, not one for each look at it.
-                if was_ready {
-                    tracing::warn!(error = error as &dyn std::error::Error, "lost the database");
+                if !is_away {
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(error, "the database does not answer");
                 }
             }
         }
-        was_ready = matches!(checked, Ok(true));
+        is_away = checked.is_err();
         tokio::time::sleep(CHECK_EVERY).await;
     }
 }

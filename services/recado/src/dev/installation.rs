@@ -1,17 +1,20 @@
 //! What an installation on this machine keeps between runs, beside its servers' data.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use recado_http::auth::ApiKey;
 use recado_service::config::{Env as _, MapEnv};
 use serde::{Deserialize, Serialize};
+
+/// What tells where everything is, once it is ready.
+const READY_FILE: &str = "dev.json";
 
 /// The secrets of the installation: made once, kept for the data that is sealed with them.
 #[derive(Serialize, Deserialize)]
@@ -21,15 +24,20 @@ struct Kept {
     api_key: String,
 }
 
-/// A directory with an installation.
+/// A directory with an installation, which is ours alone for as long as this lives.
 pub(super) struct Installation {
     dir: PathBuf,
     kept: Kept,
+    _lock: File,
 }
 
 impl Installation {
-    /// Opens the installation in `dir`, or makes one.
+    /// Opens the installation in `dir`, or makes one. Fails if another process has it open: two
+    /// servers on the same files destroy them.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let lock = lock(dir)?;
+        // What another run left, if it was killed, tells of nothing that is there.
+        remove_if_there(&dir.join(READY_FILE))?;
         let path = dir.join("secrets.json");
         let kept = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -39,12 +47,12 @@ impl Installation {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         };
-        Ok(Self { dir: dir.to_owned(), kept })
+        Ok(Self { dir: dir.to_owned(), kept, _lock: lock })
     }
 
     /// Where to write what runs here.
     pub(super) fn ready_file(&self) -> PathBuf {
-        self.dir.join("dev.json")
+        self.dir.join(READY_FILE)
     }
 
     /// The demo tenant's API key.
@@ -89,6 +97,29 @@ impl Kept {
     }
 }
 
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    let path = dir.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{} is in use by another `recado dev`", dir.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn remove_if_there(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Sets `name`, unless it is set to something.
 fn default(env: &mut MapEnv, name: &str, value: &str) {
     if env.var(name).is_none_or(|value| value.trim().is_empty()) {
@@ -104,4 +135,31 @@ fn with_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
     }
     let listener = TcpListener::bind(address).context("there is no free port for ingress")?;
     Ok(listener.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_testkit::scratch::ScratchDir;
+
+    use super::*;
+
+    #[test]
+    fn an_installation_is_open_once_and_keeps_its_secrets() {
+        let scratch = ScratchDir::new().unwrap();
+        let first = Installation::open(scratch.path()).unwrap();
+        let error = Installation::open(scratch.path()).err().expect("somebody else has it open");
+        assert!(error.to_string().contains("is in use"), "{error}");
+        let key = first.api_key().unwrap().expose().to_owned();
+        drop(first);
+        let again = Installation::open(scratch.path()).unwrap();
+        assert_eq!(again.api_key().unwrap().expose(), key);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_not_believed() {
+        let scratch = ScratchDir::new().unwrap();
+        fs::write(scratch.path().join(READY_FILE), "{}").unwrap();
+        let installation = Installation::open(scratch.path()).unwrap();
+        assert!(!installation.ready_file().exists());
+    }
 }

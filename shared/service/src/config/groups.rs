@@ -82,8 +82,9 @@ impl Settings for Destinations {
     }
 }
 
-/// Units of work, and nothing about the threads of our HTTP servers.
-const DEFAULT_LOG: &str = "info,actix_server=warn";
+/// Units of work; nothing about the threads of our HTTP servers, nor what strangers send to their
+/// parsers: anybody could fill the log with errors.
+const DEFAULT_LOG: &str = "info,actix_server=warn,actix_http=off";
 
 /// What is logged, and where traces go.
 #[derive(Debug, Clone)]

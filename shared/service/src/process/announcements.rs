@@ -1,7 +1,8 @@
 //! The ready file: how whoever started a process learns its addresses.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +63,9 @@ fn remove(path: &Path) -> io::Result<()> {
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".unfinished");
-    fs::write(&unfinished, contents)?;
+    let _ = fs::remove_file(&unfinished);
+    // It may hold credentials.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(contents)?;
     fs::rename(&unfinished, path)
 }

@@ -45,6 +45,7 @@ pub struct Process<'a> {
     env: &'a dyn Env,
     names: Names,
     ready_file: Option<PathBuf>,
+    is_probed: bool,
 }
 
 /// What a process needs to know before it has a role.
@@ -94,7 +95,15 @@ impl From<Outcome> for ExitCode {
 impl<'a> Process<'a> {
     /// A process for `role`, which reads its settings from `env`.
     pub fn new(role: &'static str, env: &'a dyn Env) -> Self {
-        Self { role, env, names: Names::default(), ready_file: None }
+        Self { role, env, names: Names::default(), ready_file: None, is_probed: true }
+    }
+
+    /// Nobody probes it: it does one thing and ends, so there is no health listener. Otherwise
+    /// it could not run beside a role that has the address already.
+    #[must_use]
+    pub fn without_listener(mut self) -> Self {
+        self.is_probed = false;
+        self
     }
 
     /// The variables that every process reads, whatever its role.
@@ -167,18 +176,25 @@ impl<'a> Process<'a> {
         // Not among the tasks of the context: it has to outlive them.
         let listener_tasks = TaskTracker::new();
         let health = context.health.clone();
-        let listener = Listener::start(self.role, process.metrics_listen, health, &listener_tasks)
-            .with_context(|| format!("failed to listen on {}", process.metrics_listen))?;
-        context.announce("metrics_url", format!("http://{}/metrics", listener.address()));
+        let mut listener = None;
+        if self.is_probed {
+            let address = process.metrics_listen;
+            let started = Listener::start(self.role, address, health, &listener_tasks)
+                .with_context(|| format!("failed to listen on {address}"))?;
+            context.announce("metrics_url", format!("http://{}/metrics", started.address()));
+            tracing::info!(role = self.role, listener.address = %started.address(), "started");
+            listener = Some(started);
+        }
         if let Some(path) = self.ready_file {
             announcements::write_when_ready(&context, path)?;
         }
-        tracing::info!(role = self.role, listener.address = %listener.address(), "started");
 
         let main = Box::pin(main(context.clone(), settings));
         let outcome = supervise(&context, main, signals, process.grace).await;
 
-        listener.stop().await;
+        if let Some(listener) = listener {
+            listener.stop().await;
+        }
         listener_tasks.close();
         // It has nothing to lose: a scrape that hangs must not fail the process.
         let _ = tokio::time::timeout(STOP_LISTENER_WITHIN, listener_tasks.wait()).await;

@@ -14,12 +14,12 @@ pub(crate) async fn insert_execution(server: &Server, trigger: &str, agent: &str
         r#"
         INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at) VALUES
             ('{SESSION}', '{ours}', '{trigger}', '{agent}', '2026-02-18T14:00:00Z');
-        INSERT INTO messages (id, tenant_id, trigger_id, agent_id, session_id, execution_id, text,
+        INSERT INTO messages (id, tenant_id, trigger_id, session_id, execution_id, text,
                               context, accepted_at, recorded_at) VALUES
-            ('01930000-0000-7000-8000-00000000c001', '{ours}', '{trigger}', '{agent}', '{SESSION}',
+            ('01930000-0000-7000-8000-00000000c001', '{ours}', '{trigger}', '{SESSION}',
              '{EXECUTION}', 'List active', '{{"userId": "123"}}',
              '2026-02-18T14:29:50Z', '2026-02-18T14:29:50.1Z'),
-            ('01930000-0000-7000-8000-00000000c002', '{ours}', '{trigger}', '{agent}', '{SESSION}',
+            ('01930000-0000-7000-8000-00000000c002', '{ours}', '{trigger}', '{SESSION}',
              '{EXECUTION}', 'contracts',
              '{{"userId": "123", "_waId": "55", "token": "t0ken", "host": "https://h.example"}}',
              '2026-02-18T14:29:52Z', '2026-02-18T14:29:52.1Z');

@@ -4,8 +4,9 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
+use recado_http::problem::read_body;
 use recado_http::{ApiError, Problem};
 use recado_types::shape::Problems;
 use serde_json::Value;
@@ -42,19 +43,11 @@ impl Body {
     /// The document.
     ///
     /// # Errors
-    /// 415 for anything but plain JSON, 413 for too much of it, 400 for what is malformed, late,
-    /// or holds U+0000, which the database cannot keep.
+    /// 415 for anything but plain JSON, 413 for too much of it, 408 for what is late, 400 for what
+    /// is malformed or holds U+0000, which the database cannot keep.
     pub(crate) async fn json(self) -> Result<Value, ApiError> {
         self.require_json()?;
-        let read = self.payload.to_bytes_limited(MAX_BODY);
-        let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|late| {
-            ApiError::new(Problem::MalformedBody, "the body did not arrive in time")
-                .with_source(late)
-        })?;
-        let bytes: Bytes =
-            read.map_err(|_too_large| Problem::PayloadTooLarge)?.map_err(|error| {
-                ApiError::from(Problem::MalformedBody).with_source(error.to_string())
-            })?;
+        let bytes = read_body(self.payload, MAX_BODY, BODY_TIMEOUT).await?;
         parse(&bytes)
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct Tenant {
 
 #[derive(Args)]
 pub(crate) struct Health {
-    /// Where the role answers, unless that is RECADO_METRICS_LISTEN or 127.0.0.1:9090
+    /// Where the role answers; `RECADO_METRICS_LISTEN` or 127.0.0.1:9090 unless given
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 }

@@ -16,7 +16,8 @@ pub fn json_config(limit: usize) -> JsonConfig {
 /// The body as it was sent, for those who have to check its signature.
 ///
 /// # Errors
-/// 413 if it is longer than `limit` bytes; 400 if it breaks off, or is not there `within` that time.
+/// 413 if it is longer than `limit` bytes; 400 if it breaks off; 408 if it is not there `within`
+/// that time.
 pub async fn read_body(
     payload: Payload,
     limit: usize,
@@ -28,9 +29,7 @@ pub async fn read_body(
             Err(ApiError::from(Problem::MalformedBody).with_source(broken.to_string()))
         }
         Ok(Err(_too_long)) => Err(Problem::PayloadTooLarge.into()),
-        Err(_elapsed) => {
-            Err(ApiError::new(Problem::MalformedBody, "the body did not arrive in time"))
-        }
+        Err(_elapsed) => Err(Problem::RequestTimeout.into()),
     }
 }
 

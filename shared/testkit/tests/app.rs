@@ -76,8 +76,9 @@ async fn a_crash_is_noticed_at_the_end() {
     let app = builder(&program).start().await.unwrap();
     let pid = app.pid(Role::Buffer, 0).unwrap();
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-    let cmdline = format!("/proc/{pid}/cmdline");
-    let dead = async || fs::read(&cmdline).unwrap_or_default().is_empty().then_some(());
+    // A zombie, and not merely on its way to be one: before that it cannot be waited for.
+    let stat = format!("/proc/{pid}/stat");
+    let dead = async || fs::read_to_string(&stat).ok().filter(|stat| stat.contains(") Z "));
     wait_for("the crash", Duration::from_secs(5), dead).await.unwrap();
     let error = app.finish().await.unwrap_err().to_string();
     assert!(error.contains("buffer 0 crashed"), "{error}");

@@ -127,12 +127,6 @@ impl Store {
     pub fn keys(&self) -> &Keyring {
         &self.keys
     }
-
-    /// How many connections of the pool are in use, and how many there may be.
-    pub fn pool_usage(&self) -> (usize, usize) {
-        let status = self.pool.status();
-        (status.size.saturating_sub(status.available), status.max_size)
-    }
 }
 
 fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigError> {

@@ -71,6 +71,38 @@ CREATE TABLE agents (
 );
 CREATE INDEX agents_by_tenant ON agents (tenant_id, id) WHERE deleted_at IS NULL;
 
+-- The team: who may write where a trigger's sender_access says `members`.
+CREATE TABLE members (
+    id          uuid PRIMARY KEY,
+    tenant_id   uuid NOT NULL REFERENCES tenants,
+    name        text NOT NULL,
+    -- Each as it was given, and as it is compared (see recado_types::identity); the latter is what
+    -- senders are looked up by.
+    phone       text,
+    phone_key   text,
+    email       text,
+    email_key   text,
+    external_id text,
+    active      boolean NOT NULL DEFAULT true,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    UNIQUE (tenant_id, phone_key),
+    UNIQUE (tenant_id, email_key),
+    UNIQUE (tenant_id, external_id)
+);
+CREATE INDEX members_by_tenant ON members (tenant_id, id);
+
+-- Published agents with webhook channels (seed 003); each channel is a trigger.
+CREATE TABLE apps (
+    id         uuid PRIMARY KEY,
+    tenant_id  uuid NOT NULL REFERENCES tenants,
+    name       text NOT NULL,
+    status     text NOT NULL CHECK (status IN ('draft', 'published', 'archived')),
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+CREATE INDEX apps_by_tenant ON apps (tenant_id, id);
+
 CREATE TABLE triggers (
     id                    uuid PRIMARY KEY,
     tenant_id             uuid NOT NULL REFERENCES tenants,
@@ -81,6 +113,12 @@ CREATE TABLE triggers (
     trigger_config        jsonb NOT NULL,
     webhook_secret_key_id text NOT NULL,
     webhook_secret_sealed bytea NOT NULL,
+    -- After a rotation, the secret before it, which is good until then.
+    previous_webhook_secret_key_id     text,
+    previous_webhook_secret_sealed     bytea,
+    previous_webhook_secret_expires_at timestamptz,
+    -- The app whose webhook channel it is (seed 003), if it is one.
+    app_id                uuid REFERENCES apps,
     enabled               boolean NOT NULL DEFAULT true,
     version               integer NOT NULL DEFAULT 1,
     created_at            timestamptz NOT NULL,
@@ -91,6 +129,7 @@ CREATE TABLE triggers (
     UNIQUE (id, tenant_id)
 );
 CREATE INDEX triggers_by_tenant ON triggers (tenant_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX triggers_by_app ON triggers (app_id) WHERE deleted_at IS NULL;
 CREATE INDEX triggers_by_agent ON triggers (agent_id) WHERE deleted_at IS NULL;
 
 CREATE TABLE sessions (
@@ -112,6 +151,8 @@ CREATE TABLE messages (
     trigger_id   uuid NOT NULL,
     session_id   uuid NOT NULL,
     execution_id uuid,
+    -- What it says, in short: a provider that gives one id to two messages is told so.
+    fingerprint  uuid,
     -- When a request with it was last confirmed by the broker; see messages.mark_requested.
     requested_at timestamptz,
     text         text NOT NULL,
@@ -138,6 +179,8 @@ CREATE TABLE executions (
     seq              bigint NOT NULL,
     message_ids      uuid[] NOT NULL,
     separator        text NOT NULL,
+    -- The reply queues of those who wait for its end.
+    reply_to         text[] NOT NULL DEFAULT '{}',
     status           text NOT NULL CHECK (status IN
                          ('queued', 'running', 'success', 'failed', 'timeout', 'cancelled')),
     attempt_count    integer NOT NULL DEFAULT 0,
@@ -252,6 +295,10 @@ END
 $$;
 
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON triggers
+    FOR EACH ROW EXECUTE FUNCTION announce_configuration();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON members
+    FOR EACH ROW EXECUTE FUNCTION announce_configuration();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON apps
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON secrets
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();

@@ -53,7 +53,11 @@ pub(crate) fn requests(messages: Vec<OpenMessage>) -> Vec<ExecutionRequested> {
                 bytes_left = MAX_BYTES.saturating_sub(bytes);
                 let separator = message_buffer
                     .map_or_else(|| DEFAULT_SEPARATOR.to_owned(), |buffer| buffer.separator);
-                requests.push(ExecutionRequested { messages: vec![message], separator });
+                requests.push(ExecutionRequested {
+                    messages: vec![message],
+                    separator,
+                    reply_to: None,
+                });
             }
         }
     }
@@ -87,10 +91,12 @@ mod tests {
                 accepted_at: chrono::DateTime::UNIX_EPOCH,
                 text: format!("m{n}"),
                 context: Map::new(),
+                fingerprint: None,
             },
             message_buffer: Some(MessageBuffer {
                 policy: BufferPolicy::new(1_000, max_messages, None),
                 separator: " / ".into(),
+                reply_to: None,
             }),
         }
     }

@@ -56,7 +56,7 @@ impl Outbox {
         } else {
             let messages = vec![message];
             // Of no effect on a single message.
-            let requested = ExecutionRequested { messages, separator: "\n".into() };
+            let requested = ExecutionRequested { messages, separator: "\n".into(), reply_to: None };
             self.publisher.publish(&requested).await
         };
         published.map_err(HandOverError::Publish)

@@ -164,6 +164,7 @@ pub(crate) mod tests {
             accepted_at: DateTime::UNIX_EPOCH,
             text: "Olá".into(),
             context: Map::new(),
+            fingerprint: None,
         }
     }
 

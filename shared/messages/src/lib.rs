@@ -3,7 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use recado_types::buffer::BufferPolicy;
-use recado_types::{DeliveryId, ExecutionId, MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{
+    DeliveryId, ExecutionId, Fingerprint, MessageId, SessionId, TenantId, TriggerId,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,6 +41,9 @@ pub struct Inbound {
     pub text: String,
     /// The mapped context, hidden fields included.
     pub context: Map<String, Value>,
+    /// What it says, in short; `None` if its id is its own and cannot be given to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A message for a session whose trigger buffers: ingress to buffer.
@@ -69,6 +74,9 @@ pub struct ExecutionRequested {
     pub messages: Vec<Inbound>,
     /// What to put between their texts.
     pub separator: String,
+    /// The reply queue of whoever waits for the end of the execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
 }
 
 impl ExecutionRequested {
@@ -115,6 +123,28 @@ impl Message for DeliveryRequested {
     }
 }
 
+/// News that an execution has ended, for whoever waits for it: agent-runner to an instance of
+/// ingress, by its reply queue. The row is the truth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionFinished {
+    /// The session it was part of.
+    pub session_id: SessionId,
+    /// The execution.
+    pub execution_id: ExecutionId,
+}
+
+impl Message for ExecutionFinished {
+    const ROUTING_KEY: &'static str = "execution.finished";
+
+    fn message_id(&self) -> Uuid {
+        self.execution_id.0
+    }
+
+    fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -134,6 +164,7 @@ mod tests {
             accepted_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
             text: "Olá".into(),
             context,
+            fingerprint: None,
         }
     }
 
@@ -152,7 +183,11 @@ mod tests {
 
     #[test]
     fn execution_requested_is_pinned() {
-        let message = ExecutionRequested { messages: vec![inbound()], separator: "\n".into() };
+        let message = ExecutionRequested {
+            messages: vec![inbound()],
+            separator: "\n".into(),
+            reply_to: None,
+        };
         pinned(&message, include_str!("../golden/execution.requested.json"));
     }
 
@@ -168,12 +203,23 @@ mod tests {
     }
 
     #[test]
+    fn execution_finished_is_pinned() {
+        let id = |n| Uuid::from_u128(n);
+        let message =
+            ExecutionFinished { session_id: SessionId(id(5)), execution_id: ExecutionId(id(7)) };
+        pinned(&message, include_str!("../golden/execution.finished.json"));
+    }
+
+    #[test]
     fn each_message_names_its_session() {
         let session = SessionId(Uuid::from_u128(5));
         let received = MessageReceived { message: inbound(), buffer: BufferPolicy::default() };
         assert_eq!(received.session_id(), session);
-        let mut requested =
-            ExecutionRequested { messages: vec![inbound()], separator: "\n".into() };
+        let mut requested = ExecutionRequested {
+            messages: vec![inbound()],
+            separator: "\n".into(),
+            reply_to: None,
+        };
         assert_eq!(requested.session_id(), session);
         requested.messages.clear();
         assert_eq!(requested.session_id(), SessionId(Uuid::nil()));

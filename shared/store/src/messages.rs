@@ -162,6 +162,7 @@ pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
             accepted_at: row.get("accepted_at"),
             text: row.get("text"),
             context,
+            fingerprint: None,
         },
         message_buffer: buffer_from_row(row),
     }

@@ -53,6 +53,10 @@ ids! {
     SecretId,
     /// A key for reading the API and for webhooks with `auth.type: api_key`.
     ApiKeyId,
+    /// Somebody of the tenant's team.
+    MemberId,
+    /// A published agent with webhook channels.
+    AppId,
     /// A configured way in.
     TriggerId,
     /// One thing a sender sent.
@@ -67,6 +71,8 @@ ids! {
     DeliveryId,
     /// One HTTP request of a delivery.
     AttemptId,
+    /// What a message says, in short: two messages that say the same have the same.
+    Fingerprint,
 }
 
 impl MessageId {
@@ -74,6 +80,13 @@ impl MessageId {
     /// it is the same message in the database.
     pub fn derived(trigger: TriggerId, provider_id: &str) -> Self {
         Self(derive("message", &[trigger.0.as_bytes(), provider_id.as_bytes()]))
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of a message's content, in a form that is the same for every retry.
+    pub fn of(content: &[u8]) -> Self {
+        Self(derive("fingerprint", &[content]))
     }
 }
 

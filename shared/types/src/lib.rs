@@ -10,6 +10,6 @@ pub mod template;
 pub mod trigger;
 
 pub use ids::{
-    AgentId, ApiKeyId, AttemptId, DeliveryId, ExecutionId, LlmCallId, MessageId, ProjectId,
-    ProviderId, SecretId, SessionId, TenantId, TriggerId,
+    AgentId, ApiKeyId, AppId, AttemptId, DeliveryId, ExecutionId, Fingerprint, LlmCallId, MemberId,
+    MessageId, ProjectId, ProviderId, SecretId, SessionId, TenantId, TriggerId,
 };

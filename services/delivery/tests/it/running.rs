@@ -138,9 +138,14 @@ impl System {
             accepted_at: now,
             text: format!("question {n}"),
             context: Map::from_iter([phone]),
+            fingerprint: None,
         };
         let execution = ExecutionId::of_first(message.id);
-        let request = ExecutionRequested { messages: vec![message], separator: String::new() };
+        let request = ExecutionRequested {
+            messages: vec![message],
+            separator: String::new(),
+            reply_to: None,
+        };
         executions::admit(&self.store, &[&request], now).await.unwrap();
         let history = History { turns: 0, bytes: 0 };
         let claimed = executions::claim(&self.store, 1, LEASE, history).await.unwrap().remove(0);

@@ -39,6 +39,7 @@ pub(crate) fn normalise(
         accepted_at: clock.now(),
         text,
         context,
+        fingerprint: None,
     })
 }
 

@@ -185,6 +185,7 @@ async fn overtaken(
                 messages: vec![message],
                 separator: message_buffer
                     .map_or_else(|| "\n".to_owned(), |buffer| buffer.separator),
+                reply_to: None,
             }),
         }
     }

@@ -81,9 +81,10 @@ pub(crate) fn message(s: u128, n: u128) -> Inbound {
         accepted_at: now(),
         text: format!("s{s}-m{n}"),
         context: Map::from_iter([("n".to_owned(), json!(n.to_string()))]),
+        fingerprint: None,
     }
 }
 
 pub(crate) fn request(messages: &[Inbound]) -> ExecutionRequested {
-    ExecutionRequested { messages: messages.to_vec(), separator: "+".into() }
+    ExecutionRequested { messages: messages.to_vec(), separator: "+".into(), reply_to: None }
 }

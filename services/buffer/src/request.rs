@@ -96,7 +96,6 @@ mod tests {
             message_buffer: Some(MessageBuffer {
                 policy: BufferPolicy::new(1_000, max_messages, None),
                 separator: " / ".into(),
-                reply_to: None,
             }),
         }
     }

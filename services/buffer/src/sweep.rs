@@ -162,7 +162,6 @@ mod tests {
         let message_buffer = MessageBuffer {
             policy: BufferPolicy { window_ms: 1_000, max_messages: 5, max_wait_ms: 4_000 },
             separator: "\n".into(),
-            reply_to: None,
         };
         OpenWindow {
             session_id: SessionId(Uuid::from_u128(1)),

@@ -3,7 +3,7 @@
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt bench servers
+.PHONY: help demo run test clients check fmt bench servers
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -18,6 +18,12 @@ test: servers check ## What CI runs: the checks, then every test on real servers
 	scripts/install-nextest.sh
 	cargo nextest run --workspace --no-run
 	$(TARGET_DIR)/debug/with-servers cargo nextest run --workspace
+
+clients: servers ## Play every provider with its own library, and tamper with what it signs
+	scripts/install-clients.sh $(TARGET_DIR)/clients
+	cargo build -q -p recado
+	PYTHONDONTWRITEBYTECODE=1 $(TARGET_DIR)/clients/venv/bin/python tests/clients \
+		--recado $(TARGET_DIR)/debug/recado --npm $(TARGET_DIR)/clients/npm
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --all --check

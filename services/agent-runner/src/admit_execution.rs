@@ -4,23 +4,29 @@ use std::sync::Arc;
 
 use recado_broker::{Handler, OnError, Received};
 use recado_clock::Clock;
-use recado_messages::ExecutionRequested;
+use recado_messages::{ExecutionFinished, ExecutionRequested};
 use recado_service::lanes::Wake;
-use recado_store::executions;
+use recado_store::executions::{self, Waiting};
 use recado_store::{Failure, Store, StoreError};
 
 use crate::metrics::ADMITTED;
+use crate::news::News;
 
 /// As many messages as a full window has, and as much between two as a trigger may say
 /// (`execution.message_buffer`); whoever asks for more is not one of us.
 const MAX_MESSAGES: usize = 100;
 const MAX_SEPARATOR_CHARS: usize = 64;
+/// As long as AMQP lets the name of a queue be, in bytes.
+const MAX_QUEUE_BYTES: usize = 255;
 
 /// Why requests were not admitted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdmitError {
     /// A request that no service of ours makes.
-    #[error("a request has no message, too many, those of several sessions, or a long separator")]
+    #[error(
+        "a request has no message, too many, those of several sessions, a long separator, \
+         or a reply queue that cannot be"
+    )]
     Foreign,
     /// PostgreSQL did not take it.
     #[error("the messages were not admitted")]
@@ -32,6 +38,7 @@ pub(crate) struct AdmitExecution {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Wake,
+    pub(crate) news: News,
 }
 
 impl Handler for AdmitExecution {
@@ -49,6 +56,9 @@ impl Handler for AdmitExecution {
         if admitted.n_executions > 0 {
             self.wake.wake();
         }
+        for Waiting { reply_to, session_id, execution_id } in admitted.finished {
+            self.news.send(vec![reply_to], ExecutionFinished { session_id, execution_id });
+        }
         Ok(())
     }
 
@@ -65,7 +75,9 @@ impl Handler for AdmitExecution {
 
 fn is_ours(request: &ExecutionRequested) -> bool {
     let messages = &request.messages;
+    let queue = request.reply_to.as_ref();
     (1..=MAX_MESSAGES).contains(&messages.len())
         && messages.iter().all(|message| message.session_id == messages[0].session_id)
         && request.separator.chars().count() <= MAX_SEPARATOR_CHARS
+        && queue.is_none_or(|queue| (1..=MAX_QUEUE_BYTES).contains(&queue.len()))
 }

@@ -1,6 +1,7 @@
 //! Executes agents.
 //!
-//! Consumes `agent-runner.executions`, publishes `delivery.requested`.
+//! Consumes `agent-runner.executions`, publishes `delivery.requested`, and `execution.finished` to
+//! those who wait for it.
 //!
 //! What it promises: every message it acknowledges is in the input of exactly one execution;
 //! a session runs one execution at a time, in order; every execution ends, as `success`, `failed`
@@ -8,12 +9,14 @@
 //!
 //! * `admit_execution` gives messages their execution and queues it in the session's lane.
 //! * `run_execution` runs the head of a lane: prompt, model, result.
+//! * `news` tells those who wait that an execution has ended.
 //! * `model` is where the thinking is done: built in, or at a provider.
 
 mod admit_execution;
 mod config;
 mod metrics;
 mod model;
+mod news;
 mod prompt;
 mod run_execution;
 
@@ -35,10 +38,12 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let client = connect::outbound_client(&config.destinations)?;
 
     let wake = Wake::default();
+    let news = news::News { publisher: publisher.clone(), tasks: context.tasks.clone() };
     let admit = admit_execution::AdmitExecution {
         store: store.clone(),
         clock: Arc::clone(&context.clock),
         wake: wake.clone(),
+        news: news.clone(),
     };
     let (queue, handler) = (&topology::EXECUTIONS, Arc::new(admit));
     connect::consume(&context, broker, queue, publisher.clone(), handler);
@@ -50,6 +55,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&context.clock),
         lease: config.lease,
         wake: wake.clone(),
+        news,
     };
     let lanes =
         LaneLoop { kind: "execution", slots: config.slots, poll: POLL, lease: config.lease };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use recado_broker::Publisher;
 use recado_clock::Clock;
 use recado_http::guard::GuardedClient;
-use recado_messages::DeliveryRequested;
+use recado_messages::{DeliveryRequested, ExecutionFinished};
 use recado_service::lanes::{LaneWork, Wake};
 use recado_store::executions::{self, Claimed, Finish, Finished, History, LlmCall, Outcome};
 use recado_store::lanes::{self, LaneKind, Lease};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{EXECUTION_SECONDS, FINISHED};
 use crate::model::{self, ModelError};
+use crate::news::News;
 use crate::prompt;
 
 /// What the model is told of the session's past.
@@ -39,6 +40,7 @@ pub(crate) struct RunExecution {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) lease: Duration,
     pub(crate) wake: Wake,
+    pub(crate) news: News,
 }
 
 impl LaneWork for RunExecution {
@@ -201,11 +203,12 @@ impl RunExecution {
         finish: &Finish,
         finished: Finished,
     ) -> &'static str {
-        match finished {
-            Finished::Lost => return "lease_lost",
-            Finished::Done { more: true } => self.wake.wake(),
-            Finished::Done { more: false } => {}
+        let Finished::Done { more, reply_to } = finished else { return "lease_lost" };
+        if more {
+            self.wake.wake();
         }
+        let Claimed { session_id, execution_id, .. } = *claimed;
+        self.news.send(reply_to, ExecutionFinished { session_id, execution_id });
         if matches!(finish.outcome, Outcome::Success { deliver: true, .. }) {
             self.announce(claimed).await;
         }

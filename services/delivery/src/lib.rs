@@ -8,7 +8,7 @@
 //! ends its delivery, and the chunks after it are skipped.
 //!
 //! * `deliver` sends the head of a lane: plan, send, record.
-//! * [`text`] makes chunks of a response: without Markdown, cut where it hurts least.
+//! * [`recado_text`] makes chunks of a response: without Markdown, cut where it hurts least.
 //! * [`callback`] makes a request of a chunk, and sense of its answer.
 
 mod announced;
@@ -16,7 +16,6 @@ pub mod callback;
 mod config;
 mod deliver;
 mod metrics;
-pub mod text;
 
 use std::sync::Arc;
 

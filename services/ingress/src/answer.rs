@@ -3,19 +3,18 @@
 //! The answer depends on the trigger and the message id only, so a provider's retry of a message
 //! gets the first answer again, from whichever instance.
 //!
-//! It is 202, as seed 000 says of asynchronous triggers, with one exception: triggers in the
-//! `twiml` format answer 200, which is what Twilio documents for TwiML. That holds for a
-//! configured `ack_response` and for the default alike. There is always a `Content-Type`: Twilio
-//! counts an answer without one as a failure (error 11200).
+//! It is 202, as seed 000 says of asynchronous triggers, but where a provider asks for 200: Twilio
+//! (the `twiml` format), Meta, Slack and Teams. That holds for a configured `ack_response` and for
+//! the default alike. There is always a `Content-Type`: Twilio counts an answer without one as a
+//! failure (error 11200).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use recado_messages::Inbound;
-use recado_types::ExecutionId;
-use recado_types::trigger::ResponseFormat;
+use recado_types::trigger::{ChannelKind, ResponseFormat};
 use serde::Serialize;
 
+use crate::ingress::Handed;
 use crate::trigger::CompiledTrigger;
 
 const EMPTY_TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>";
@@ -42,54 +41,61 @@ struct Accepted {
     buffered: bool,
 }
 
+/// What the sender of accepted messages is told.
+pub(crate) fn acknowledge(trigger: &CompiledTrigger, messages: &[Handed]) -> Answer {
+    let config = &trigger.config;
+    let kind = config.channel.as_ref().map(|channel| channel.kind);
+    let format = config.response_adapter.format;
+    if let Some(ack) = &config.execution.ack_response {
+        return Answer::new(status(kind, format), &ack.content_type, ack.body.clone());
+    }
+    match (kind, format, messages) {
+        // Slack shows a body to the user who typed a command, and Teams expects a message.
+        (Some(ChannelKind::Slack), ..) => Answer::new(StatusCode::OK, "text/plain", String::new()),
+        (Some(ChannelKind::Teams), ..) => {
+            let body = r#"{"type":"message","text":""}"#.to_owned();
+            Answer::new(StatusCode::OK, "application/json", body)
+        }
+        (_, ResponseFormat::Twiml, _) => Answer::empty_twiml(),
+        (Some(ChannelKind::MetaWhatsapp), ..) | (.., []) => {
+            Answer::new(StatusCode::OK, "application/json", r#"{"success":true}"#.to_owned())
+        }
+        (_, _, [message, ..]) => accepted(trigger, message),
+    }
+}
+
+fn accepted(trigger: &CompiledTrigger, message: &Handed) -> Answer {
+    let buffered = trigger.config.execution.buffer.is_some();
+    let accepted = Accepted {
+        success: true,
+        status: "accepted",
+        trigger_id: trigger.id.to_string(),
+        message_id: message.message_id.to_string(),
+        session_id: message.session_id.to_string(),
+        execution_id: (!buffered).then(|| message.execution_id().to_string()),
+        buffered,
+    };
+    let body = serde_json::to_string(&accepted).expect("texts and flags are JSON");
+    Answer::new(StatusCode::ACCEPTED, "application/json", body)
+}
+
+fn status(kind: Option<ChannelKind>, format: ResponseFormat) -> StatusCode {
+    let wants_200 = matches!(
+        kind,
+        Some(ChannelKind::MetaWhatsapp | ChannelKind::Slack | ChannelKind::Teams)
+    );
+    if wants_200 || format == ResponseFormat::Twiml { StatusCode::OK } else { StatusCode::ACCEPTED }
+}
+
 impl Answer {
-    /// What the sender of an accepted message is told.
-    pub(crate) fn to(trigger: &CompiledTrigger, message: &Inbound) -> Self {
-        let format = trigger.config.response_adapter.format;
-        if let Some(ack) = &trigger.config.execution.ack_response {
-            let (content_type, body) = (ack.content_type.clone(), ack.body.clone());
-            return Self { status: status(format), content_type, body };
-        }
-        match format {
-            ResponseFormat::Twiml => Self::empty_twiml(),
-            ResponseFormat::Ebarn
-            | ResponseFormat::Slack
-            | ResponseFormat::Teams
-            | ResponseFormat::Raw => Self::accepted(trigger, message),
-        }
+    pub(crate) fn new(status: StatusCode, content_type: &str, body: String) -> Self {
+        Self { status, content_type: content_type.to_owned(), body }
     }
 
     /// Nothing for Twilio to do.
     pub(crate) fn empty_twiml() -> Self {
         let (content_type, body) = ("text/xml".to_owned(), EMPTY_TWIML.to_owned());
         Self { status: StatusCode::OK, content_type, body }
-    }
-
-    fn accepted(trigger: &CompiledTrigger, message: &Inbound) -> Self {
-        let buffered = trigger.config.execution.buffer.is_some();
-        let execution_id = (!buffered).then(|| ExecutionId::of_first(message.id).to_string());
-        let accepted = Accepted {
-            success: true,
-            status: "accepted",
-            trigger_id: message.trigger_id.to_string(),
-            message_id: message.id.to_string(),
-            session_id: message.session_id.to_string(),
-            execution_id,
-            buffered,
-        };
-        let body = serde_json::to_string(&accepted).expect("texts and flags are JSON");
-        let content_type = "application/json".to_owned();
-        Self { status: StatusCode::ACCEPTED, content_type, body }
-    }
-}
-
-fn status(format: ResponseFormat) -> StatusCode {
-    match format {
-        ResponseFormat::Twiml => StatusCode::OK,
-        ResponseFormat::Ebarn
-        | ResponseFormat::Slack
-        | ResponseFormat::Teams
-        | ResponseFormat::Raw => StatusCode::ACCEPTED,
     }
 }
 
@@ -108,11 +114,16 @@ mod tests {
     use super::*;
     use crate::trigger::tests::{compiled, inbound};
 
+    fn handed() -> Handed {
+        let message = inbound();
+        Handed { message_id: message.id, session_id: message.session_id }
+    }
+
     fn answer(execution: &Value, format: &str) -> Answer {
         let trigger = compiled(&json!({
             "execution": execution, "response_adapter": {"format": format},
         }));
-        Answer::to(&trigger, &inbound())
+        acknowledge(&trigger, &[handed()])
     }
 
     #[test]
@@ -130,7 +141,7 @@ mod tests {
                 "success": true, "status": "accepted", "buffered": false,
                 "trigger_id": message.trigger_id, "message_id": message.id,
                 "session_id": message.session_id,
-                "execution_id": ExecutionId::of_first(message.id),
+                "execution_id": handed().execution_id(),
             })
         );
     }

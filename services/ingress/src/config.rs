@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use recado_service::config::{Amqp, Postgres, Reader, Settings};
+use recado_service::config::{Amqp, Postgres, Reader, Redis, Settings};
 use recado_service::connect::SecretKeys;
 
+use crate::payload::PayloadLimits;
 use crate::public_url::PublicUrl;
 
 /// The settings of the role `ingress`.
@@ -22,6 +23,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// `RECADO_SECRET_KEYS`: what webhook secrets are sealed with.
     pub keys: SecretKeys,
+    /// `RECADO_REDIS_*`: where rates and ids are counted; ingress works without it.
+    pub redis: Redis,
     /// How much a request may ask for.
     pub limits: Limits,
     /// `RECADO_INGRESS_CACHED_TRIGGERS`: how many compiled triggers are kept.
@@ -33,6 +36,11 @@ pub struct Config {
 pub struct Limits {
     /// `RECADO_INGRESS_MAX_BODY`: the largest body, in bytes.
     pub max_body: usize,
+    /// `RECADO_INGRESS_MAX_HEADERS`: the largest headers, in bytes of names and values together.
+    pub max_headers: usize,
+    /// `RECADO_INGRESS_MAX_JSON_DEPTH`, `RECADO_INGRESS_MAX_JSON_FIELDS`,
+    /// `RECADO_INGRESS_MAX_FORM_FIELDS`: what a body may hold.
+    pub(crate) payload: PayloadLimits,
     /// `RECADO_INGRESS_HEAD_TIMEOUT_MS`: how long a client may take to send its headers.
     pub head_timeout: Duration,
     /// `RECADO_INGRESS_BODY_TIMEOUT_MS`: how long a client may take to send its body.
@@ -43,6 +51,9 @@ pub struct Limits {
     pub max_publishing: usize,
     /// `RECADO_INGRESS_PUBLISH_TIMEOUT_MS`: how long the broker may take to confirm one.
     pub publish_timeout: Duration,
+    /// `RECADO_INGRESS_TENANT_PER_MINUTE`: how many messages one tenant may send in a minute, over
+    /// all its triggers; `None` (0) for any number.
+    pub tenant_per_minute: Option<u32>,
 }
 
 impl Settings for Config {
@@ -52,6 +63,7 @@ impl Settings for Config {
         let public_url = read.optional("RECADO_PUBLIC_URL");
         let amqp = Amqp::read(read);
         let postgres = Postgres::read(read);
+        let redis = Redis::read(read);
         let keys = SecretKeys::read(read);
         let limits = Limits::read(read);
         let cached_triggers =
@@ -61,6 +73,7 @@ impl Settings for Config {
             public_url,
             amqp: amqp?,
             postgres: postgres?,
+            redis: redis?,
             keys: keys?,
             limits,
             cached_triggers,
@@ -73,6 +86,21 @@ impl Limits {
         Self {
             // RabbitMQ is not made for large messages; what is larger belongs in a store.
             max_body: read.within("RECADO_INGRESS_MAX_BODY", 1 << 20, 1..=16 << 20),
+            max_headers: read.within("RECADO_INGRESS_MAX_HEADERS", 32 << 10, 1 << 10..=128 << 10),
+            payload: PayloadLimits {
+                max_json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=127),
+                max_json_fields: read.within(
+                    "RECADO_INGRESS_MAX_JSON_FIELDS",
+                    20_000,
+                    1..=1_000_000,
+                ),
+                // Twilio sends some thirty.
+                max_form_fields: read.within(
+                    "RECADO_INGRESS_MAX_FORM_FIELDS",
+                    1_000,
+                    1..=100_000,
+                ),
+            },
             // actix-http looks at its clock twice a second: less would refuse quick clients too.
             head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 1_000..=60_000),
             body_timeout: read.millis_or("RECADO_INGRESS_BODY_TIMEOUT_MS", 10_000, 100..=60_000),
@@ -84,7 +112,19 @@ impl Limits {
                 1_500,
                 50..=10_000,
             ),
+            tenant_per_minute: Some(read.within(
+                "RECADO_INGRESS_TENANT_PER_MINUTE",
+                0,
+                0..=100_000_000,
+            ))
+            .filter(|per_minute| *per_minute > 0),
         }
+    }
+}
+
+impl Default for PayloadLimits {
+    fn default() -> Self {
+        Limits::default().payload
     }
 }
 
@@ -105,6 +145,7 @@ mod tests {
         MapEnv::from([
             ("RECADO_AMQP_URL", "amqp://mq"),
             ("RECADO_DATABASE_URL", "postgres://db/recado"),
+            ("RECADO_REDIS_URL", "redis://cache"),
             ("RECADO_SECRET_KEYS", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ])
     }

@@ -11,7 +11,7 @@
 //! * A trigger that is remembered costs no query, and stays usable while the database is away.
 //! * Every body, form, depth, wait and memory has a limit.
 //!
-//! Read `webhook.rs` first: a request's whole way is one function there.
+//! Read `surface/native.rs` first, then `ingress.rs`: a request's whole way is in the two.
 
 mod answer;
 mod auth;
@@ -19,6 +19,7 @@ mod body;
 mod channel;
 mod config;
 mod health;
+mod ingress;
 mod lookup;
 mod message;
 mod metrics;
@@ -26,23 +27,30 @@ mod outbox;
 mod payload;
 mod public_url;
 mod refusal;
+mod reply;
+mod sender;
 mod server;
+mod surface;
+mod sync;
+mod toll;
 mod trigger;
-mod webhook;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use recado_broker::Publisher;
+use recado_broker::{Publisher, Replies, topology};
 use recado_service::{Context, connect};
 use recado_store::listen::{self, Change};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use auth::ApiKeys;
+use ingress::Ingress;
 use outbox::Outbox;
+use sender::Senders;
+use sync::Answers;
+use toll::Toll;
 use trigger::Triggers;
-use webhook::Ingress;
 
 pub use config::{Config, Limits};
 pub use public_url::{PublicUrl, PublicUrlError};
@@ -66,8 +74,10 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let store = connect::open_store(ROLE, &config.postgres, &config.keys)?;
     let triggers = Triggers::new(store.clone(), config.cached_triggers);
     let api_keys = ApiKeys::new(store.clone());
+    let senders = Senders::new(store.clone());
     let changes = listen::changes(&store, &context.tasks, context.shutdown.clone());
-    let forwarding = forward(changes, Arc::clone(&triggers), Arc::clone(&api_keys));
+    let caches = (Arc::clone(&triggers), Arc::clone(&api_keys), Arc::clone(&senders));
+    let forwarding = forward(changes, caches);
     context.spawn("configuration changes", forwarding);
 
     // It has to outlive the requests that are under way at shutdown.
@@ -75,8 +85,11 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let _stopped_at_the_end = stop_publisher.clone().drop_guard();
     let mut broker = connect::broker_config(&context, ROLE, &config.amqp);
     broker.publish_timeout = config.limits.publish_timeout;
+    let reply_queue = topology::reply_queue(context.clock.fresh_id());
+    let replies =
+        Replies::start(broker.clone(), reply_queue, &context.tasks, stop_publisher.clone());
     let publisher = Publisher::start(broker, &context.tasks, stop_publisher);
-    health::watch(&context, publisher.link(), store);
+    health::watch(&context, publisher.link(), store.clone());
 
     tracing::info!(
         listener.url = url,
@@ -85,7 +98,19 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     );
     let clock = Arc::clone(&context.clock);
     let outbox = Outbox::new(publisher, config.limits.max_publishing);
-    let ingress = Ingress { limits: config.limits, public_url, triggers, api_keys, outbox, clock };
+    let toll = Toll::new(connect::kv(&context, &config.redis)?, store.clone(), config.limits);
+    let answers = Answers::new(replies, store, context.shutdown.clone());
+    let ingress = Ingress {
+        limits: config.limits,
+        public_url,
+        triggers,
+        api_keys,
+        senders,
+        toll,
+        outbox,
+        answers,
+        clock,
+    };
     let server = server::start(listener, ingress, Arc::clone(&context.clock))
         .context("failed to start the HTTP server")?;
     context.announce("ingress_url", url);
@@ -111,9 +136,13 @@ async fn serve(
 }
 
 /// Tells the caches what changed, until nobody listens to the database any more.
-async fn forward(mut changes: Receiver<Change>, triggers: Arc<Triggers>, api_keys: Arc<ApiKeys>) {
+async fn forward(
+    mut changes: Receiver<Change>,
+    (triggers, api_keys, senders): (Arc<Triggers>, Arc<ApiKeys>, Arc<Senders>),
+) {
     while let Some(change) = changes.recv().await {
         triggers.apply(&change).await;
         api_keys.apply(&change).await;
+        senders.apply(&change).await;
     }
 }

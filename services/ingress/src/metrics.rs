@@ -9,18 +9,33 @@ use prometheus::{
 
 const ONCE: &str = "each metric is registered in one place, under a valid name";
 
-/// `outcome` is `accepted`, `notice` (nothing to do), or the code of the refusal.
+/// `surface` is `native`, `run` or `apps`; `outcome` is `accepted`, `answered` (the sender waited
+/// for the agent), `notice` (nothing to do), or the code of the refusal.
 pub(crate) static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("ingress_requests_total", "Webhooks by outcome", &["outcome"])
-        .expect(ONCE)
+    register_int_counter_vec!(
+        "ingress_requests_total",
+        "Webhooks by outcome",
+        &["surface", "outcome"]
+    )
+    .expect(ONCE)
 });
 
-/// `outcome` is as in [`REQUESTS`].
+/// `reason` is the code of the refusal.
+pub(crate) static LEFT_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "ingress_left_out_total",
+        "Messages of batches that could not be taken, by why",
+        &["reason"]
+    )
+    .expect(ONCE)
+});
+
+/// As in [`REQUESTS`].
 pub(crate) static REQUEST_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
     register_histogram_vec!(
         "ingress_request_seconds",
         "Time from the head of a webhook to its answer",
-        &["outcome"],
+        &["surface", "outcome"],
         seconds()
     )
     .expect(ONCE)
@@ -49,7 +64,7 @@ pub(crate) static PUBLISHING: LazyLock<IntGauge> = LazyLock::new(|| {
         .expect(ONCE)
 });
 
-/// `lookup` is `trigger` or `api_key`; `outcome` is `known`, `unknown`, `looked_up`, `stale` or
+/// `lookup` is `trigger`, `api_key` or `member`; `outcome` is `known`, `unknown`, `looked_up`, `stale` or
 /// `failed`.
 pub(crate) static LOOKUPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!(

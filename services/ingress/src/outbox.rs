@@ -26,6 +26,16 @@ pub(crate) enum HandOverError {
     Publish(#[source] PublishError),
 }
 
+impl HandOverError {
+    /// Whether the broker may have the message in spite of the error.
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
+        match self {
+            Self::Full => false,
+            Self::Publish(error) => error.is_outcome_unknown(),
+        }
+    }
+}
+
 /// The way to the broker.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -39,11 +49,13 @@ impl Outbox {
         Self { publisher, places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)) }
     }
 
-    /// Publishes `message`, to the buffer if there is one, and waits for the confirm.
+    /// Publishes `message`, to the buffer if there is one, and waits for the confirm. `reply_to` is
+    /// the queue of whoever waits for the answer.
     pub(crate) async fn hand_over(
         &self,
         message: Inbound,
         buffer: Option<&MessageBuffer>,
+        reply_to: Option<String>,
     ) -> Result<(), HandOverError> {
         let waiting_since = Instant::now();
         let place = timeout(WAIT_FOR_TURN, self.places.acquire()).await;
@@ -56,7 +68,7 @@ impl Outbox {
         } else {
             let messages = vec![message];
             // Of no effect on a single message.
-            let requested = ExecutionRequested { messages, separator: "\n".into(), reply_to: None };
+            let requested = ExecutionRequested { messages, separator: "\n".into(), reply_to };
             self.publisher.publish(&requested).await
         };
         published.map_err(HandOverError::Publish)
@@ -97,17 +109,17 @@ mod tests {
         let _stopped_at_the_end = shutdown.clone().drop_guard();
         let outbox = Outbox::new(Publisher::start(config, &tasks, shutdown), 1);
 
-        let first = outbox.hand_over(inbound(), None);
+        let first = outbox.hand_over(inbound(), None, None);
         let second = async {
             let begun = Instant::now();
-            (outbox.hand_over(inbound(), None).await, begun.elapsed())
+            (outbox.hand_over(inbound(), None, None).await, begun.elapsed())
         };
         let (first, (second, took)) = tokio::join!(first, second);
         assert!(matches!(first, Err(HandOverError::Publish(PublishError::Unavailable))));
         assert!(matches!(second, Err(HandOverError::Full)));
         assert!(took < Duration::from_secs(1), "{took:?}");
         // The place is free again.
-        let third = outbox.hand_over(inbound(), None).await;
+        let third = outbox.hand_over(inbound(), None, None).await;
         assert!(matches!(third, Err(HandOverError::Publish(_))));
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use recado_broker::{MAX_MESSAGE_BYTES, PublishError};
 use recado_http::{ApiError, Problem};
+use recado_types::ExecutionId;
 use serde_json::json;
 
 use crate::lookup::LookupError;
 use crate::outbox::HandOverError;
+use crate::toll::RateState;
 
 /// When to come back: most outages of the broker are shorter than a provider's own retries.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -32,6 +34,31 @@ pub(crate) enum Refusal {
     TriggerNotFound,
     #[error("the trigger is disabled")]
     TriggerDisabled,
+    /// None, one of somebody else, or none of its channels.
+    #[error("there is no such app or channel")]
+    AppNotFound,
+    #[error("the app is not published, or its channel is disabled")]
+    AppNotLive,
+    #[error("the webhook token is missing or wrong")]
+    InvalidToken,
+    #[error("the headers are larger than {max_headers} bytes")]
+    HeadersTooLarge { max_headers: usize },
+    #[error("the verify token is not the trigger's")]
+    ChallengeFailed,
+    #[error("the sender is not one that the trigger admits")]
+    SenderDenied,
+    #[error("too many messages; come back when `Retry-After` says")]
+    RateLimited { limited: RateState },
+    #[error("another message has this id")]
+    IdempotencyConflict,
+    #[error("the agent did not answer in time; the execution goes on")]
+    TimeIsUp { execution: ExecutionId },
+    #[error("the agent's execution failed")]
+    ExecutionFailed {
+        execution: ExecutionId,
+        /// The stable code of what went wrong.
+        code: Option<String>,
+    },
     #[error("the signature is missing or wrong")]
     InvalidSignature,
     #[error("the API key is missing or wrong")]
@@ -73,6 +100,18 @@ impl Refusal {
         self.problem().status().is_client_error()
     }
 
+    /// Whether it is about one message and would be the same for it at any time, so that the rest
+    /// of its batch may go on without it.
+    pub(crate) fn is_the_messages(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidInput { .. }
+                | Self::SenderDenied
+                | Self::IdempotencyConflict
+                | Self::MessageTooLarge
+        )
+    }
+
     /// Exhaustive on purpose: a new reason has no wildcard arm to hide behind.
     fn problem(&self) -> Problem {
         match self {
@@ -85,6 +124,16 @@ impl Refusal {
             Self::InvalidSignature => Problem::InvalidSignature,
             Self::InvalidApiKey => Problem::InvalidApiKey,
             Self::InvalidInput { .. } => Problem::InvalidInput,
+            Self::AppNotFound => Problem::AppNotFound,
+            Self::AppNotLive => Problem::AppNotPublished,
+            Self::InvalidToken => Problem::InvalidToken,
+            Self::HeadersTooLarge { .. } => Problem::HeadersTooLarge,
+            Self::ChallengeFailed => Problem::ChallengeFailed,
+            Self::SenderDenied => Problem::WebhookSenderDenied,
+            Self::RateLimited { .. } => Problem::RateLimited,
+            Self::IdempotencyConflict => Problem::IdempotencyConflict,
+            Self::TimeIsUp { .. } => Problem::ExecutionTimeout,
+            Self::ExecutionFailed { .. } => Problem::ExecutionFailed,
             Self::Lookup(error) if error.is_transient() => Problem::Unavailable,
             Self::HandOver(HandOverError::Publish(PublishError::Encode(_))) | Self::Lookup(_) => {
                 Problem::InternalError
@@ -103,6 +152,12 @@ impl From<Refusal> for ApiError {
             Refusal::MalformedBody { position: Some((line, column)), .. } => {
                 error.with_details(json!({ "line": line, "column": column }))
             }
+            Refusal::RateLimited { limited } => limited.in_error(error),
+            Refusal::TimeIsUp { execution } => {
+                error.with_public_details(json!({ "execution_id": execution }))
+            }
+            Refusal::ExecutionFailed { execution, code } => error
+                .with_public_details(json!({ "execution_id": execution, "reason": code })),
             Refusal::Lookup(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             Refusal::HandOver(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             _ => error,

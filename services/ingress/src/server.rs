@@ -21,7 +21,8 @@ use recado_http::trace::RequestSpan;
 use tokio::net::TcpSocket;
 
 use crate::config::Limits;
-use crate::webhook::{self, Ingress};
+use crate::ingress::Ingress;
+use crate::surface::{apps, native, run};
 
 /// How many connections the kernel completes for us while we are busy.
 const BACKLOG: u32 = 2_048;
@@ -58,13 +59,22 @@ pub(crate) fn start(
     let ingress = Data::new(ingress);
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let server = HttpServer::new(move || {
-        let webhook = web::resource(webhook::PATH)
-            .route(web::post().to(webhook::receive))
+        let webhook = web::resource(native::PATH)
+            .route(web::post().to(native::receive))
+            .route(web::get().to(native::challenge))
+            .default_service(method_not_allowed("GET, POST"));
+        let run = web::resource(run::PATH)
+            .route(web::post().to(run::receive))
+            .default_service(method_not_allowed("POST"));
+        let apps = web::resource(apps::PATH)
+            .route(web::post().to(apps::receive))
             .default_service(method_not_allowed("POST"));
         App::new()
             .wrap(RequestSpan::new("ingress", Arc::clone(&clock)))
             .app_data(Data::clone(&ingress))
             .service(webhook)
+            .service(run)
+            .service(apps)
             .default_service(web::to(not_found))
     })
     .workers(workers)

@@ -1,16 +1,18 @@
 //! Triggers, compiled once and remembered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use recado_service::config::SecretString;
 use recado_store::listen::Change;
-use recado_store::webhooks::{self, WebhookTrigger};
+use recado_store::webhooks::{self, App, WebhookTrigger};
 use recado_store::{Store, StoreError};
-use recado_types::trigger::{InboundAuth, TriggerConfig};
-use recado_types::{TenantId, TriggerId};
+use recado_types::trigger::{self, TriggerConfig};
+use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
 
-use crate::channel::{self, Channel};
+use crate::auth::Keys;
+use crate::channel::{self, Channel, Secrets};
 use crate::lookup::{Freshness, LookupError, Lookups};
 
 /// How long a trigger is believed when no notification says that it changed.
@@ -22,12 +24,15 @@ const FRESHNESS: Freshness =
 pub(crate) struct CompiledTrigger {
     pub(crate) id: TriggerId,
     pub(crate) tenant_id: TenantId,
+    pub(crate) project_id: ProjectId,
+    pub(crate) agent_id: AgentId,
+    /// The app whose channel it is, if it is one.
+    pub(crate) app: Option<App>,
     pub(crate) enabled: bool,
     pub(crate) config: TriggerConfig,
-    pub(crate) webhook_secret: SecretString,
-    pub(crate) channel: &'static dyn Channel,
-    /// What the channel signs with; `None` if it does not, or if the secret is of no use.
-    pub(crate) channel_key: Option<SecretString>,
+    /// Its `webhook_secret`, and the one before it.
+    pub(crate) own_keys: Keys,
+    pub(crate) channel: Arc<dyn Channel>,
 }
 
 /// All triggers, remembered.
@@ -54,45 +59,49 @@ impl Triggers {
     async fn load(&self, id: TriggerId) -> Result<Option<Arc<CompiledTrigger>>, StoreError> {
         let Some(row) = webhooks::trigger(&self.store, id).await? else { return Ok(None) };
         let config = parse(&row)?;
-        let channel = channel::adapter(config.channel.as_ref());
-        let channel_key = self.channel_key(&row, &config, channel).await?;
+        let previous = row.previous_webhook_secret.as_ref();
+        let previous = previous.map(|(secret, until)| (secret.as_str(), *until));
+        let own_keys = Keys::own(&row.webhook_secret, previous);
+        let secrets = Secrets::new(self.secrets(&row, &config).await?, own_keys.clone());
+        let channel = channel::adapter(config.channel.as_ref(), &secrets);
         Ok(Some(Arc::new(CompiledTrigger {
             id,
             tenant_id: row.tenant_id,
+            project_id: row.project_id,
+            agent_id: row.agent_id,
+            app: row.app,
             enabled: row.enabled,
             config,
-            webhook_secret: row.webhook_secret.into(),
+            own_keys,
             channel,
-            channel_key,
         })))
     }
 
-    /// What the channel signs with. If the operator has to mend something, that is told here: the
-    /// sender is only told that its signature is not valid.
-    async fn channel_key(
+    /// What the channel's secrets hold. If the operator has to mend something, that is told here:
+    /// the sender is only told that its signature is not valid.
+    async fn secrets(
         &self,
         row: &WebhookTrigger,
         config: &TriggerConfig,
-        channel: &dyn Channel,
-    ) -> Result<Option<SecretString>, StoreError> {
-        if config.auth != InboundAuth::Twilio {
-            return Ok(None);
-        }
-        let name = config.channel.as_ref().and_then(|channel| channel.secret_ref.as_deref());
-        let Some(name) = name else { return Ok(None) };
-        let secret = webhooks::secret(&self.store, row.tenant_id, name).await?;
-        let key = secret.as_deref().and_then(|secret| channel.signing_key(secret));
-        if key.is_none() {
-            let reason = if secret.is_none() { "is missing" } else { "is malformed" };
+    ) -> Result<HashMap<String, SecretString>, StoreError> {
+        let mut secrets = HashMap::new();
+        for (path, name) in config.channel.iter().flat_map(trigger::Channel::secret_refs) {
+            if secrets.contains_key(name) {
+                continue;
+            }
+            if let Some(secret) = webhooks::secret(&self.store, row.tenant_id, name).await? {
+                secrets.insert(name.to_owned(), SecretString::new(secret));
+                continue;
+            }
             tracing::error!(
                 trigger.id = %row.id,
                 tenant.id = %row.tenant_id,
                 secret.name = name,
-                "nothing that comes to trigger {} is authentic: the channel's secret {reason}",
+                "the secret of {path} of trigger {} is missing: what it would prove is refused",
                 row.id
             );
         }
-        Ok(key.map(|key| SecretString::new(key.to_owned())))
+        Ok(secrets)
     }
 
     /// Something in the configuration changed.
@@ -104,6 +113,10 @@ impl Triggers {
             }
             Change::Row { table, tenant_id, .. } if table == "secrets" => {
                 self.lookups.forget_where(|trigger| trigger.tenant_id == *tenant_id).await;
+            }
+            Change::Row { table, id, .. } if table == "apps" => {
+                let is_of = |app: &App| app.id.0 == *id;
+                self.lookups.forget_where(|trigger| trigger.app.as_ref().is_some_and(is_of)).await;
             }
             Change::Row { .. } => {}
         }
@@ -142,15 +155,21 @@ pub(crate) mod tests {
         let fields = config.as_object_mut().expect("a configuration is an object");
         fields.entry("execution").or_insert_with(|| json!({"mode": "async"}));
         let config = TriggerConfig::parse(&config).expect("the test's configuration is valid");
-        let channel = channel::adapter(config.channel.as_ref());
+        let own_keys = Keys::own("whs_test", None);
+        let named = config.channel.iter().flat_map(trigger::Channel::secret_refs);
+        let named = named.map(|(_, name)| (name.to_owned(), SecretString::new("s3cret".into())));
+        let secrets = Secrets::new(named.collect(), own_keys.clone());
+        let channel = channel::adapter(config.channel.as_ref(), &secrets);
         CompiledTrigger {
             id: TriggerId(Uuid::from_u128(1)),
             tenant_id: TenantId(Uuid::from_u128(2)),
+            project_id: ProjectId(Uuid::from_u128(6)),
+            agent_id: AgentId(Uuid::from_u128(3)),
+            app: None,
             enabled: true,
             config,
-            webhook_secret: SecretString::new("whs_test".into()),
+            own_keys,
             channel,
-            channel_key: None,
         }
     }
 
@@ -170,9 +189,10 @@ pub(crate) mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let mut trigger = compiled(&json!({}));
-        trigger.channel_key = Some(SecretString::new("token-12345".into()));
+        let trigger = compiled(&json!({
+            "channel": {"type": "slack", "signing_secret_ref": "SLACK"},
+        }));
         let shown = format!("{trigger:?}");
-        assert!(!shown.contains("whs_test") && !shown.contains("token-12345"), "{shown}");
+        assert!(!shown.contains("whs_test") && !shown.contains("s3cret"), "{shown}");
     }
 }

@@ -51,6 +51,17 @@ impl Body {
         parse(&bytes)
     }
 
+    /// Like [`Self::json`], for where there may be no body at all.
+    pub(crate) async fn json_if_any(self) -> Result<Option<Value>, ApiError> {
+        let judged = self.require_json();
+        let bytes = read_body(self.payload, MAX_BODY, BODY_TIMEOUT).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        judged?;
+        parse(&bytes).map(Some)
+    }
+
     fn require_json(&self) -> Result<(), ApiError> {
         let content_type = self.request.content_type();
         let is_json = content_type.eq_ignore_ascii_case("application/json");

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions, QueueDeclareOptions,
+};
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ConnectionProperties, Consumer, Event};
 use tokio::time::timeout;
 
@@ -133,6 +135,28 @@ impl Connection {
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
+        let consumer = within(ANSWER_TIMEOUT, "consume", consuming).await?;
+        Ok((channel, consumer))
+    }
+
+    /// Declares a reply queue, which lives as long as this connection, and consumes it. Nothing
+    /// that comes there needs to be acknowledged.
+    pub(crate) async fn consume_replies(
+        &self,
+        queue: &ShortString,
+    ) -> Result<(Channel, Consumer), ConnectionError> {
+        let channel = self.channel().await?;
+        let ours = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let arguments = topology::reply_arguments();
+        let declaring = channel.queue_declare(queue.clone(), ours, arguments);
+        within(ANSWER_TIMEOUT, "declare the reply queue", declaring).await?;
+        let at_once = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consuming =
+            channel.basic_consume(queue.clone(), "".into(), at_once, FieldTable::default());
         let consumer = within(ANSWER_TIMEOUT, "consume", consuming).await?;
         Ok((channel, consumer))
     }

@@ -32,6 +32,7 @@ pub(crate) static PUBLISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     .expect(ONCE)
 });
 
+/// `queue` is `replies` for all reply queues, whose names are as many as processes.
 pub(crate) static CONSUMED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!(
         "broker_consumed_total",
@@ -89,7 +90,7 @@ pub(crate) static DEAD_LETTERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     .expect(ONCE)
 });
 
-/// `link` is `publisher` or a queue.
+/// `link` is `publisher`, `replies` or a queue.
 pub(crate) static LINK_UP: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     register_int_gauge_vec!("broker_link_up", "1 while connected", &["link"]).expect(ONCE)
 });

@@ -17,6 +17,8 @@ use crate::topology::{DEAD, DEFAULT, Queue, WORK};
 
 /// AMQP's word for "on disk before the confirm".
 const PERSISTENT: u8 = 2;
+/// AMQP's word for "in memory".
+const TRANSIENT: u8 = 1;
 /// An error's text in a header; enough to recognise it by.
 const ERROR_TEXT_LIMIT: usize = 300;
 
@@ -30,6 +32,8 @@ pub(crate) struct Parcel {
     /// Whose order it is part of. `None` for copies: what is retried or given up has lost its
     /// place already.
     session_id: Option<SessionId>,
+    /// Whether it is an error if no queue wants it.
+    mandatory: bool,
     properties: BasicProperties,
     body: Vec<u8>,
 }
@@ -37,20 +41,31 @@ pub(crate) struct Parcel {
 impl Parcel {
     /// A new message for [`WORK`], in the trace of the current span.
     pub(crate) fn new<M: Message>(message: &M, clock: &dyn Clock) -> serde_json::Result<Self> {
-        let accepted_at = u64::try_from(clock.now().timestamp()).unwrap_or_default();
-        let properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type("application/json".into())
-            .with_message_id(message.message_id().to_string().into())
-            .with_timestamp(accepted_at)
-            .with_type(M::ROUTING_KEY.into())
-            .with_headers(headers::of_current_span());
         Ok(Self {
             exchange: WORK,
             routing_key: M::ROUTING_KEY.into(),
             label: M::ROUTING_KEY,
             session_id: Some(message.session_id()),
-            properties,
+            mandatory: true,
+            properties: new_properties(message, clock).with_delivery_mode(PERSISTENT),
+            body: serde_json::to_vec(message)?,
+        })
+    }
+
+    /// News for the reply queue called `queue`, if it is still there: nobody keeps it, and nobody
+    /// minds if it is lost.
+    pub(crate) fn reply<M: Message>(
+        queue: ShortString,
+        message: &M,
+        clock: &dyn Clock,
+    ) -> serde_json::Result<Self> {
+        Ok(Self {
+            exchange: DEFAULT,
+            routing_key: queue,
+            label: M::ROUTING_KEY,
+            session_id: Some(message.session_id()),
+            mandatory: false,
+            properties: new_properties(message, clock).with_delivery_mode(TRANSIENT),
             body: serde_json::to_vec(message)?,
         })
     }
@@ -63,6 +78,7 @@ impl Parcel {
             routing_key: queue.name.into(),
             label: "dead-letter",
             session_id: None,
+            mandatory: true,
             properties,
             body: original.data.clone(),
         }
@@ -81,6 +97,7 @@ impl Parcel {
             routing_key: retry_queue.into(),
             label: "retry",
             session_id: None,
+            mandatory: true,
             properties,
             body: original.data.clone(),
         }
@@ -107,12 +124,24 @@ impl Parcel {
     /// Publishes it, and waits for the broker's word.
     #[expect(clippy::disallowed_methods, reason = "this is where the confirm is awaited")]
     pub(crate) async fn publish(&self, channel: &Channel) -> lapin::Result<Confirmation> {
-        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let mandatory = self.mandatory;
+        let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
         let (exchange, routing_key) = (self.exchange.into(), self.routing_key.clone());
         let properties = self.properties.clone();
         // Two awaits: the first is over when the bytes are in the socket, the second is the word.
-        channel.basic_publish(exchange, routing_key, mandatory, &self.body, properties).await?.await
+        channel.basic_publish(exchange, routing_key, options, &self.body, properties).await?.await
     }
+}
+
+/// The properties of a new message, in the trace of the current span.
+fn new_properties<M: Message>(message: &M, clock: &dyn Clock) -> BasicProperties {
+    let accepted_at = u64::try_from(clock.now().timestamp()).unwrap_or_default();
+    BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_message_id(message.message_id().to_string().into())
+        .with_timestamp(accepted_at)
+        .with_type(M::ROUTING_KEY.into())
+        .with_headers(headers::of_current_span())
 }
 
 /// What is wrong with a message.
@@ -211,6 +240,9 @@ fn copy_headers(from: &BasicProperties, queue: &Queue, failure: &Failure) -> Fie
 #[cfg(test)]
 mod tests {
     use lapin::types::LongString;
+    use recado_clock::SystemClock;
+    use recado_messages::ExecutionFinished;
+    use recado_types::ExecutionId;
 
     use super::*;
     use crate::topology::INBOUND;
@@ -232,6 +264,20 @@ mod tests {
     fn failure(error: &str) -> Failure {
         let fault = Fault { reason: Reason::Failed, error: error.into(), cause: None };
         Failure { fault, attempts: 3 }
+    }
+
+    #[test]
+    fn work_is_kept_and_missed_and_news_is_neither() {
+        let id = uuid::Uuid::from_u128(1);
+        let news = ExecutionFinished { session_id: SessionId(id), execution_id: ExecutionId(id) };
+        let clock = SystemClock::default();
+        let work = Parcel::new(&news, &clock).unwrap();
+        assert_eq!(work.address(), ("recado.work", "execution.finished"));
+        assert_eq!((work.properties.delivery_mode(), work.mandatory), (&Some(PERSISTENT), true));
+        let reply = Parcel::reply("ingress.replies.1".into(), &news, &clock).unwrap();
+        assert_eq!(reply.address(), ("", "ingress.replies.1"));
+        assert_eq!((reply.properties.delivery_mode(), reply.mandatory), (&Some(TRANSIENT), false));
+        assert_eq!(reply.body, work.body);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
+use lapin::types::ShortString;
 use recado_clock::Clock;
 use recado_messages::Message;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -167,13 +168,23 @@ impl Publisher {
         .await
     }
 
+    /// Sends `message` to the reply queue called `queue`, and returns when the broker has
+    /// confirmed that it put it there, or that there is no such queue.
+    ///
+    /// It is news, not work: in memory only, and whoever waited for it may be gone. It takes as
+    /// long as [`publish`](Self::publish), and fails like it.
+    pub async fn reply<M: Message>(&self, queue: &str, message: &M) -> Result<(), PublishError> {
+        let Ok(queue) = ShortString::try_new(queue) else {
+            // No queue can be called that.
+            return Ok(());
+        };
+        let parcel = ready(Parcel::reply(queue, message, &*self.shared.clock))?;
+        let outcomes = self.send(vec![parcel]).await;
+        outcomes.into_iter().next().unwrap_or(Err(PublishError::Unavailable))
+    }
+
     fn encode<M: Message>(&self, message: &M) -> Result<Parcel, PublishError> {
-        let parcel = Parcel::new(message, &*self.shared.clock);
-        let parcel = parcel.map_err(|error| PublishError::Encode(Arc::new(error)))?;
-        match parcel.size_bytes() {
-            ..=MAX_MESSAGE_BYTES => Ok(parcel),
-            size_bytes => Err(PublishError::TooLarge { size_bytes }),
-        }
+        ready(Parcel::new(message, &*self.shared.clock))
     }
 
     async fn send_encoded(
@@ -274,6 +285,15 @@ impl Publisher {
             return Err(PublishError::Blocked);
         }
         lane.jobs.send(job).await.map_err(|_stopped| PublishError::Unavailable)
+    }
+}
+
+/// A parcel that can be sent.
+fn ready(parcel: serde_json::Result<Parcel>) -> Result<Parcel, PublishError> {
+    let parcel = parcel.map_err(|error| PublishError::Encode(Arc::new(error)))?;
+    match parcel.size_bytes() {
+        ..=MAX_MESSAGE_BYTES => Ok(parcel),
+        size_bytes => Err(PublishError::TooLarge { size_bytes }),
     }
 }
 

@@ -5,11 +5,12 @@
 //! whole again as soon as it can be reached; [`definitions`] is the same for operators who want
 //! to create it themselves.
 //!
-//! Everything is durable, all queues are quorum queues, and every argument means the same on
+//! All of that is durable, all queues are quorum queues, and every argument means the same on
 //! `RabbitMQ` 3.10 and on 4.x. Arguments of a queue can never be changed, so limits that depend on
 //! the machine (lengths, bytes) are left to policies; `x-overflow` sees to it that such a limit
 //! refuses new messages and never drops old ones.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -104,6 +105,26 @@ pub const DELIVERIES: Queue = Queue {
 
 /// All work queues.
 pub const QUEUES: &[Queue] = &[INBOUND, EXECUTIONS, DELIVERIES];
+
+/// News that somebody waits for while the queue exists. More than that wait only if its consumer
+/// does not read, and the oldest are the first to be of no use.
+const MAX_REPLIES: i64 = 10_000;
+
+/// The name of the reply queue of one instance of ingress: `ingress.replies.<instance>`.
+///
+/// It is not part of the topology: each instance declares its own, and it goes with its connection
+/// (see [`Replies`](crate::Replies)).
+pub fn reply_queue(instance: impl Display) -> String {
+    format!("ingress.replies.{instance}")
+}
+
+/// A classic queue whatever the vhost's default is: no other kind can be exclusive.
+pub(crate) fn reply_arguments() -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), Argument::Text("classic").amqp());
+    table.insert("x-max-length".into(), Argument::Number(MAX_REPLIES).amqp());
+    table
+}
 
 /// The topology in the form that `RabbitMQ` imports
 /// (`POST /api/definitions/<vhost>`, or `load_definitions` for the vhost `/`).

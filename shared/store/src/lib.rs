@@ -3,17 +3,20 @@
 
 pub mod agents;
 pub mod api_keys;
+pub mod apps;
 pub mod deliveries;
 mod error;
 pub mod executions;
 pub mod lanes;
 pub mod listen;
+pub mod members;
 pub mod messages;
 mod migrate;
 pub mod providers;
 pub mod references;
 pub mod seal;
 pub mod secrets;
+pub mod sessions;
 pub mod tenants;
 pub mod triggers;
 pub mod views;

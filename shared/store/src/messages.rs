@@ -2,7 +2,7 @@
 
 use recado_messages::Inbound;
 use recado_types::trigger::MessageBuffer;
-use recado_types::{MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{Fingerprint, MessageId, SessionId, TenantId, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -16,12 +16,13 @@ const RECORD: &str = "\
 -- messages.record
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
-                         $5::text[], $6::json[], $7::timestamptz[])
+                         $5::text[], $6::json[], $7::timestamptz[], $8::uuid[])
              WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
-                                       text, context, accepted_at, place)
+                                       text, context, accepted_at, fingerprint, place)
 ), recorded AS (
-    INSERT INTO messages (id, tenant_id, trigger_id, session_id, text, context, accepted_at)
-    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at
+    INSERT INTO messages (id, tenant_id, trigger_id, session_id,
+                          text, context, accepted_at, fingerprint)
+    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint
       FROM input ORDER BY place
     ON CONFLICT (id) DO NOTHING
     RETURNING id
@@ -36,6 +37,7 @@ SELECT input.id
 const OPEN: &str = "\
 -- messages.open
 SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
+       m.fingerprint,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM unnest($1::uuid[]) AS asked (session_id),
        LATERAL (SELECT * FROM messages
@@ -75,6 +77,17 @@ pub struct OpenMessage {
     pub message_buffer: Option<MessageBuffer>,
 }
 
+const FINGERPRINT: &str = "\
+-- messages.fingerprint
+SELECT fingerprint FROM messages WHERE id = $1";
+
+/// What is known of a message that is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// What it says, in short; `None` if nobody noted it down.
+    pub fingerprint: Option<Fingerprint>,
+}
+
 /// The columns of a batch of messages, for `unnest`.
 pub(crate) struct Columns<'m> {
     pub(crate) ids: Vec<Uuid>,
@@ -84,6 +97,7 @@ pub(crate) struct Columns<'m> {
     pub(crate) texts: Vec<&'m str>,
     pub(crate) contexts: Vec<Json<&'m serde_json::Map<String, Value>>>,
     pub(crate) accepted: Vec<chrono::DateTime<chrono::Utc>>,
+    pub(crate) fingerprints: Vec<Option<Uuid>>,
 }
 
 impl<'m> Columns<'m> {
@@ -95,7 +109,8 @@ impl<'m> Columns<'m> {
             sessions: messages.clone().map(|m| m.session_id.0).collect(),
             texts: messages.clone().map(|m| m.text.as_str()).collect(),
             contexts: messages.clone().map(|m| Json(&m.context)).collect(),
-            accepted: messages.map(|m| m.accepted_at).collect(),
+            accepted: messages.clone().map(|m| m.accepted_at).collect(),
+            fingerprints: messages.map(|m| m.fingerprint.map(|of| of.0)).collect(),
         }
     }
 }
@@ -118,6 +133,7 @@ pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Vec<MessageI
                 &columns.texts,
                 &columns.contexts,
                 &columns.accepted,
+                &columns.fingerprints,
             ],
         )
         .await
@@ -151,6 +167,18 @@ pub async fn mark_requested(store: &Store, ids: &[MessageId]) -> Result<(), Stor
     Ok(())
 }
 
+/// Whether a message is recorded, and with which fingerprint; `None` if it is not.
+pub async fn fingerprint(store: &Store, id: MessageId) -> Result<Option<Recorded>, StoreError> {
+    let failed = StoreError::query("messages.fingerprint");
+    let client = store.client("messages.fingerprint").await?;
+    let statement = client.prepare_cached(FINGERPRINT).await.map_err(&failed)?;
+    let row = client.query_opt(&statement, &[&id.0]).await.map_err(&failed)?;
+    let recorded = |row: Row| Recorded {
+        fingerprint: row.get::<_, Option<Uuid>>("fingerprint").map(Fingerprint),
+    };
+    Ok(row.map(recorded))
+}
+
 pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
     let Json(context) = row.get("context");
     OpenMessage {
@@ -162,7 +190,7 @@ pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
             accepted_at: row.get("accepted_at"),
             text: row.get("text"),
             context,
-            fingerprint: None,
+            fingerprint: row.get::<_, Option<Uuid>>("fingerprint").map(Fingerprint),
         },
         message_buffer: buffer_from_row(row),
     }

@@ -1,5 +1,5 @@
-//! What refers to what: a trigger to its agent and secrets, an agent to its provider, a provider
-//! to its secret.
+//! What refers to what: a trigger to its agent, its app and its secrets, an agent to its provider, a
+//! provider to its secret.
 //!
 //! Nothing that is referred to can be deleted. Whoever saves a reference holds what it refers to
 //! (`FOR KEY SHARE`) in the same transaction, and whoever deletes locks it (`FOR UPDATE`) before

@@ -1,18 +1,28 @@
 //! What the workers need of the configuration: triggers, secrets, API keys, providers.
 
+use std::error::Error;
 use std::fmt;
 
-use recado_types::{TenantId, TriggerId};
+use chrono::{DateTime, Utc};
+use recado_types::{AgentId, AppId, ProjectId, TenantId, TriggerId};
 use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
 
+use crate::apps::AppStatus;
 use crate::seal::Sealed;
-use crate::{Store, StoreError, secrets, triggers};
+use crate::triggers::open_webhook_secret;
+use crate::{Store, StoreError, secrets};
 
 const TRIGGER: &str = "\
 -- webhooks.trigger
-SELECT tenant_id, enabled, version, trigger_config,
-       webhook_secret_key_id, webhook_secret_sealed
-  FROM triggers WHERE id = $1 AND deleted_at IS NULL";
+SELECT triggers.tenant_id, project_id, agent_id, enabled, version, trigger_config,
+       webhook_secret_key_id, webhook_secret_sealed, previous_webhook_secret_key_id,
+       previous_webhook_secret_sealed, previous_webhook_secret_expires_at,
+       apps.id AS app_id, apps.status AS app_status
+  FROM triggers
+  LEFT JOIN apps ON apps.id = app_id AND apps.tenant_id = triggers.tenant_id
+ WHERE triggers.id = $1 AND deleted_at IS NULL";
 
 const SECRET: &str = "\
 -- webhooks.secret
@@ -37,6 +47,12 @@ pub struct WebhookTrigger {
     pub id: TriggerId,
     /// Its owner.
     pub tenant_id: TenantId,
+    /// Where it belongs.
+    pub project_id: ProjectId,
+    /// Whom its messages are for.
+    pub agent_id: AgentId,
+    /// The app whose webhook channel it is, if it is one.
+    pub app: Option<App>,
     /// Whether it takes messages.
     pub enabled: bool,
     /// Counts its changes.
@@ -45,6 +61,18 @@ pub struct WebhookTrigger {
     pub trigger_config: Value,
     /// What native signatures are made with.
     pub webhook_secret: String,
+    /// What they were made with before the last rotation, and until when that is good. The time may
+    /// have passed: whoever caches this has to look at a clock anyway.
+    pub previous_webhook_secret: Option<(String, DateTime<Utc>)>,
+}
+
+/// An app as the way in needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct App {
+    /// Which.
+    pub id: AppId,
+    /// Whether its channels take messages.
+    pub status: AppStatus,
 }
 
 impl fmt::Debug for WebhookTrigger {
@@ -71,18 +99,47 @@ pub async fn trigger(store: &Store, id: TriggerId) -> Result<Option<WebhookTrigg
         key_id: row.get("webhook_secret_key_id"),
         bytes: row.get("webhook_secret_sealed"),
     };
-    let webhook_secret = store
-        .keys()
-        .open(&sealed, &triggers::webhook_secret_owner(id))
-        .map_err(|source| StoreError::Seal { operation, source })?;
     Ok(Some(WebhookTrigger {
         id,
         tenant_id: TenantId(row.get("tenant_id")),
+        project_id: ProjectId(row.get("project_id")),
+        agent_id: AgentId(row.get("agent_id")),
+        app: app(operation, &row)?,
         enabled: row.get("enabled"),
         version: row.get("version"),
         trigger_config: row.get("trigger_config"),
-        webhook_secret,
+        webhook_secret: open_webhook_secret(store, operation, id, &sealed)?,
+        previous_webhook_secret: previous_webhook_secret(store, operation, id, &row),
     }))
+}
+
+fn app(operation: &'static str, row: &Row) -> Result<Option<App>, StoreError> {
+    let Some(id) = row.get::<_, Option<Uuid>>("app_id").map(AppId) else { return Ok(None) };
+    let status = AppStatus::from_column(operation, row.get("app_status"))?;
+    Ok(Some(App { id, status }))
+}
+
+/// One that does not open is as good as none: its key may have been taken away long after it
+/// expired, and the trigger has another.
+fn previous_webhook_secret(
+    store: &Store,
+    operation: &'static str,
+    id: TriggerId,
+    row: &Row,
+) -> Option<(String, DateTime<Utc>)> {
+    let expires_at = row.get::<_, Option<DateTime<Utc>>>("previous_webhook_secret_expires_at")?;
+    let sealed = Sealed {
+        key_id: row.get("previous_webhook_secret_key_id"),
+        bytes: row.get("previous_webhook_secret_sealed"),
+    };
+    match open_webhook_secret(store, operation, id, &sealed) {
+        Ok(secret) => Some((secret, expires_at)),
+        Err(error) => {
+            let error = &error as &dyn Error;
+            tracing::warn!(trigger.id = %id, error, "a replaced webhook secret does not open");
+            None
+        }
+    }
 }
 
 /// The value of a secret.

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod history;
 mod http_client;
 pub mod model;
+pub mod providers;
 pub mod rabbit_admin;
 pub mod scratch;
 pub mod servers;

@@ -4,7 +4,11 @@
 pub mod agent;
 pub mod buffer;
 pub mod field_path;
+pub mod identity;
 pub mod ids;
+pub mod jmespath;
+pub mod json_path;
+mod numbers;
 pub mod shape;
 pub mod template;
 pub mod trigger;

@@ -5,10 +5,11 @@
 //! serialised afterwards, so nothing in a value can break out of its string.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::field_path::scalar_text;
+use crate::field_path::{FieldPath, scalar_text};
 
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 16_384;
@@ -63,6 +64,36 @@ impl Values for Map<String, Value> {
     fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
         Map::get(self, name).map(Cow::Borrowed)
     }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Self, TemplateError> {
+        Self::parse(text)
+    }
+}
+
+/// The values of a payload, by path. What is not in it is nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadValues<'v>(pub &'v Value);
+
+impl Values for PayloadValues<'_> {
+    fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
+        let found = name.parse::<FieldPath>().ok().and_then(|path| path.find(self.0));
+        Some(found.map_or(Cow::Owned(Value::Null), Cow::Borrowed))
+    }
+}
+
+/// What became of a rendering that may take only so much room.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// There is no value for a placeholder.
+    #[error(transparent)]
+    Missing(#[from] MissingValue),
+    /// The text grew beyond its limit, in bytes.
+    #[error("the rendered text is larger than {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Template {
@@ -125,6 +156,26 @@ impl Template {
                     text.push_str(&escape(&text_of(&value)));
                 }
             }
+        }
+        Ok(text)
+    }
+
+    /// Like [`Self::render`], and gives up before the text is larger than `most` bytes: a template
+    /// may name a large value many times.
+    pub fn render_within(&self, values: &impl Values, most: usize) -> Result<String, RenderError> {
+        let mut text = String::new();
+        for part in &self.parts {
+            let piece = match part {
+                Part::Text(literal) => Cow::Borrowed(literal.as_str()),
+                Part::Placeholder(name) => {
+                    let value = lookup(values, name)?;
+                    Cow::Owned(text_of(&value))
+                }
+            };
+            if text.len() + piece.len() > most {
+                return Err(RenderError::TooLarge(most));
+            }
+            text.push_str(&piece);
         }
         Ok(text)
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use recado_store::deliveries::{self, ChunkStatus, Claimed, PlannedChunk};
 use recado_store::lanes::Held;
 use recado_store::webhooks;
+use recado_text::split::{Split, split};
+use recado_text::transform::transform;
 use recado_types::trigger::{Callback, Execution, TriggerConfig};
 
 use super::Ended;
 use super::held::{HeldLane, Unstored};
-use crate::text::split::{Split, split};
-use crate::text::transform::transform;
 
 /// What has to be sent, and how.
 pub(super) struct Plan {

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Arrival, Channel, Hints};
+use super::{Arrival, Channel, Incoming};
 use crate::auth::Received;
+use crate::refusal::Refusal;
 
 /// The adapter of triggers that name no channel.
 #[derive(Debug)]
@@ -11,15 +12,11 @@ pub(super) struct Plain;
 
 impl Channel for Plain {
     /// It has no signature of its own; the native one is checked with the `webhook_secret`.
-    fn signing_key<'s>(&self, _secret: &'s str) -> Option<&'s str> {
-        None
-    }
-
-    fn is_authentic(&self, _request: &Received<'_>, _key: &str) -> bool {
+    fn is_authentic(&self, _request: &Received<'_>) -> bool {
         false
     }
 
-    fn interpret(&self, _payload: &Value) -> Arrival {
-        Arrival::Message(Hints::default())
+    fn interpret(&self, _request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
+        Ok(Arrival::Messages(vec![Incoming::of(payload)]))
     }
 }

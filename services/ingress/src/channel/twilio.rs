@@ -2,41 +2,60 @@
 
 mod signature;
 
+use recado_types::trigger;
 use serde_json::Value;
 
-use super::{Arrival, Channel, Hints};
+use super::{Arrival, Channel, Incoming, Says, Secrets, described};
 use crate::answer::Answer;
-use crate::auth::Received;
+use crate::auth::{Keys, Received};
+use crate::refusal::Refusal;
 
 /// Twilio attaches at most ten media to a message.
 const MAX_MEDIA: u64 = 10;
 
 /// The adapter of `twilio_whatsapp` and `twilio_sms`.
 #[derive(Debug)]
-pub(super) struct Twilio;
+pub(super) struct Twilio {
+    keys: Keys,
+}
+
+impl Twilio {
+    pub(super) fn new(channel: &trigger::Channel, secrets: &Secrets) -> Self {
+        Self { keys: secrets.keys(channel.credential_ref.as_deref(), auth_token) }
+    }
+}
+
+/// The auth token of `<AccountSID>:<AuthToken>`.
+fn auth_token(credential: &str) -> Option<Vec<u8>> {
+    let (_account_sid, auth_token) = credential.split_once(':')?;
+    Some(auth_token.as_bytes().to_vec())
+}
 
 impl Channel for Twilio {
-    /// The auth token of `<AccountSID>:<AuthToken>`.
-    fn signing_key<'s>(&self, secret: &'s str) -> Option<&'s str> {
-        let (_account_sid, auth_token) = secret.trim().split_once(':')?;
-        (!auth_token.is_empty()).then_some(auth_token)
+    fn is_authentic(&self, request: &Received<'_>) -> bool {
+        signature::is_authentic(request, &self.keys)
     }
 
-    fn is_authentic(&self, request: &Received<'_>, key: &str) -> bool {
-        signature::is_authentic(request, key)
-    }
-
-    fn interpret(&self, payload: &Value) -> Arrival {
-        if is_status_callback(payload) {
-            return Arrival::Notice(Answer::empty_twiml());
+    fn interpret(&self, _request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
+        if is_status_callback(&payload) {
+            return Ok(Arrival::Notice(Answer::empty_twiml()));
         }
-        let provider_id = text(payload, "MessageSid").map(str::to_owned);
-        Arrival::Message(Hints { provider_id, description: describe_media(payload) })
+        let owned = |field| text(&payload, field).map(str::to_owned);
+        let (provider_id, sender) = (owned("MessageSid"), owned("From"));
+        let says = Says::Text(said(&payload).unwrap_or_default().to_owned());
+        let description = describe_media(&payload).or_else(|| describe_location(&payload));
+        Ok(Arrival::Messages(vec![Incoming { payload, provider_id, says, description, sender }]))
     }
 }
 
 fn text<'v>(payload: &'v Value, field: &str) -> Option<&'v str> {
     payload.get(field).and_then(Value::as_str)
+}
+
+/// A pressed button says what stands on it, as a rule in `Body` too.
+fn said(payload: &Value) -> Option<&str> {
+    let body = text(payload, "Body").filter(|body| !body.trim().is_empty());
+    body.or_else(|| text(payload, "ButtonText"))
 }
 
 /// A report on a message that we sent: it has a status other than `received`, and no text.
@@ -51,43 +70,63 @@ fn describe_media(payload: &Value) -> Option<String> {
     let n_media: u64 = text(payload, "NumMedia")?.parse().ok()?;
     let describe = |index: u64| {
         let kind = text(payload, &format!("MediaContentType{index}")).unwrap_or("media");
-        match text(payload, &format!("MediaUrl{index}")) {
-            Some(url) => format!("[{kind}] {url}"),
-            None => format!("[{kind}]"),
-        }
+        described(kind, text(payload, &format!("MediaUrl{index}")))
     };
     let lines: Vec<String> = (0..n_media.min(MAX_MEDIA)).map(describe).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
+/// `[location] -23.5614,-46.6559 MASP, Av. Paulista 1578`, of `WhatsApp`.
+fn describe_location(payload: &Value) -> Option<String> {
+    let (latitude, longitude) = (text(payload, "Latitude")?, text(payload, "Longitude")?);
+    let place: Vec<&str> = ["Label", "Address"]
+        .into_iter()
+        .filter_map(|part| text(payload, part).filter(|part| !part.is_empty()))
+        .collect();
+    let what = format!("{latitude},{longitude} {}", place.join(", "));
+    Some(described("location", Some(what.trim_end())))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use recado_testkit::twilio::sign;
     use serde_json::json;
 
+    use super::super::tampering::{Flip, assert_only_what_was_signed_is_authentic};
+    use super::super::tests::{Request, adapter_of, messages, notice};
     use super::*;
 
-    fn hints(payload: &Value) -> Hints {
-        match Twilio.interpret(payload) {
-            Arrival::Message(hints) => hints,
-            Arrival::Notice(answer) => panic!("{answer:?}"),
-        }
+    fn twilio() -> Arc<dyn Channel> {
+        let channel = json!({"type": "twilio_sms", "auth": {"type": "basic", "secret_ref": "T"}});
+        adapter_of(&channel, &[("T", "AC123:12345")])
+    }
+
+    fn message(payload: &Value) -> Incoming {
+        messages(&*twilio(), &Request::post(payload.to_string())).remove(0)
     }
 
     #[test]
     fn the_secret_holds_account_and_token() {
-        assert_eq!(Twilio.signing_key("AC123:12345"), Some("12345"));
-        assert_eq!(Twilio.signing_key(" AC123:a:b\n"), Some("a:b"));
-        for malformed in ["", "12345", "AC123:"] {
-            assert_eq!(Twilio.signing_key(malformed), None, "{malformed}");
-        }
+        assert_eq!(auth_token("AC123:12345").unwrap(), b"12345");
+        assert_eq!(auth_token("AC123:a:b").unwrap(), b"a:b");
+        assert_eq!(auth_token("12345"), None);
     }
 
     #[test]
     fn a_message_is_named_by_its_sid() {
-        let message = json!({"MessageSid": "SM1", "SmsStatus": "received", "Body": "Olá",
-                             "NumMedia": "0"});
-        let expected = Hints { provider_id: Some("SM1".into()), description: None };
-        assert_eq!(hints(&message), expected);
+        let payload = json!({"MessageSid": "SM1", "SmsStatus": "received", "Body": "Olá",
+                             "From": "+5511", "NumMedia": "0"});
+        let expected = Incoming {
+            payload: payload.clone(),
+            provider_id: Some("SM1".into()),
+            says: Says::Text("Olá".into()),
+            description: None,
+            sender: Some("+5511".into()),
+        };
+        assert_eq!(message(&payload), expected);
     }
 
     #[test]
@@ -96,27 +135,28 @@ mod tests {
             json!({"MessageSid": "SM1", "MessageStatus": "delivered", "SmsStatus": "delivered"}),
             json!({"SmsSid": "SM1", "SmsStatus": "sent"}),
         ] {
-            assert!(matches!(Twilio.interpret(&report), Arrival::Notice(_)), "{report}");
+            let answer = notice(&*twilio(), &Request::post(report.to_string()));
+            assert_eq!(answer, Answer::empty_twiml(), "{report}");
         }
-        for message in [
+        for payload in [
             json!({"SmsStatus": "received"}),
             json!({"SmsStatus": "received", "Body": ""}),
             json!({"MessageStatus": "delivered", "Body": "text wins"}),
             json!({}),
         ] {
-            assert!(matches!(Twilio.interpret(&message), Arrival::Message(_)), "{message}");
+            assert_eq!(message(&payload).payload, payload);
         }
     }
 
     #[test]
     fn media_are_described_line_by_line() {
-        let message = json!({
+        let payload = json!({
             "NumMedia": "3", "Body": "",
             "MediaContentType0": "image/jpeg", "MediaUrl0": "https://api.twilio.com/m0",
             "MediaUrl1": "https://api.twilio.com/m1",
             "MediaContentType2": "audio/ogg",
         });
-        let description = hints(&message).description.unwrap();
+        let description = message(&payload).description.unwrap();
         assert_eq!(
             description,
             "[image/jpeg] https://api.twilio.com/m0\n[media] https://api.twilio.com/m1\n[audio/ogg]"
@@ -124,9 +164,42 @@ mod tests {
     }
 
     #[test]
+    fn a_location_is_described() {
+        let place = json!({"NumMedia": "0", "Body": "", "Latitude": "-23.5", "Longitude": "-46.6",
+                           "Label": "MASP", "Address": "Av. Paulista 1578"});
+        let expected = "[location] -23.5,-46.6 MASP, Av. Paulista 1578";
+        assert_eq!(message(&place).description.unwrap(), expected);
+        let point = json!({"Latitude": "-23.5", "Longitude": "-46.6", "Label": ""});
+        assert_eq!(message(&point).description.unwrap(), "[location] -23.5,-46.6");
+        assert_eq!(message(&json!({"Latitude": "-23.5"})).description, None);
+    }
+
+    #[test]
+    fn a_button_says_what_stands_on_it() {
+        let says = |payload: Value| message(&payload).says;
+        assert_eq!(says(json!({"Body": "", "ButtonText": "Yes"})), Says::Text("Yes".into()));
+        assert_eq!(says(json!({"Body": "Sim", "ButtonText": "Yes"})), Says::Text("Sim".into()));
+        assert_eq!(says(json!({"Body": " "})), Says::Text(String::new()));
+    }
+
+    #[test]
     fn a_made_up_number_of_media_is_bounded() {
-        let message = json!({"NumMedia": u64::MAX.to_string()});
-        assert_eq!(hints(&message).description.unwrap().lines().count(), 10);
-        assert_eq!(hints(&json!({"NumMedia": "-1"})).description, None);
+        let endless = json!({"NumMedia": u64::MAX.to_string()});
+        assert_eq!(message(&endless).description.unwrap().lines().count(), 10);
+        assert_eq!(message(&json!({"NumMedia": "-1"})).description, None);
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_what_was_signed_is_authentic(
+            fields in prop::collection::vec(("[A-Z][a-z]{0,6}", "[a-z0-9]{0,8}"), 1..6),
+            flip in any::<Flip>(),
+        ) {
+            let body = serde_urlencoded::to_string(&fields).unwrap();
+            let url = "https://recado.example.com/api/triggers/webhook/1";
+            let headers = vec![("X-Twilio-Signature", sign("12345", url, &fields))];
+            let body = body.as_bytes();
+            assert_only_what_was_signed_is_authentic(&*twilio(), body, &headers, 0, flip);
+        }
     }
 }

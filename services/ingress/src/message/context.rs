@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 pub(super) const MAX_CONTEXT: usize = 256 * 1024;
 
 /// Maps `payload`. What is not in it is not in the context.
-pub(super) fn map(
+pub(crate) fn map(
     mapping: &[ContextField],
     payload: &Value,
 ) -> Result<Map<String, Value>, Refusal> {

@@ -11,25 +11,30 @@ mod text;
 use actix_web::http::header::HeaderMap;
 use recado_clock::Clock;
 use recado_messages::Inbound;
-use serde_json::Value;
+use recado_types::Fingerprint;
+use recado_types::field_path::FieldPath;
+use serde_json::{Map, Value};
 
-use crate::channel::Hints;
+pub(crate) use context::map as context_of;
+
+use crate::channel::Incoming;
 use crate::refusal::Refusal;
 use crate::trigger::CompiledTrigger;
 
-/// The message that `payload` holds.
+/// The message that `incoming` is, with the context that was made of it.
 pub(crate) fn normalise(
     trigger: &CompiledTrigger,
     headers: &HeaderMap,
-    payload: &Value,
-    hints: Hints,
+    incoming: &Incoming,
+    context: Map<String, Value>,
     clock: &dyn Clock,
 ) -> Result<Inbound, Refusal> {
     let config = &trigger.config;
-    let text = text::extract(&config.query_extraction, payload, hints.description)?;
-    let context = context::map(&config.context_mapping, payload)?;
-    let id = identity::of(trigger.id, &config.idempotency, headers, payload, hints.provider_id)?
-        .unwrap_or_else(|| clock.fresh_id().into());
+    let payload = &incoming.payload;
+    let text = text::extract(&config.query_extraction, incoming)?;
+    let of_channel = incoming.provider_id.clone();
+    let named = identity::of(trigger.id, &config.idempotency, headers, payload, of_channel)?;
+    let id = named.unwrap_or_else(|| clock.fresh_id().into());
     let session_id = session::of(trigger, id, &config.session_strategy, &context, payload)?;
     Ok(Inbound {
         id,
@@ -39,8 +44,30 @@ pub(crate) fn normalise(
         accepted_at: clock.now(),
         text,
         context,
-        fingerprint: None,
+        fingerprint: named.map(|_| fingerprint(payload, trigger.channel.volatile_fields())),
     })
+}
+
+/// A value that tells senders or conversations apart: of the context, by its whole name, before
+/// the payload, by its path.
+pub(crate) fn value_at<'v>(
+    field: &FieldPath,
+    context: &'v Map<String, Value>,
+    payload: &'v Value,
+) -> Option<&'v Value> {
+    context.get(&field.to_string()).or_else(|| field.find(payload))
+}
+
+/// What a payload says, without what differs between two tries: keys in order, no spaces.
+fn fingerprint(payload: &Value, volatile: &[&str]) -> Fingerprint {
+    let steady = match payload {
+        Value::Object(fields) if !volatile.is_empty() => {
+            let steady = fields.iter().filter(|(name, _)| !volatile.contains(&name.as_str()));
+            Value::Object(steady.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
+        _ => return Fingerprint::of(payload.to_string().as_bytes()),
+    };
+    Fingerprint::of(steady.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use recado_types::{MessageId, SessionId};
 use serde_json::{Map, Value};
 
 use super::identity::exact_text;
+use super::value_at;
 use crate::refusal::Refusal;
 use crate::trigger::CompiledTrigger;
 
@@ -22,6 +23,9 @@ pub(super) fn of(
 ) -> Result<SessionId, Refusal> {
     match strategy {
         SessionStrategy::Ephemeral => Ok(SessionId::ephemeral(message)),
+        SessionStrategy::Shared => {
+            Ok(SessionId::derived(trigger.tenant_id, trigger.id, &[] as &[&str]))
+        }
         SessionStrategy::Derive(fields) => {
             let values: Vec<String> = fields
                 .iter()
@@ -39,7 +43,7 @@ fn value_of(
     payload: &Value,
 ) -> Result<String, Refusal> {
     let name = field.to_string();
-    let value = context.get(&name).or_else(|| field.find(payload));
+    let value = value_at(field, context, payload);
     let refuse = |reason: &str| Refusal::InvalidInput {
         field: name.clone(),
         reason: format!("{reason}; the session is derived from it"),

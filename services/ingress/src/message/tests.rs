@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::channel::Arrival;
+use crate::channel::tests::Request;
 use crate::trigger::tests::compiled;
 
 fn clock() -> ManualClock {
@@ -25,11 +26,11 @@ fn headers(entries: &[(&'static str, &str)]) -> HeaderMap {
 
 fn with_headers(config: &Value, payload: &Value, headers: &HeaderMap) -> Result<Inbound, Refusal> {
     let trigger = compiled(config);
-    let hints = match trigger.channel.interpret(payload) {
-        Arrival::Message(hints) => hints,
-        Arrival::Notice(answer) => panic!("{answer:?}"),
-    };
-    normalise(&trigger, headers, payload, hints, &clock())
+    let request = Request::post("");
+    let arrival = trigger.channel.interpret(&request.received(), payload.clone())?;
+    let Arrival::Messages(messages) = arrival else { panic!("{arrival:?}") };
+    let context = context_of(&trigger.config.context_mapping, &messages[0].payload)?;
+    normalise(&trigger, headers, &messages[0], context, &clock())
 }
 
 fn message(config: &Value, payload: &Value) -> Inbound {

@@ -1,37 +1,63 @@
 //! What the agent is asked.
 
 use recado_types::field_path::scalar_text;
-use recado_types::template::text_of;
+use recado_types::template::{PayloadValues, text_of};
 use recado_types::trigger::QueryExtraction;
 use serde_json::Value;
 
+use crate::channel::{Incoming, Says};
 use crate::refusal::Refusal;
 
-/// The text of a message, or `description` if it has none. A message without either starts
+/// The longest text, in bytes, that a template or an expression may make of a body.
+pub(super) const MAX_MADE: usize = 1 << 20;
+
+/// The text of a message, or its description if it has none. A message without either starts
 /// nothing.
 pub(super) fn extract(
     extraction: &QueryExtraction,
-    payload: &Value,
-    description: Option<String>,
+    message: &Incoming,
 ) -> Result<String, Refusal> {
+    let payload = &message.payload;
     let (field, text) = match extraction {
+        QueryExtraction::Channel => match &message.says {
+            Says::Text(text) => ("text".to_owned(), text.clone()),
+            Says::Payload => ("body".to_owned(), text_of(payload)),
+        },
         QueryExtraction::Field(path) => {
             let field = path.to_string();
-            let found = path.find(payload).unwrap_or(&Value::Null);
-            let text = match found {
-                Value::Null => String::new(),
-                found => scalar_text(found).ok_or_else(|| Refusal::InvalidInput {
-                    field: field.clone(),
-                    reason: "must be a text".into(),
-                })?,
-            };
+            let text = scalar_or_nothing(path.find(payload).unwrap_or(&Value::Null), &field)?;
             (field, text)
+        }
+        QueryExtraction::Jmespath(expression) => {
+            let field = "query_extraction.expression";
+            let refuse = |reason: String| refused(field, reason);
+            let made = expression.evaluate(payload).map_err(|error| refuse(error.to_string()))?;
+            let text = text_of(&made);
+            if text.len() > MAX_MADE {
+                return Err(refuse(format!("makes more than {MAX_MADE} bytes of this body")));
+            }
+            (field.to_owned(), text)
+        }
+        QueryExtraction::Template(template) => {
+            let field = "query_extraction.template";
+            let text = template.render_within(&PayloadValues(payload), MAX_MADE);
+            (field.to_owned(), text.map_err(|error| refused(field, error.to_string()))?)
         }
         QueryExtraction::FullBody => ("body".to_owned(), text_of(payload)),
     };
     if !text.trim().is_empty() {
         return Ok(text);
     }
-    let reason = || "is missing or empty".into();
-    description.ok_or_else(|| Refusal::InvalidInput { field, reason: reason() })
+    message.description.clone().ok_or_else(|| refused(&field, "is missing or empty".into()))
+}
+
+fn scalar_or_nothing(found: &Value, field: &str) -> Result<String, Refusal> {
+    match found {
+        Value::Null => Ok(String::new()),
+        found => scalar_text(found).ok_or_else(|| refused(field, "must be a text".into())),
+    }
+}
+
+fn refused(field: &str, reason: String) -> Refusal {
+    Refusal::InvalidInput { field: field.to_owned(), reason }
 }

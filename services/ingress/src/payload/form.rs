@@ -5,25 +5,22 @@
 
 use serde_json::{Map, Value};
 
-/// The most fields of a form. Twilio sends some thirty.
-pub(crate) const MAX_PAIRS: usize = 1_000;
-
 /// Why a body is no form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormError {
-    #[error("a form has at most {MAX_PAIRS} fields")]
-    TooManyPairs,
+    #[error("a form has at most {0} fields")]
+    TooManyPairs(usize),
     #[error("field {0} of the form is not UTF-8")]
     NotUtf8(usize),
 }
 
-/// Names and values, decoded, in the order of the body.
-pub(crate) fn pairs(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
+/// At most `most` names and values, decoded, in the order of the body.
+pub(crate) fn pairs(body: &[u8], most: usize) -> Result<Vec<(String, String)>, FormError> {
     let parts = body.split(|&byte| byte == b'&').filter(|part| !part.is_empty());
     let mut pairs = Vec::new();
     for part in parts {
-        if pairs.len() == MAX_PAIRS {
-            return Err(FormError::TooManyPairs);
+        if pairs.len() == most {
+            return Err(FormError::TooManyPairs(most));
         }
         let equals = part.iter().position(|&byte| byte == b'=');
         let (name, value) = match equals {
@@ -89,6 +86,10 @@ mod tests {
 
     use super::*;
 
+    fn pairs(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
+        super::pairs(body, 1_000)
+    }
+
     #[test]
     fn names_and_values_are_decoded() {
         let pairs =
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn a_thousand_fields_are_a_form_and_one_more_is_not() {
         let form = |n: usize| vec!["a=1"; n].join("&").into_bytes();
-        assert_eq!(pairs(&form(MAX_PAIRS)).unwrap().len(), MAX_PAIRS);
-        assert_eq!(pairs(&form(MAX_PAIRS + 1)), Err(FormError::TooManyPairs));
+        assert_eq!(pairs(&form(1_000)).unwrap().len(), 1_000);
+        assert_eq!(pairs(&form(1_001)), Err(FormError::TooManyPairs(1_000)));
     }
 
     #[test]

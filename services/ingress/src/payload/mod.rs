@@ -1,19 +1,28 @@
 //! From authentic bytes to a value: JSON, a form, or a plain text.
 //!
-//! JSON nests at most 127 levels (the parser's own limit, which keeps its stack bounded). U+0000
-//! is refused here with its path, because the database refuses it: further on, one such message
-//! would be poison in a queue.
+//! JSON nests at most 127 levels (the parser's own limit, which keeps its stack bounded), or as many
+//! as the operator allows. U+0000 is refused here with its path, because the database refuses it:
+//! further on, one such message would be poison in a queue.
 
 pub(crate) mod form;
 mod media_type;
+mod walk;
 
 use serde_json::Value;
 
 use crate::refusal::Refusal;
 use media_type::MediaType;
 
-/// Where a text in the payload stops being shown in a path.
-const MAX_SHOWN_PATH: usize = 200;
+/// What a body may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PayloadLimits {
+    /// How deep JSON may nest.
+    pub(crate) max_json_depth: usize,
+    /// How many fields all objects of a body may have together.
+    pub(crate) max_json_fields: usize,
+    /// How many fields a form may have.
+    pub(crate) max_form_fields: usize,
+}
 
 /// Reads `body` as its `Content-Type` says. A text that is not JSON is taken only with
 /// `accepts_text`, and is a JSON string then.
@@ -21,15 +30,28 @@ pub(crate) fn parse(
     content_type: Option<&str>,
     body: &[u8],
     accepts_text: bool,
+    limits: PayloadLimits,
 ) -> Result<Value, Refusal> {
     let payload = match MediaType::of(content_type)? {
         MediaType::Json => json(body)?,
-        MediaType::Form => form::to_value(form::pairs(body).map_err(malformed)?),
+        MediaType::Form => {
+            form::to_value(form::pairs(body, limits.max_form_fields).map_err(malformed)?)
+        }
         MediaType::Text | MediaType::Unknown if looks_like_json(body) => json(body)?,
         MediaType::Text if accepts_text => text(body)?,
         MediaType::Text | MediaType::Unknown => return Err(Refusal::UnsupportedType),
     };
-    refuse_nul(&payload)?;
+    walk::check(&payload, limits)?;
+    Ok(payload)
+}
+
+/// Reads `body` whatever its type says: as JSON if it is some, as a text otherwise.
+pub(crate) fn anything(body: &[u8], limits: PayloadLimits) -> Result<Value, Refusal> {
+    let payload = match serde_json::from_slice(body) {
+        Ok(payload) => payload,
+        Err(_no_json) => text(body)?,
+    };
+    walk::check(&payload, limits)?;
     Ok(payload)
 }
 
@@ -53,35 +75,6 @@ fn looks_like_json(body: &[u8]) -> bool {
     matches!(body.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-fn refuse_nul(payload: &Value) -> Result<(), Refusal> {
-    match find_nul(payload) {
-        None => Ok(()),
-        Some(path) => {
-            let path: String = path.chars().take(MAX_SHOWN_PATH).collect();
-            let field = if path.is_empty() { "body".to_owned() } else { path };
-            Err(Refusal::InvalidInput { field, reason: "contains U+0000".into() })
-        }
-    }
-}
-
-/// The dotted path of the first text or key that holds U+0000.
-fn find_nul(value: &Value) -> Option<String> {
-    let below = |step: &str, value: &Value| {
-        let rest = find_nul(value)?;
-        Some(if rest.is_empty() { step.to_owned() } else { format!("{step}.{rest}") })
-    };
-    match value {
-        Value::String(text) => text.contains('\0').then(String::new),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| below(&index.to_string(), item))
-        }
-        Value::Object(object) => object.iter().find_map(|(key, value)| {
-            if key.contains('\0') { Some(key.replace('\0', "\u{fffd}")) } else { below(key, value) }
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,6 +83,10 @@ mod tests {
     use super::*;
 
     const JSON: Option<&str> = Some("application/json");
+
+    fn parse(content_type: Option<&str>, body: &[u8], accepts_text: bool) -> Result<Value, Refusal> {
+        super::parse(content_type, body, accepts_text, PayloadLimits::default())
+    }
 
     fn reason(content_type: Option<&str>, body: &[u8]) -> String {
         match parse(content_type, body, true) {
@@ -136,9 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn json_nests_127_levels_and_no_more() {
+    fn json_never_nests_more_than_127_levels() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n)).into_bytes();
-        assert!(parse(JSON, &nested(127), false).is_ok());
+        let deepest = PayloadLimits { max_json_depth: 127, ..PayloadLimits::default() };
+        assert!(super::parse(JSON, &nested(127), false, deepest).is_ok());
         assert!(reason(JSON, &nested(128)).contains("recursion limit"));
     }
 

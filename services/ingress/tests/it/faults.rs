@@ -5,14 +5,14 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use recado_testkit::scratch::ScratchDir;
-use recado_testkit::servers::{Postgres, RabbitMq};
+use recado_testkit::servers::{Postgres, RabbitMq, Redis};
 use recado_testkit::wait_for;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::requests::{Answered, Sender, erp_message, open};
-use crate::running::{Running, SOON};
+use crate::running::{Running, ServerUrls, SOON};
 
 /// What a sender has to wait at most, with what a busy machine adds.
 const BOUND: Duration = Duration::from_millis(2_500);
@@ -25,21 +25,25 @@ struct Private {
     // Dropped before the directory they write to.
     postgres: Postgres,
     rabbitmq: RabbitMq,
+    redis: Redis,
     _scratch: ScratchDir,
 }
 
 impl Private {
     async fn start() -> Self {
         let scratch = ScratchDir::new().unwrap();
-        let (postgres, rabbitmq) = tokio::join!(
+        let (postgres, rabbitmq, redis) = tokio::join!(
             Postgres::start(scratch.path().join("postgres")),
             RabbitMq::start(scratch.path().join("rabbitmq")),
+            Redis::start(scratch.path().join("redis")),
         );
-        let (postgres, rabbitmq) = (postgres.unwrap(), rabbitmq.unwrap());
+        let (postgres, rabbitmq, redis) = (postgres.unwrap(), rabbitmq.unwrap(), redis.unwrap());
         recado_store::migrate(&postgres.url()).await.unwrap();
-        let running = Running::start_on(&postgres.url(), &rabbitmq.url(), |_| {}).await;
+        let servers =
+            ServerUrls { database: postgres.url(), amqp: rabbitmq.url(), redis: redis.url() };
+        let running = Running::start_on(servers, |_| {}).await;
         running.ready().await;
-        Self { running, postgres, rabbitmq, _scratch: scratch }
+        Self { running, postgres, rabbitmq, redis, _scratch: scratch }
     }
 }
 

@@ -10,12 +10,12 @@ use recado_http::auth::ApiKey;
 use recado_ingress::{Config, Limits, PublicUrl};
 use recado_messages::{ExecutionRequested, Message, MessageReceived};
 use recado_service::Context;
-use recado_service::config::{Amqp, Postgres};
+use recado_service::config::{Amqp, Postgres, Redis};
 use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Keyring, Store, agents, api_keys, secrets, tenants, triggers};
 use recado_testkit::servers::PortLease;
-use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
+use recado_testkit::{TestDatabase, TestRedis, Vhost, database, redis, vhost, wait_for};
 use recado_types::{AgentId, ApiKeyId, SecretId, TenantId, TriggerId};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -39,11 +39,19 @@ pub(crate) struct Running {
     pub(crate) tenant: TenantId,
     pub(crate) agent: AgentId,
     pub(crate) url: String,
-    amqp_url: String,
+    servers: ServerUrls,
     context: Context,
     ingress: JoinHandle<anyhow::Result<()>>,
     _port: PortLease,
-    _servers: Option<(TestDatabase, Vhost)>,
+    _shared: Option<(TestDatabase, Vhost, TestRedis)>,
+}
+
+/// Where the servers behind an ingress are.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerUrls {
+    pub(crate) database: String,
+    pub(crate) amqp: String,
+    pub(crate) redis: String,
 }
 
 impl Running {
@@ -54,27 +62,28 @@ impl Running {
 
     /// The same, with other limits.
     pub(crate) async fn start_with(tune: impl FnOnce(&mut Limits)) -> Self {
-        let (database, vhost) = (database().await, vhost().await);
-        let running = Self::start_on(database.url(), vhost.url(), tune).await;
+        let (database, vhost, redis) = tokio::join!(database(), vhost(), redis());
+        let servers = ServerUrls {
+            database: database.url().to_owned(),
+            amqp: vhost.url().to_owned(),
+            redis: redis.url(),
+        };
+        let running = Self::start_on(servers, tune).await;
         running.ready().await;
-        Self { _servers: Some((database, vhost)), ..running }
+        Self { _shared: Some((database, vhost, redis)), ..running }
     }
 
     /// On servers of the test's own, without waiting for them.
-    pub(crate) async fn start_on(
-        database_url: &str,
-        amqp_url: &str,
-        tune: impl FnOnce(&mut Limits),
-    ) -> Self {
+    pub(crate) async fn start_on(servers: ServerUrls, tune: impl FnOnce(&mut Limits)) -> Self {
         let keys = Keyring::parse(KEYS).unwrap();
-        let settings = recado_store::Config::new(database_url, 4, "test");
+        let settings = recado_store::Config::new(&servers.database, 4, "test");
         let store = Store::new(&settings, keys.clone()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let context = Context::with_clock(Arc::clone(&clock));
         let (tenant, agent) = add_tenant(&store, &*clock).await;
 
         let port = PortLease::acquire().unwrap();
-        let mut config = config(database_url, amqp_url, port.port(), keys);
+        let mut config = config(&servers, port.port(), keys);
         tune(&mut config.limits);
         let ingress = Box::pin(recado_ingress::run(context.clone(), config));
         let ingress = context.tasks.spawn(ingress);
@@ -83,11 +92,11 @@ impl Running {
             tenant,
             agent,
             url: format!("http://127.0.0.1:{}", port.port()),
-            amqp_url: amqp_url.to_owned(),
+            servers,
             context,
             ingress,
             _port: port,
-            _servers: None,
+            _shared: None,
         }
     }
 
@@ -203,7 +212,7 @@ impl Running {
     }
 
     fn consume<M: Message>(&self, queue: &'static topology::Queue) -> Queue<M> {
-        let config = || recado_broker::Config::new(&self.amqp_url, "test");
+        let config = || recado_broker::Config::new(&self.servers.amqp, "test");
         let (tasks, shutdown) = (&self.context.tasks, || self.context.shutdown.clone());
         let publisher = Publisher::start(config(), tasks, shutdown());
         let collected = Queue(Arc::new(Mutex::new(Vec::new())));
@@ -228,13 +237,18 @@ impl Running {
     }
 }
 
-fn config(database_url: &str, amqp_url: &str, port: u16, keys: Keyring) -> Config {
+fn config(servers: &ServerUrls, port: u16, keys: Keyring) -> Config {
     let timeout = Duration::from_secs(2);
     Config {
         listen: ([127, 0, 0, 1], port).into(),
         public_url: Some(PUBLIC_URL.parse::<PublicUrl>().unwrap()),
-        amqp: Amqp { url: amqp_url.parse().unwrap(), timeout },
-        postgres: Postgres { url: database_url.parse().unwrap(), pool_size: 4, timeout },
+        amqp: Amqp { url: servers.amqp.parse().unwrap(), timeout },
+        postgres: Postgres { url: servers.database.parse().unwrap(), pool_size: 4, timeout },
+        redis: Redis {
+            url: servers.redis.parse().unwrap(),
+            timeout: Duration::from_millis(250),
+            prefix: "test".into(),
+        },
         keys: recado_service::connect::SecretKeys(keys),
         limits: Limits::default(),
         cached_triggers: 1_000,

@@ -2,7 +2,9 @@
 
 mod agents;
 mod api_keys;
+mod apps;
 mod executions;
+mod members;
 mod providers;
 mod secrets;
 mod sessions;
@@ -59,6 +61,11 @@ pub const RESOURCES: &[Resource] = &[
         register: |at| at.route(post().to(triggers::disable)),
     },
     Resource {
+        path: "/api/triggers/{id}/rotate-secret",
+        methods: "POST",
+        register: |at| at.route(post().to(triggers::rotate_secret)),
+    },
+    Resource {
         path: "/api/triggers/{id}/executions",
         methods: "GET",
         register: |at| at.route(get().to(executions::list)),
@@ -85,6 +92,34 @@ pub const RESOURCES: &[Resource] = &[
             at.route(get().to(agents::show))
                 .route(patch().to(agents::update))
                 .route(delete().to(agents::delete))
+        },
+    },
+    Resource {
+        path: "/api/members",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(members::list)).route(post().to(members::create)),
+    },
+    Resource {
+        path: "/api/members/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(members::show))
+                .route(patch().to(members::update))
+                .route(delete().to(members::delete))
+        },
+    },
+    Resource {
+        path: "/api/apps",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(apps::list)).route(post().to(apps::create)),
+    },
+    Resource {
+        path: "/api/apps/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(apps::show))
+                .route(patch().to(apps::update))
+                .route(delete().to(apps::delete))
         },
     },
     Resource {

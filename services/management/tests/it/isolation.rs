@@ -11,6 +11,8 @@ use crate::server::{Server, new_trigger};
 struct Ours {
     agent: String,
     trigger: String,
+    member: String,
+    app: String,
     provider: String,
     api_key: String,
 }
@@ -24,6 +26,8 @@ async fn one_of_everything(server: &Server) -> Ours {
         "name": "openai", "kind": "openai_compatible", "base_url": "https://api.example.com",
     });
     Ours {
+        member: server.post("/api/members", &member()).await.id(),
+        app: server.post("/api/apps", &json!({"name": "Sales"})).await.id(),
         provider: server.post("/api/providers", &provider).await.id(),
         api_key: server.post("/api/api-keys", &json!({"name": "k"})).await.id(),
         agent,
@@ -37,12 +41,18 @@ impl Ours {
         let id = match path.split('/').nth(2) {
             Some("triggers") => &self.trigger,
             Some("agents") => &self.agent,
+            Some("members") => &self.member,
+            Some("apps") => &self.app,
             Some("providers") => &self.provider,
             Some("api-keys") => &self.api_key,
             _ => SESSION,
         };
         path.replace("{id}", id).replace("{execution_id}", EXECUTION).replace("{name}", "NAME")
     }
+}
+
+fn member() -> Value {
+    json!({"name": "Ana", "phone": "+5511999990000", "email": "ana@example.com"})
 }
 
 /// A body that would be accepted if the thing were theirs.
@@ -67,7 +77,8 @@ async fn nothing_of_ours_exists_for_them() {
     }
     for resource in RESOURCES.iter().filter(|resource| !resource.path.contains('{')) {
         let answer = server.call_as(them, "GET", resource.path, None).await;
-        for id in [&ours.agent, &ours.trigger, &ours.provider, &ours.api_key] {
+        let Ours { agent, trigger, member, app, provider, api_key } = &ours;
+        for id in [agent, trigger, member, app, provider, api_key] {
             assert!(!answer.text.contains(id.as_str()), "GET {}: {}", resource.path, answer.text);
         }
         if let Some(items) = answer.data(200).as_array() {
@@ -99,6 +110,9 @@ async fn they_changed_nothing_of_ours() {
     }
     let value = recado_store::webhooks::secret(&server.store, server.ours, "NAME").await;
     assert_eq!(value.unwrap().as_deref(), Some("v"));
+    let trigger = ours.trigger.parse().unwrap();
+    let trigger = recado_store::webhooks::trigger(&server.store, trigger).await.unwrap().unwrap();
+    assert_eq!(trigger.previous_webhook_secret, None, "it was rotated");
     assert_eq!(server.get("/api/api-keys").await.data(200)[0]["revoked_at"], json!(null));
 }
 
@@ -112,6 +126,9 @@ async fn they_cannot_refer_to_anything_of_ours() {
         answer.paths().join(" ")
     };
     assert_eq!(refused("/api/triggers", new_trigger(&ours.agent)).await, "agent_id");
+    let mut channel = new_trigger(&ours.agent);
+    channel["app_id"] = json!(ours.app);
+    assert_eq!(refused("/api/triggers", channel).await, "agent_id app_id");
     let agent = json!({"name": "a", "model": "openai.gpt-4.1", "system_prompt": ""});
     assert_eq!(refused("/api/agents", agent).await, "model");
     let project = server.get(&format!("/api/agents/{}", ours.agent)).await;
@@ -124,6 +141,14 @@ async fn they_cannot_refer_to_anything_of_ours() {
         "secret_ref": "NAME",
     });
     assert_eq!(refused("/api/providers", provider).await, "secret_ref");
+}
+
+#[tokio::test]
+async fn two_tenants_may_have_the_same_member() {
+    let server = Server::start().await;
+    server.post("/api/members", &member()).await.data(201);
+    let them = (server.theirs, Role::Owner);
+    server.call_as(them, "POST", "/api/members", Some(&member())).await.data(201);
 }
 
 #[tokio::test]
@@ -157,11 +182,14 @@ async fn no_secret_comes_back() {
         "url": "https://api.example.com", "auth": {"type": "bearer", "secret_ref": "NAME"},
     });
     let created = server.post("/api/triggers", &trigger).await;
-    let webhook_secret = created.data(201)["webhook_secret"].as_str().unwrap().to_owned();
+    let first_secret = created.data(201)["webhook_secret"].as_str().unwrap().to_owned();
     let created_key = server.post("/api/api-keys", &json!({"name": "k"})).await;
     let api_key = created_key.data(201)["key"].as_str().unwrap().to_owned();
     let id = created.id();
     let path = format!("/api/triggers/{id}");
+    let rotated = server.post(&format!("{path}/rotate-secret"), &json!({})).await;
+    let webhook_secret = rotated.data(200)["webhook_secret"].as_str().unwrap().to_owned();
+    assert!(!rotated.text.contains(&first_secret), "{}", rotated.text);
     insert_execution(&server, &id, &agent).await;
     answers.push(server.patch(&path, &json!({"name": "other"})).await.text);
     answers.push(server.post(&format!("{path}/disable"), &json!({})).await.text);
@@ -171,6 +199,8 @@ async fn no_secret_comes_back() {
         let ours = Ours {
             agent: agent.clone(),
             trigger: id.clone(),
+            member: id.clone(),
+            app: id.clone(),
             provider: id.clone(),
             api_key: id.clone(),
         };
@@ -180,12 +210,19 @@ async fn no_secret_comes_back() {
     }
     answers.push(server.delete(&format!("/api/api-keys/{}", created_key.id())).await.text);
     for answer in answers {
-        for secret in [CANARY, &webhook_secret, &api_key] {
+        for secret in [CANARY, &first_secret, &webhook_secret, &api_key] {
             assert!(!answer.contains(secret), "{answer}");
         }
     }
     let in_the_clear =
         format!("SELECT count(*) FROM secrets WHERE position('{CANARY}'::bytea IN sealed) > 0");
+    let kept = recado_testkit::sql::count(server.database.url(), &in_the_clear);
+    assert_eq!(kept.await.unwrap(), 0, "it is kept in the clear");
+    let in_the_clear = format!(
+        "SELECT count(*) FROM triggers
+          WHERE position('{first_secret}'::bytea IN previous_webhook_secret_sealed) > 0
+             OR position('{webhook_secret}'::bytea IN webhook_secret_sealed) > 0"
+    );
     let kept = recado_testkit::sql::count(server.database.url(), &in_the_clear);
     assert_eq!(kept.await.unwrap(), 0, "it is kept in the clear");
 }

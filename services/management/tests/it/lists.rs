@@ -123,13 +123,16 @@ async fn configuration_is_listed_in_pages_too() {
         server.post("/api/secrets", &secret).await.data(201);
         server.agent().await;
         server.post("/api/api-keys", &json!({"name": format!("k{n}")})).await.data(201);
+        server.post("/api/apps", &json!({"name": format!("a{n}")})).await.data(201);
+        let member = json!({"name": format!("m{n}"), "external_id": format!("e{n}")});
+        server.post("/api/members", &member).await.data(201);
         let provider = json!({
             "name": format!("p{n}"), "kind": "openai_compatible",
             "base_url": "https://api.example.com",
         });
         server.post("/api/providers", &provider).await.data(201);
     }
-    for list in ["secrets", "agents", "api-keys", "providers"] {
+    for list in ["secrets", "agents", "api-keys", "providers", "members", "apps"] {
         let first = server.get(&format!("/api/{list}?limit=2")).await;
         assert_eq!(first.data(200).as_array().unwrap().len(), 2, "{list}");
         let cursor = next(&first).unwrap();

@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
 mod access;
+mod apps;
 mod concurrency;
 mod configuration;
 mod executions;
 mod isolation;
 mod lists;
+mod members;
 mod outage;
+mod rotation;
 mod server;
 mod validation;

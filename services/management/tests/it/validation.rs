@@ -37,6 +37,32 @@ async fn every_mistake_of_a_trigger_is_named_references_included() {
 }
 
 #[tokio::test]
+async fn a_secret_is_looked_for_wherever_a_configuration_names_one() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let mut trigger = new_trigger(&agent);
+    trigger["trigger_config"]["channel"] = json!({
+        "type": "meta_whatsapp",
+        "auth": {"type": "bearer", "secret_ref": "TOKEN"},
+        "signing_secret_ref": "APP_SECRET",
+        "verify_token_ref": "VERIFY",
+    });
+    let refused = server.post("/api/triggers", &trigger).await;
+    assert_eq!(
+        refused.paths(),
+        [
+            "trigger_config.channel.auth.secret_ref",
+            "trigger_config.channel.signing_secret_ref",
+            "trigger_config.channel.verify_token_ref",
+        ]
+    );
+    for name in ["TOKEN", "APP_SECRET", "VERIFY"] {
+        server.post("/api/secrets", &json!({"name": name, "value": "v"})).await.data(201);
+    }
+    server.post("/api/triggers", &trigger).await.data(201);
+}
+
+#[tokio::test]
 async fn a_configuration_is_judged_with_every_path() {
     let server = Server::start().await;
     let agent = server.agent().await;
@@ -44,7 +70,7 @@ async fn a_configuration_is_judged_with_every_path() {
     trigger["trigger_type"] = json!("schedule");
     trigger["trigger_config"]["auth"]["type"] = json!("magic");
     trigger["trigger_config"]["execution"] =
-        json!({"mode": "sync", "timeout_ms": 1, "split_config": {"max_chunks": 51}});
+        json!({"mode": "later", "timeout_ms": 1, "split_config": {"max_chunks": 51}});
     let refused = server.post("/api/triggers", &trigger).await;
     assert_eq!(
         refused.paths(),
@@ -71,8 +97,13 @@ async fn a_patch_that_would_break_a_trigger_changes_nothing() {
         (json!({"trigger_type": "webhook"}), vec!["trigger_type"]),
         (json!({"colour": 1, "name": null}), vec!["name", "colour"]),
         (json!({"agent_id": NOBODY}), vec!["agent_id"]),
+        (json!({"app_id": NOBODY}), vec!["app_id"]),
+        (json!({"app_id": "app_x", "app_webhook_url": "x"}), vec!["app_id", "app_webhook_url"]),
         (json!({"trigger_config": null}), vec!["trigger_config"]),
-        (json!({"trigger_config": {"execution": null}}), vec!["trigger_config.execution.mode"]),
+        (
+            json!({"trigger_config": {"execution": {"mode": "later"}}}),
+            vec!["trigger_config.execution.mode"],
+        ),
         (json!({"trigger_config": {"oops": 1}}), vec!["trigger_config.oops"]),
         (json!([]), vec![""]),
     ] {
@@ -166,6 +197,8 @@ async fn ids_that_are_none_lead_nowhere() {
         ("/api/triggers/x/executions", "trigger_not_found"),
         ("/api/agents/x", "agent_not_found"),
         ("/api/providers/%00", "provider_not_found"),
+        ("/api/members/x", "member_not_found"),
+        ("/api/apps/%00", "app_not_found"),
         ("/api/v1/sessions/x/trigger-context", "session_not_found"),
     ] {
         let answer = server.get(path).await;

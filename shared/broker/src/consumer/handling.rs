@@ -28,7 +28,7 @@ pub(super) enum Unhandled<E> {
 }
 
 /// Reads a message. The error says where the mistake is, not what is written there.
-pub(super) fn decode<M: Message>(delivery: &Delivery) -> Result<Received<M>, Fault> {
+pub(crate) fn decode<M: Message>(delivery: &Delivery) -> Result<Received<M>, Fault> {
     read(&delivery.data, &delivery.properties, delivery.redelivered)
 }
 

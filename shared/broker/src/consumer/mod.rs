@@ -28,6 +28,7 @@ use crate::supervisor::{Session, report, supervise};
 use crate::topology::Queue;
 
 use batch::{Batch, Interrupted};
+pub(crate) use handling::decode;
 use handling::{Sample, Unhandled, handle};
 use subscription::Subscription;
 

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use recado_broker::topology::INBOUND;
+use recado_broker::topology::{INBOUND, reply_queue};
 use recado_broker::{Config, Link, PublishError};
+use recado_messages::ExecutionFinished;
 use recado_testkit::scratch::ScratchDir;
 use recado_testkit::servers::RabbitMq;
 use recado_testkit::wait_for;
+use recado_types::{ExecutionId, SessionId};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::support::{
     Amqp, Bench, Note, Reaction, Recorder, SOON, comes_to, is_down, is_up, notes,
@@ -171,5 +176,69 @@ async fn a_frozen_broker_is_noticed_and_comes_back() -> anyhow::Result<()> {
     bench.publish(&[Note { author: 2, n: 0 }]).await?;
     let seen = async || recorder.taken().contains(&Note { author: 2, n: 0 }).then_some(());
     wait_for("a message after the freeze", SOON, seen).await?;
+    bench.finish().await
+}
+
+const NEWS: ExecutionFinished = ExecutionFinished {
+    session_id: SessionId(Uuid::from_u128(1)),
+    execution_id: ExecutionId(Uuid::from_u128(2)),
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_replies_arrive_again() -> anyhow::Result<()> {
+    let scratch = ScratchDir::new()?;
+    let mut server = RabbitMq::start(scratch.path()).await?;
+    let bench = Bench::start(&server.url());
+    let replies = bench.listen(reply_queue("me")).await?;
+    let mut waiter = replies.wait_for(NEWS.execution_id);
+
+    server.kill()?;
+    is_down(&replies.link()).await?;
+    is_down(&bench.publisher.link()).await?;
+    server.restart().await?;
+    timeout(SOON, waiter.news()).await.expect("whoever may have missed news is told to look");
+    is_up(&bench.publisher.link()).await?;
+    bench.publisher.reply(replies.queue(), &NEWS).await?;
+    timeout(SOON, waiter.news()).await?;
+    drop(waiter);
+    bench.finish().await
+}
+
+/// Whether the broker has a queue called `name`, those that belong to one connection included.
+async fn has_queue(server: &RabbitMq, name: &str) -> Option<bool> {
+    let queues = server.ctl(&["list_queues", "name", "--silent"]).await.ok()?;
+    Some(queues.lines().any(|line| line.trim() == name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_queue_goes_with_its_connection_and_comes_with_the_next() -> anyhow::Result<()> {
+    let scratch = ScratchDir::new()?;
+    let server = RabbitMq::start(scratch.path()).await?;
+    let bench = Bench::start(&server.url());
+    let name = reply_queue("me");
+    let process = Runtime::new()?;
+    let replies = {
+        let _in_the_process = process.enter();
+        bench.start_to_listen(name.clone())
+    };
+    is_up(&replies.link()).await?;
+    is_up(&bench.publisher.link()).await?;
+
+    let mut waiter = replies.wait_for(NEWS.execution_id);
+    server.ctl(&["close_all_connections", "a test"]).await?;
+    timeout(SOON, waiter.news()).await.expect("whoever may have missed news is told to look");
+    let reply = async || {
+        bench.publisher.reply(replies.queue(), &NEWS).await.ok()?;
+        timeout(Duration::from_secs(1), waiter.news()).await.ok()
+    };
+    wait_for("news over a new connection", SOON, reply).await?;
+    assert_eq!(has_queue(&server, &name).await, Some(true));
+
+    // As SIGKILL would.
+    process.shutdown_background();
+    let is_gone = async || has_queue(&server, &name).await.filter(|has| !has);
+    wait_for("the queue to be gone", SOON, is_gone).await?;
+    bench.publisher.reply(&name, &NEWS).await?;
+    drop(waiter);
     bench.finish().await
 }

@@ -5,4 +5,5 @@ mod consuming;
 mod faults;
 mod holding;
 mod publishing;
+mod replies;
 mod support;

@@ -9,7 +9,7 @@ use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use recado_broker::topology::Queue;
-use recado_broker::{Config, Handler, Link, OnError, Publisher, Received, consume};
+use recado_broker::{Config, Handler, Link, OnError, Publisher, Received, Replies, consume};
 use recado_messages::Message;
 use recado_testkit::wait_for;
 use recado_types::SessionId;
@@ -193,6 +193,18 @@ impl Bench {
         consume(config, queue, publisher, handler, &self.tracker, shutdown)
     }
 
+    /// Starts to listen for replies, and waits until it is connected.
+    pub(crate) async fn listen(&self, queue: String) -> anyhow::Result<Replies> {
+        let replies = self.start_to_listen(queue);
+        is_up(&replies.link()).await?;
+        is_up(&self.publisher.link()).await?;
+        Ok(replies)
+    }
+
+    pub(crate) fn start_to_listen(&self, queue: String) -> Replies {
+        Replies::start(self.config.clone(), queue, &self.tracker, self.shutdown.clone())
+    }
+
     /// Publishes in order; all of them must be confirmed.
     pub(crate) async fn publish(&self, notes: &[Note]) -> anyhow::Result<()> {
         is_up(&self.publisher.link()).await?;
@@ -202,9 +214,14 @@ impl Bench {
         Ok(())
     }
 
+    /// Asks everything to end.
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Shuts down, which must not take long.
     pub(crate) async fn finish(self) -> anyhow::Result<()> {
-        self.shutdown.cancel();
+        self.shut_down();
         self.tracker.close();
         let within = Duration::from_secs(10);
         tokio::time::timeout(within, self.tracker.wait()).await.context("shutdown hangs")

@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Problem;
 
@@ -27,9 +27,12 @@ pub struct ApiError(Box<Parts>);
 struct Parts {
     problem: Problem,
     message: Option<String>,
+    /// What may be shown of them.
     details: Option<Value>,
     retry_after: Option<Duration>,
-    allow: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// What else a document of RFC 9457 says; `None` for the native document.
+    rfc9457: Option<Map<String, Value>>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -59,14 +62,16 @@ impl From<Problem> for ApiError {
             message: None,
             details: None,
             retry_after: None,
-            allow: None,
+            headers: Vec::new(),
+            rfc9457: None,
             source: None,
         }))
     }
 }
 
 impl ApiError {
-    /// A problem, with a message for whoever reads it. A 5xx says its title instead.
+    /// A problem, with a message for whoever reads it. A 5xx says its title instead, unless it is
+    /// about an execution, whose outcome is the caller's to know.
     pub fn new(problem: Problem, message: impl Into<String>) -> Self {
         let mut error = Self::from(problem);
         error.0.message = Some(message.into());
@@ -98,10 +103,32 @@ impl ApiError {
         Self::from(Problem::Unavailable).with_source(source)
     }
 
-    /// Adds what programs may want to know.
+    /// Adds what programs may want to know. Of a 5xx it is dropped.
     #[must_use]
-    pub fn with_details(mut self, details: Value) -> Self {
+    pub fn with_details(self, details: Value) -> Self {
+        if self.is_ours() { self } else { self.with_public_details(details) }
+    }
+
+    /// Adds what programs may want to know, and may know even of a 5xx: a document made for them,
+    /// such as the id of the execution that failed.
+    #[must_use]
+    pub fn with_public_details(mut self, details: Value) -> Self {
         self.0.details = Some(details);
+        self
+    }
+
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
+        self.0.headers.push((name, value.into()));
+        self
+    }
+
+    /// Makes the response an `application/problem+json` (RFC 9457), with these members beside
+    /// `title`, `status`, `detail` and `code`; for the surfaces whose seeds say so.
+    #[must_use]
+    pub fn as_rfc9457(mut self, further: Map<String, Value>) -> Self {
+        self.0.rfc9457 = Some(further);
         self
     }
 
@@ -124,15 +151,26 @@ impl ApiError {
         self.0.problem
     }
 
-    /// What the response says. Of a 5xx, the title only.
+    /// What the response says. Of a 5xx, the title only, unless it is about an execution.
     pub fn message(&self) -> &str {
-        let shown = self.0.message.as_deref().filter(|_| !self.is_ours());
+        let shown =
+            self.0.message.as_deref().filter(|_| self.tells_an_outcome() || !self.is_ours());
         shown.unwrap_or(self.0.problem.title())
     }
 
-    /// Whether it is our fault, so that nothing about it may be shown.
+    /// Whether it is about how an execution ended, and not about us.
+    pub(crate) fn tells_an_outcome(&self) -> bool {
+        matches!(self.0.problem, Problem::ExecutionFailed | Problem::ExecutionTimeout)
+    }
+
+    /// Whether it is our fault, so that nothing about it may be shown unless it was made for that.
     fn is_ours(&self) -> bool {
         self.0.problem.status().is_server_error()
+    }
+
+    /// When to come back, in whole seconds, if the response says so.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after().map(whole_seconds)
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -164,19 +202,39 @@ impl ResponseError for ApiError {
         if let Some(after) = self.retry_after() {
             response.insert_header((RETRY_AFTER, whole_seconds(after)));
         }
-        if let Some(allow) = &self.0.allow {
-            response.insert_header((ALLOW, allow.clone()));
+        for (name, value) in &self.0.headers {
+            response.insert_header((name.clone(), value.clone()));
         }
         if matches!(self.0.problem, Problem::AuthenticationRequired | Problem::InvalidToken) {
             response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
-        response.json(Document {
-            success: false,
-            status: "error",
-            error: self.0.problem.code(),
-            message: self.message(),
-            details: self.0.details.as_ref().filter(|_| !self.is_ours()),
-        })
+        match &self.0.rfc9457 {
+            None => response.json(Document {
+                success: false,
+                status: "error",
+                error: self.0.problem.code(),
+                message: self.message(),
+                details: self.0.details.as_ref(),
+            }),
+            Some(further) => {
+                let body = Value::Object(self.rfc9457(further)).to_string();
+                response.content_type("application/problem+json").body(body)
+            }
+        }
+    }
+}
+
+impl ApiError {
+    fn rfc9457(&self, further: &Map<String, Value>) -> Map<String, Value> {
+        let mut document = further.clone();
+        document.insert("title".into(), self.0.problem.title().into());
+        document.insert("status".into(), self.0.problem.status().as_u16().into());
+        document.insert("detail".into(), self.message().into());
+        document.insert("code".into(), self.0.problem.code().into());
+        if let Some(details) = &self.0.details {
+            document.insert("details".into(), details.clone());
+        }
+        document
     }
 }
 
@@ -194,8 +252,7 @@ pub async fn not_found() -> Result<HttpResponse, ApiError> {
 /// The default service of a resource: 405, telling which methods it has (`"GET, POST"`).
 pub fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
     actix_web::web::to(move || async move {
-        let mut error = ApiError::from(Problem::MethodNotAllowed);
-        error.0.allow = Some(HeaderValue::from_static(allowed));
-        Err::<HttpResponse, _>(error)
+        let error = ApiError::from(Problem::MethodNotAllowed);
+        Err::<HttpResponse, _>(error.with_header(ALLOW, HeaderValue::from_static(allowed)))
     })
 }

@@ -66,6 +66,10 @@ problems! {
     TenantMismatch => FORBIDDEN, "tenant_mismatch", "The credential belongs to another tenant";
     /// The trigger's `sender_access` does not let this sender in.
     WebhookSenderDenied => FORBIDDEN, "webhook_sender_denied", "The sender is not authorized";
+    /// The app is a draft or archived, or its channel is disabled.
+    AppNotPublished => FORBIDDEN, "app_not_published", "The app is not published or its channel is disabled";
+    /// A provider's challenge does not name the trigger's verify token.
+    ChallengeFailed => FORBIDDEN, "challenge_failed", "The verify token is not valid";
     /// No such trigger, or one of another tenant.
     TriggerNotFound => NOT_FOUND, "trigger_not_found", "Trigger not found";
     /// No such agent, or one of another tenant.
@@ -78,6 +82,10 @@ problems! {
     ProviderNotFound => NOT_FOUND, "provider_not_found", "Provider not found";
     /// No such secret, or one of another tenant.
     SecretNotFound => NOT_FOUND, "secret_not_found", "Secret not found";
+    /// No such member, or one of another tenant.
+    MemberNotFound => NOT_FOUND, "member_not_found", "Member not found";
+    /// No such app, or one of another tenant.
+    AppNotFound => NOT_FOUND, "app_not_found", "App not found";
     /// Nothing is there.
     NotFound => NOT_FOUND, "not_found", "There is nothing at this address";
     /// The address exists, but not for this method; `Allow` lists those that it has.
@@ -86,6 +94,8 @@ problems! {
     Conflict => CONFLICT, "conflict", "The state of the resource does not permit this";
     /// Another resource has this name.
     AlreadyExists => CONFLICT, "already_exists", "A resource of this name exists already";
+    /// A message came under an id that another message, which says something else, has.
+    IdempotencyConflict => CONFLICT, "idempotency_conflict", "Another message has this id";
     /// The client took too long to send its body.
     RequestTimeout => REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time";
     /// The body is larger than allowed.
@@ -94,10 +104,14 @@ problems! {
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type is not supported";
     /// Too many requests; `Retry-After` says when to come back.
     RateLimited => TOO_MANY_REQUESTS, "rate_limited", "Too many requests";
+    /// The headers, or one of them, are larger than allowed.
+    HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too large";
     /// The agent's run failed, in a request that waited for it.
     ExecutionFailed => INTERNAL_SERVER_ERROR, "execution_failed", "The agent's execution failed";
     /// A bug, or something that was not foreseen.
     InternalError => INTERNAL_SERVER_ERROR, "internal_error", "An internal error occurred";
     /// Something we depend on is away; `Retry-After` says when to come back.
     Unavailable => SERVICE_UNAVAILABLE, "unavailable", "The service is temporarily unavailable";
+    /// The agent took longer than whoever waited for it wanted to; it goes on.
+    ExecutionTimeout => GATEWAY_TIMEOUT, "execution_timeout", "The agent did not answer in time";
 }

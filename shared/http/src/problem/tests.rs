@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
-use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER};
 use actix_web::{App, HttpResponse, ResponseError, test, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,6 +55,44 @@ async fn a_5xx_shows_nothing_of_its_cause() {
     let shown = document(error.error_response()).await.to_string();
     assert!(!shown.contains("agents"), "{shown}");
     assert!(shown.contains("internal_error"), "{shown}");
+}
+
+#[test]
+async fn a_5xx_shows_the_details_that_were_made_for_it() {
+    let error = ApiError::new(Problem::InternalError, "table agents is gone")
+        .with_public_details(json!({"execution_id": "e1"}))
+        .with_source(io::Error::other("relation agents does not exist"));
+    let shown = document(error.error_response()).await;
+    assert_eq!(shown["message"], "An internal error occurred");
+    assert_eq!(shown["details"], json!({"execution_id": "e1"}));
+}
+
+#[test]
+async fn the_outcome_of_an_execution_is_told_and_its_cause_is_not() {
+    for (problem, status) in [(Problem::ExecutionFailed, 500), (Problem::ExecutionTimeout, 504)] {
+        let error = ApiError::new(problem, "the model refused")
+            .with_details(json!({"table": "agents"}))
+            .with_source(io::Error::other("sk-123 was refused"));
+        assert_eq!(error.error_response().status(), status);
+        let shown = document(error.error_response()).await;
+        assert_eq!(shown["message"], "the model refused");
+        assert_eq!(shown.get("details"), None, "{shown}");
+        assert!(!shown.to_string().contains("sk-123"), "{shown}");
+        assert_eq!(ApiError::from(problem).message(), problem.title());
+    }
+}
+
+#[test]
+async fn headers_are_added_to_the_response() {
+    let limit = HeaderName::from_static("x-ratelimit-limit");
+    let remaining = HeaderName::from_static("x-ratelimit-remaining");
+    let error = ApiError::from(Problem::RateLimited)
+        .with_header(limit.clone(), 60_u32)
+        .with_header(remaining.clone(), 0_u32);
+    let response = error.error_response();
+    assert_eq!(response.headers().get(limit).unwrap(), "60");
+    assert_eq!(response.headers().get(remaining).unwrap(), "0");
+    assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "5");
 }
 
 #[test]

@@ -204,6 +204,10 @@ fn log_if_ours(status: u16, error: &actix_web::Error) {
         Some(error) if status == 503 => {
             tracing::warn!(status, error = error as &dyn Error, "request failed");
         }
+        // What an agent did is in its execution; nothing of ours has failed.
+        Some(error) if error.tells_an_outcome() => {
+            tracing::info!(status, error = error as &dyn Error, "an execution did not succeed");
+        }
         Some(error) => tracing::error!(status, error = error as &dyn Error, "request failed"),
         None => tracing::error!(status, error = %error, "request failed"),
     }

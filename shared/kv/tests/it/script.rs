@@ -6,7 +6,7 @@ use recado_kv::{ClaimedWindow, Claims};
 use recado_types::buffer::{BufferPolicy, Verdict, Window};
 use recado_types::{MessageId, SessionId};
 
-use crate::{Fixture, LEASE, id, patient, push, session};
+use crate::{Fixture, LEASE, Random, id, patient, push, session};
 
 async fn claim(fixture: &Fixture) -> Claims {
     fixture.kv.claim(100, LEASE).await.unwrap()
@@ -137,16 +137,4 @@ async fn a_wipe_is_noticed_until_the_windows_are_back() {
     fixture.redis.command("FLUSHALL").await.unwrap();
     assert!(!fixture.kv.push(&[push(1, 1, patient(5))]).await.unwrap());
     assert!(!claim(&fixture).await.intact);
-}
-
-/// Numbers that are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from(self.0 % u64::from(limit)).unwrap()
-    }
 }

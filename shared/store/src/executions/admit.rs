@@ -8,6 +8,7 @@ use recado_messages::{ExecutionRequested, Inbound};
 use recado_types::ExecutionId;
 use uuid::Uuid;
 
+use super::waiting::{Waiting, wait};
 use crate::messages::{self, Columns, OpenMessage};
 use crate::{Store, StoreError};
 
@@ -34,6 +35,7 @@ WITH asked AS MATERIALIZED (
      GROUP BY asked.session_id
 )
 SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
+       m.fingerprint,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM firsts
   JOIN messages m ON m.session_id = firsts.session_id AND m.execution_id IS NULL
@@ -52,16 +54,17 @@ const MAX_OVERTAKEN: usize = 100;
 /// The input comes in requests, numbered `request`; those of its messages that are attached become
 /// one execution, whose id derives from the first of them (`alone_id`). So two requests that
 /// overlap, because a window was flushed twice, give two executions without a message in common,
-/// and a request that brings nothing new gives none. Whose agent answers is decided here.
+/// and a request that brings nothing new gives none. Whose agent answers is decided here, and who
+/// waits for it is noted.
 const ADMIT: &str = "\
 -- executions.admit
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
-                         $5::text[], $6::json[], $7::timestamptz[],
-                         $8::uuid[], $9::integer[], $10::text[])
+                         $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
+                         $9::uuid[], $10::integer[], $11::text[], $12::text[])
              WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
-                                       text, context, accepted_at,
-                                       alone_id, request, separator, place)
+                                       text, context, accepted_at, fingerprint,
+                                       alone_id, request, separator, reply_to, place)
 ), open AS (
     SELECT input.*,
            first_value(alone_id) OVER (PARTITION BY request ORDER BY place) AS execution_id
@@ -69,8 +72,9 @@ WITH input AS (
      WHERE known.execution_id IS NULL
 ), attached AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
-                          text, context, accepted_at, execution_id)
-    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, execution_id
+                          text, context, accepted_at, fingerprint, execution_id)
+    SELECT id, tenant_id, trigger_id, session_id,
+           text, context, accepted_at, fingerprint, execution_id
       FROM open ORDER BY place
     ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
        WHERE messages.execution_id IS NULL
@@ -78,17 +82,18 @@ WITH input AS (
 ), new_sessions AS (
     INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at)
     SELECT DISTINCT ON (session_id) session_id, attached.tenant_id, trigger_id,
-           triggers.agent_id, $11::timestamptz
+           triggers.agent_id, $13::timestamptz
       FROM attached JOIN triggers ON triggers.id = trigger_id ORDER BY session_id
     ON CONFLICT (id) DO NOTHING
 ), new_executions AS (
     INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id,
-                            seq, message_ids, separator, status, created_at)
+                            seq, message_ids, separator, reply_to, status, created_at)
     SELECT attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id,
-           min(seq), array_agg(attached.id ORDER BY seq), min(separators.separator), 'queued',
-           $11::timestamptz
+           min(seq), array_agg(attached.id ORDER BY seq), min(requests.separator),
+           array_remove(ARRAY[min(requests.reply_to)], NULL), 'queued', $13::timestamptz
       FROM attached
-      JOIN (SELECT DISTINCT execution_id, separator FROM open) separators USING (execution_id)
+      JOIN (SELECT DISTINCT execution_id, separator, reply_to FROM open) requests
+           USING (execution_id)
       JOIN triggers ON triggers.id = trigger_id
      GROUP BY attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id
     RETURNING session_id
@@ -106,12 +111,15 @@ SELECT (SELECT count(*) FROM attached) AS n_messages,
        (SELECT count(*) FROM queued) AS n_lanes";
 
 /// What a batch of requests came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admitted {
     /// Messages that found their execution now; the others had one.
     pub n_messages: u64,
     /// Executions that were made.
     pub n_executions: u64,
+    /// Those who asked for an execution that has ended already: they are to be told now. All
+    /// others are told when it ends (see [`Finished::Done`](super::Finished::Done)).
+    pub finished: Vec<Waiting>,
 }
 
 /// Admits requests, in their order. Admitting one again changes nothing.
@@ -135,6 +143,7 @@ pub async fn admit(
         entries.iter().map(|entry| ExecutionId::of_first(entry.message.id).0).collect();
     let numbers: Vec<i32> = entries.iter().map(|entry| entry.request).collect();
     let separators: Vec<&str> = entries.iter().map(|entry| entry.separator).collect();
+    let reply_to: Vec<Option<&str>> = entries.iter().map(|entry| entry.reply_to).collect();
 
     let statement = transaction.prepare_cached(ADMIT).await.map_err(&failed)?;
     let row = transaction
@@ -148,17 +157,26 @@ pub async fn admit(
                 &columns.texts,
                 &columns.contexts,
                 &columns.accepted,
+                &columns.fingerprints,
                 &alone,
                 &numbers,
                 &separators,
+                &reply_to,
                 &now,
             ],
         )
         .await
         .map_err(&failed)?;
-    transaction.commit().await.map_err(&failed)?;
     let count = |column| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
-    Ok(Admitted { n_messages: count("n_messages"), n_executions: count("n_executions") })
+    let (n_messages, n_executions) = (count("n_messages"), count("n_executions"));
+    // Where each request made an execution, each execution knows who waits for it.
+    let finished = if n_executions < requests.len() as u64 {
+        wait(&transaction, &requests).await.map_err(&failed)?
+    } else {
+        Vec::new()
+    };
+    transaction.commit().await.map_err(&failed)?;
+    Ok(Admitted { n_messages, n_executions, finished })
 }
 
 /// The windows that `requests` would overtake, as requests of their own.
@@ -197,6 +215,7 @@ struct Entry<'m> {
     message: &'m Inbound,
     request: i32,
     separator: &'m str,
+    reply_to: Option<&'m str>,
 }
 
 /// A statement cannot touch a row twice, so of a message that is there twice the first counts.
@@ -205,7 +224,8 @@ fn distinct<'m>(requests: &[&'m ExecutionRequested]) -> Vec<Entry<'m>> {
     let mut entries = Vec::new();
     for (request, requested) in (0..).zip(requests) {
         for message in requested.messages.iter().filter(|message| seen.insert(message.id)) {
-            entries.push(Entry { message, request, separator: &requested.separator });
+            let (separator, reply_to) = (&requested.separator, requested.reply_to.as_deref());
+            entries.push(Entry { message, request, separator, reply_to });
         }
     }
     entries

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use recado_types::{DeliveryId, LlmCallId};
+use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::Claimed;
@@ -25,7 +26,7 @@ WITH lane AS (
       FROM lane
      WHERE executions.id = $3
     RETURNING executions.id, executions.tenant_id, executions.trigger_id, executions.session_id,
-              executions.seq
+              executions.seq, executions.reply_to
 ), calls AS (
     INSERT INTO llm_calls (id, tenant_id, execution_id, iteration, provider, model, input_tokens,
                            output_tokens, cached_input_tokens, cost_usd, response_time_ms,
@@ -51,7 +52,7 @@ WITH lane AS (
        SET queued = lanes.queued + 1,
            next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)
 )
-SELECT max(queued) AS n_left FROM lane";
+SELECT lane.queued AS n_left, finished.reply_to FROM lane LEFT JOIN finished USING (session_id)";
 
 /// How an execution ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,13 +116,15 @@ pub struct Finish {
 }
 
 /// What became of the attempt to end an execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a lost lease means that somebody else works here now"]
 pub enum Finished {
     /// It is ended.
     Done {
         /// Whether another execution waits in its lane.
         more: bool,
+        /// The reply queues of those who wait for its end.
+        reply_to: Vec<String>,
     },
     /// Nothing was written: the lease ran out, and somebody else may run it.
     Lost,
@@ -152,7 +155,7 @@ pub async fn finish(
     let client = store.client(operation).await?;
     let statement = client.prepare_cached(FINISH).await.map_err(&failed)?;
     let row = client
-        .query_one(
+        .query_opt(
             &statement,
             &[
                 &claimed.lease.session_id.0,
@@ -172,8 +175,12 @@ pub async fn finish(
         )
         .await
         .map_err(&failed)?;
-    let n_left: Option<i32> = row.get("n_left");
-    Ok(n_left.map_or(Finished::Lost, |n_left| Finished::Done { more: n_left > 0 }))
+    Ok(row.as_ref().map_or(Finished::Lost, done_from_row))
+}
+
+fn done_from_row(row: &Row) -> Finished {
+    let reply_to: Option<Vec<String>> = row.get("reply_to");
+    Finished::Done { more: row.get::<_, i32>("n_left") > 0, reply_to: reply_to.unwrap_or_default() }
 }
 
 /// The sum of what is known; `None` if nothing is.

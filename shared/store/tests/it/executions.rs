@@ -18,6 +18,16 @@ async fn claim(fixture: &Fixture, limit: usize) -> Vec<Claimed> {
     executions::claim(&fixture.store, limit, LEASE, HISTORY).await.unwrap()
 }
 
+/// So many messages were attached to so many new executions, and nobody is to be told anything.
+fn made(n_messages: u64, n_executions: u64) -> Admitted {
+    Admitted { n_messages, n_executions, finished: Vec::new() }
+}
+
+/// It is ended, and nobody waited for it.
+fn ended(more: bool) -> Finished {
+    Finished::Done { more, reply_to: Vec::new() }
+}
+
 fn success(claimed: &Claimed, response: &str) -> Finish {
     let call = LlmCall {
         id: LlmCallId::derived(claimed.execution_id, 1),
@@ -47,12 +57,12 @@ async fn a_message_is_in_one_execution_however_often_it_is_requested() {
     let (a, b, c) = (message(1, 1), message(1, 2), message(1, 3));
     let first = request(&[a.clone(), b.clone()]);
     let admitted = executions::admit(store, &[&first], now()).await.unwrap();
-    assert_eq!(admitted, Admitted { n_messages: 2, n_executions: 1 });
+    assert_eq!(admitted, made(2, 1));
 
     // The same again, overlapping with a later one, in one batch.
     let overlapping = request(&[a, b, c]);
     let admitted = executions::admit(store, &[&first, &overlapping], now()).await.unwrap();
-    assert_eq!(admitted, Admitted { n_messages: 1, n_executions: 1 });
+    assert_eq!(admitted, made(1, 1));
     let admitted = executions::admit(store, &[&first, &overlapping], now()).await.unwrap();
     assert_eq!(admitted, Admitted::default());
 
@@ -78,7 +88,7 @@ async fn a_session_runs_one_execution_at_a_time_in_order() {
     assert!(claim(&fixture, 10).await.is_empty());
 
     let done = executions::finish(store, &claimed[0], &success(&claimed[0], "one")).await.unwrap();
-    assert_eq!(done, Finished::Done { more: true });
+    assert_eq!(done, ended(true));
     let next = claim(&fixture, 10).await.remove(0);
     assert_eq!(next.input, "s1-m2");
     let history: Vec<(&str, &str)> =
@@ -105,7 +115,7 @@ async fn who_lost_the_lease_writes_nothing() {
     assert_eq!(fixture.count("SELECT count(*) FROM llm_calls").await, 0);
     let finish = success(&successor, "in time");
     let done = executions::finish(store, &successor, &finish).await.unwrap();
-    assert_eq!(done, Finished::Done { more: false });
+    assert_eq!(done, ended(false));
     let query = "SELECT count(*) FROM executions WHERE agent_response = 'in time' \
                  AND tokens_used = 15 AND cost_usd = 0.5 AND status = 'success'";
     assert_eq!(fixture.count(query).await, 1);
@@ -174,7 +184,7 @@ async fn an_open_window_is_not_overtaken() {
     after.accepted_at += Duration::from_secs(1);
     let direct = request(&[after]);
     let admitted = executions::admit(store, &[&direct], now()).await.unwrap();
-    assert_eq!(admitted, Admitted { n_messages: 3, n_executions: 2 });
+    assert_eq!(admitted, made(3, 2));
     let first = claim(&fixture, 10).await.remove(0);
     assert_eq!(first.n_messages, 2);
     // The flush that comes late finds nothing to do, and the part of a window that comes early
@@ -185,7 +195,7 @@ async fn an_open_window_is_not_overtaken() {
     recado_store::messages::record(store, &refs(&three)).await.unwrap();
     let full = request(&[message(2, 1), message(2, 2)]);
     let admitted = executions::admit(store, &[&full], now()).await.unwrap();
-    assert_eq!(admitted, Admitted { n_messages: 2, n_executions: 1 });
+    assert_eq!(admitted, made(2, 1));
 }
 
 #[tokio::test]
@@ -215,10 +225,7 @@ async fn a_success_queues_its_delivery() {
     executions::admit(store, &[&request(&[message(1, 1)])], now()).await.unwrap();
     let claimed = claim(&fixture, 1).await.remove(0);
     let finish = success(&claimed, "Olá");
-    assert!(matches!(
-        executions::finish(store, &claimed, &finish).await.unwrap(),
-        Finished::Done { more: false }
-    ));
+    assert_eq!(executions::finish(store, &claimed, &finish).await.unwrap(), ended(false));
     let delivery = deliveries::claim(store, 10, LEASE).await.unwrap().remove(0);
     assert_eq!(delivery.response, "Olá");
     assert_eq!(delivery.trigger_id, TRIGGER);
@@ -253,7 +260,7 @@ async fn the_history_is_bounded_in_bytes_newest_first() {
         let claimed = claim(&fixture, 1).await.remove(0);
         let finish = success(&claimed, &"x".repeat(300));
         let done = executions::finish(store, &claimed, &finish).await.unwrap();
-        assert_eq!(done, Finished::Done { more: false });
+        assert_eq!(done, ended(false));
     }
     executions::admit(store, &[&request(&[message(1, 6)])], now()).await.unwrap();
     let history = claim(&fixture, 1).await.remove(0).history;
@@ -307,6 +314,6 @@ async fn admission_does_not_slow_down_with_the_backlog() {
             .collect();
         let batch: Vec<_> = requests.iter().collect();
         let admitted = executions::admit(store, &batch, now()).await.unwrap();
-        assert_eq!(admitted, Admitted { n_messages: 100, n_executions: 20 });
+        assert_eq!(admitted, made(100, 20));
     }
 }

@@ -85,6 +85,11 @@ pub(crate) fn message(s: u128, n: u128) -> Inbound {
     }
 }
 
+/// A request for message `n` of session `s` by somebody who waits at the reply queue `queue`.
+pub(crate) fn sync_request(s: u128, n: u128, queue: &str) -> ExecutionRequested {
+    ExecutionRequested { reply_to: Some(queue.into()), ..request(&[message(s, n)]) }
+}
+
 pub(crate) fn request(messages: &[Inbound]) -> ExecutionRequested {
     ExecutionRequested { messages: messages.to_vec(), separator: "+".into(), reply_to: None }
 }

@@ -5,4 +5,8 @@
 mod executions;
 mod fixture;
 mod lanes;
+mod listen;
+mod members;
 mod messages;
+mod waiting;
+mod webhooks;

@@ -1,7 +1,8 @@
 //! Windows as PostgreSQL keeps them.
 
+use recado_store::messages::Recorded;
 use recado_store::{executions, messages};
-use recado_types::{MessageId, SessionId};
+use recado_types::{Fingerprint, MessageId, SessionId};
 
 use crate::fixture::{Fixture, message, now, refs, request, session};
 
@@ -81,4 +82,43 @@ async fn what_is_requested_is_left_alone_until_it_counts_as_lost() {
     let ago = "UPDATE messages SET requested_at = now() - interval '61 seconds'";
     recado_testkit::sql::execute(fixture.database.url(), ago).await.unwrap();
     assert_eq!(visible().await, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_fingerprint_stays_with_its_message() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let (mut buffered, mut direct, plain) = (message(1, 1), message(2, 1), message(3, 1));
+    buffered.fingerprint = Some(Fingerprint::of(b"buffered"));
+    direct.fingerprint = Some(Fingerprint::of(b"direct"));
+    assert_eq!(messages::fingerprint(store, buffered.id).await.unwrap(), None);
+
+    messages::record(store, &[&buffered]).await.unwrap();
+    let open = messages::open(store, &[session(1)], 10).await.unwrap().remove(0).message;
+    assert_eq!(open, buffered, "it comes back out of the window");
+    // The same id with something else to say changes nothing.
+    let mut other = buffered.clone();
+    other.fingerprint = Some(Fingerprint::of(b"something else"));
+    messages::record(store, &[&other]).await.unwrap();
+    let requests = [other, direct.clone(), plain.clone()].map(|message| request(&[message]));
+    let requests: Vec<_> = requests.iter().collect();
+    executions::admit(store, &requests, now()).await.unwrap();
+    for message in [buffered, direct, plain] {
+        let recorded = messages::fingerprint(store, message.id).await.unwrap();
+        assert_eq!(recorded, Some(Recorded { fingerprint: message.fingerprint }));
+    }
+}
+
+#[tokio::test]
+async fn a_window_that_would_be_overtaken_keeps_its_fingerprints() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let mut early = message(1, 1);
+    early.fingerprint = Some(Fingerprint::of(b"early"));
+    messages::record(store, &[&early]).await.unwrap();
+    let mut late = message(1, 2);
+    late.accepted_at += std::time::Duration::from_secs(1);
+    executions::admit(store, &[&request(&[late])], now()).await.unwrap();
+    let recorded = messages::fingerprint(store, early.id).await.unwrap();
+    assert_eq!(recorded, Some(Recorded { fingerprint: early.fingerprint }));
 }

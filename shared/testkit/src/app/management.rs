@@ -32,6 +32,15 @@ pub struct NewTrigger {
     pub webhook_secret: String,
 }
 
+/// What a rotation of a trigger's secret came to: the secret is not shown again.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RotatedSecret {
+    /// What its webhooks are signed with from now on.
+    pub webhook_secret: String,
+    /// Until when the one before it is good, if it still is.
+    pub previous_secret_expires_at: Option<String>,
+}
+
 /// Makes a tenant with a project, in the database: no API does that.
 pub(super) async fn create_tenant(database_url: &str) -> anyhow::Result<Uuid> {
     let tenant = Uuid::new_v4();
@@ -128,9 +137,7 @@ impl Management {
         system_prompt: &str,
     ) -> anyhow::Result<String> {
         let agent = json!({"name": name, "model": model, "system_prompt": system_prompt});
-        let created = self.post("/api/agents", &agent).await?;
-        let id = created["data"]["id"].as_str();
-        Ok(id.with_context(|| format!("an agent without an id: {created}"))?.to_owned())
+        id_of(&self.post("/api/agents", &agent).await?)
     }
 
     /// Creates a webhook trigger.
@@ -150,6 +157,34 @@ impl Management {
         serde_json::from_value(created["data"].take()).context("a trigger without id or secret")
     }
 
+    /// Replaces a trigger's webhook secret; the one before it stays good for `grace_period_s`.
+    pub async fn rotate_secret(
+        &self,
+        trigger_id: &str,
+        grace_period_s: u32,
+    ) -> anyhow::Result<RotatedSecret> {
+        let path = format!("/api/triggers/{trigger_id}/rotate-secret");
+        let mut rotated = self.post(&path, &json!({"grace_period_s": grace_period_s})).await?;
+        serde_json::from_value(rotated["data"].take()).context("a rotation without a secret")
+    }
+
+    /// Creates a member and gives its id. `member` is what the API takes: a name, and a phone, an
+    /// email or an external id.
+    pub async fn create_member(&self, member: &Value) -> anyhow::Result<String> {
+        id_of(&self.post("/api/members", member).await?)
+    }
+
+    /// Creates an app and gives its id. `status` is `draft` or `published`.
+    pub async fn create_app(&self, name: &str, status: &str) -> anyhow::Result<String> {
+        id_of(&self.post("/api/apps", &json!({"name": name, "status": status})).await?)
+    }
+
+    /// Makes a trigger a webhook channel of an app.
+    pub async fn put_into_app(&self, trigger_id: &str, app_id: &str) -> anyhow::Result<()> {
+        let path = format!("/api/triggers/{trigger_id}");
+        self.patch(&path, &json!({"app_id": app_id})).await.map(drop)
+    }
+
     /// The executions of a trigger, as listed: one page.
     pub async fn executions(&self, trigger_id: &str) -> anyhow::Result<Vec<Value>> {
         let path = format!("/api/triggers/{trigger_id}/executions?limit=100");
@@ -161,6 +196,12 @@ impl Management {
     pub async fn execution(&self, trigger_id: &str, id: &str) -> anyhow::Result<Value> {
         self.get(&format!("/api/triggers/{trigger_id}/executions/{id}")).await
     }
+}
+
+/// The id of what was created.
+fn id_of(created: &Value) -> anyhow::Result<String> {
+    let id = created["data"]["id"].as_str();
+    Ok(id.with_context(|| format!("something without an id: {created}"))?.to_owned())
 }
 
 async fn body_of(response: Response) -> anyhow::Result<Value> {

@@ -10,9 +10,20 @@ use crate::shape::{ObjectReader, Problems};
 /// The largest acknowledgement body, in bytes.
 const MAX_ACK_BODY: usize = 16_384;
 
+/// How the answer gets back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As the answer to the webhook, which waits for it.
+    Sync,
+    /// By a callback, or through the API; the webhook is only acknowledged.
+    Async,
+}
+
 /// `trigger_config.execution`.
 #[derive(Clone, Debug)]
 pub struct Execution {
+    /// How the answer gets back; `sync` unless it says otherwise (seed 000).
+    pub mode: Mode,
     /// How long one run may take, 1,000 to 600,000 ms on the wall clock.
     pub timeout_ms: u32,
     /// What the webhook answers at once; `None` leaves it to the channel.
@@ -78,29 +89,48 @@ impl Execution {
         top_level_timeout_ms: Option<u32>,
         format: ResponseFormat,
         context: &[ContextField],
-    ) -> Option<Self> {
+    ) -> Self {
+        let default_timeout_ms = top_level_timeout_ms.unwrap_or(Self::DEFAULT_TIMEOUT_MS);
         let Some(mut fields) = reader.object("execution") else {
-            reader.refuse("execution.mode", SYNC_IS_MISSING);
-            return None;
+            // Anything but an object has been refused.
+            return Self::answering_within(default_timeout_ms);
         };
-        if fields.any("mode").is_none_or(|mode| mode != "async") {
-            fields.refuse("mode", SYNC_IS_MISSING);
-        }
-        let timeout_ms = fields
-            .integer("timeout_ms", 1_000..=600_000)
-            .or(top_level_timeout_ms)
-            .unwrap_or(Self::DEFAULT_TIMEOUT_MS);
+        let modes = [("sync", Mode::Sync), ("async", Mode::Async)];
+        let mode = fields.choice("mode", &modes).unwrap_or(Mode::Sync);
+        let timeout_ms =
+            fields.integer("timeout_ms", 1_000..=600_000).unwrap_or(default_timeout_ms);
         let ack_response = AckResponse::read(&mut fields);
         let callback = Callback::read(&mut fields, Transform::derived_from(format), context);
         let split = SplitConfig::read(&mut fields);
         let buffer = MessageBuffer::read(&mut fields);
+        if mode == Mode::Sync {
+            let only_async = [
+                ("ack_response", ack_response.is_some()),
+                ("callback", callback.is_some()),
+                ("message_buffer", buffer.is_some()),
+            ];
+            for (key, _) in only_async.into_iter().filter(|(_, is_there)| *is_there) {
+                fields.refuse(
+                    key,
+                    "needs `mode: \"async\"`: in `sync` the webhook's answer is the agent's",
+                );
+            }
+        }
         fields.done();
-        Some(Self { timeout_ms, ack_response, callback, split, buffer })
+        Self { mode, timeout_ms, ack_response, callback, split, buffer }
+    }
+
+    fn answering_within(timeout_ms: u32) -> Self {
+        Self {
+            mode: Mode::Sync,
+            timeout_ms,
+            ack_response: None,
+            callback: None,
+            split: None,
+            buffer: None,
+        }
     }
 }
-
-const SYNC_IS_MISSING: &str =
-    "must be `async`: answering within the request (`sync`) is not available in this release";
 
 impl AckResponse {
     fn read(reader: &mut ObjectReader<'_>) -> Option<Self> {

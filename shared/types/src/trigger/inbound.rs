@@ -1,58 +1,19 @@
-//! The way in: channel, authentication, extraction, context, session, idempotency.
+//! The way in: authentication, extraction, context, session, idempotency.
 
-use jsonpath_rust::parser::model::JpQuery;
-use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde_json::Value;
 
+use super::channel::{Channel, ChannelKind};
 use crate::field_path::FieldPath;
+use crate::jmespath::Expression;
+use crate::json_path::JsonPath;
 use crate::shape::ObjectReader;
+use crate::template::Template;
 
-/// The most context fields, and the most values one of them collects.
+/// The most context fields.
 const MAX_CONTEXT_FIELDS: usize = 64;
-const MAX_MATCHES: usize = 100;
-/// The longest JSONPath, in bytes; the parser itself stops at 128 levels.
-const MAX_JSON_PATH: usize = 512;
-
-/// The kind of outside system a trigger talks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelKind {
-    /// `WhatsApp` through Twilio.
-    TwilioWhatsapp,
-    /// SMS through Twilio.
-    TwilioSms,
-}
-
-/// A channel and the secret it signs with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Channel {
-    /// Which.
-    pub kind: ChannelKind,
-    /// The name of a secret; for Twilio it holds `<AccountSID>:<AuthToken>`.
-    pub secret_ref: Option<String>,
-}
-
-impl Channel {
-    pub(super) fn read(reader: &mut ObjectReader<'_>) -> Option<Self> {
-        let mut fields = reader.object("channel")?;
-        let kinds = [
-            ("twilio_whatsapp", ChannelKind::TwilioWhatsapp),
-            ("twilio_sms", ChannelKind::TwilioSms),
-        ];
-        if fields.any("type").is_none() {
-            fields.refuse("type", "is required");
-        }
-        let kind = fields.choice("type", &kinds);
-        let secret_ref = fields.object("auth").and_then(|mut auth| {
-            auth.choice("type", &[("basic", ())]);
-            let name = auth.required_string("secret_ref", 1..=128).map(str::to_owned);
-            auth.done();
-            name
-        });
-        fields.done();
-        Some(Self { kind: kind?, secret_ref })
-    }
-}
 
 /// A hash for HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +35,9 @@ pub enum InboundAuth {
     },
     /// `X-Api-Key` with a key of the tenant.
     ApiKey,
-    /// `X-Twilio-Signature` with the auth token of the channel's secret.
-    Twilio,
-    /// Nothing is checked.
+    /// What the channel's provider signs with.
+    Channel,
+    /// Nothing is checked, but for what a generic channel describes: that is always checked.
     None,
 }
 
@@ -88,16 +49,19 @@ enum AuthType {
 }
 
 impl InboundAuth {
-    /// Without `auth`, a channel with a secret checks its own signature and everything else the
-    /// native one: leaving it out never opens the door.
+    /// Without `auth`, a channel checks its own signature and everything else the native one:
+    /// leaving it out never opens the door.
     pub(super) fn read(reader: &mut ObjectReader<'_>, channel: Option<&Channel>) -> Option<Self> {
+        let own = channel.filter(|channel| channel.can_authenticate());
         let Some(mut fields) = reader.object("auth") else {
-            return match channel {
-                None => Some(Self::Signature { algorithm: None }),
-                Some(Channel { secret_ref: Some(_), .. }) => Some(Self::Twilio),
-                Some(_) => {
+            return match (own, channel) {
+                (Some(_), _) => Some(Self::Channel),
+                (None, None | Some(Channel { kind: ChannelKind::Generic, .. })) => {
+                    Some(Self::Signature { algorithm: None })
+                }
+                (None, Some(channel)) => {
                     reader.refuse(
-                        "channel.auth",
+                        channel.key_field(),
                         "is required to check the channel's signature; \
                          or choose another check in `trigger_config.auth`",
                     );
@@ -113,15 +77,12 @@ impl InboundAuth {
         if fields.any("type").is_none() {
             fields.refuse("type", "is required");
         }
+        let algorithms = [("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
         let auth = match fields.choice("type", &types) {
+            // A channel that is asked for a signature sends its own.
+            Some(AuthType::Signature) if own.is_some() => Some(Self::Channel),
             Some(AuthType::Signature) => {
-                let algorithms = [("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
-                let algorithm = fields.choice("algorithm", &algorithms);
-                // A Twilio channel asked for a signature sends Twilio's.
-                match channel {
-                    Some(Channel { secret_ref: Some(_), .. }) => Some(Self::Twilio),
-                    _ => Some(Self::Signature { algorithm }),
-                }
+                Some(Self::Signature { algorithm: fields.choice("algorithm", &algorithms) })
             }
             Some(AuthType::ApiKey) => Some(Self::ApiKey),
             Some(AuthType::None) => Some(Self::None),
@@ -133,10 +94,16 @@ impl InboundAuth {
 }
 
 /// Where the agent's question is found in the payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum QueryExtraction {
+    /// What the channel calls the text.
+    Channel,
     /// The text of one field.
     Field(FieldPath),
+    /// What an expression makes of the body.
+    Jmespath(Expression),
+    /// A text with values of the body in it.
+    Template(Template),
     /// The whole body: a text as it is, anything else as JSON.
     FullBody,
 }
@@ -144,28 +111,34 @@ pub enum QueryExtraction {
 #[derive(Clone, Copy)]
 enum ExtractionMode {
     Field,
+    Jmespath,
+    Template,
     FullBody,
 }
 
 impl QueryExtraction {
     pub(super) fn read(reader: &mut ObjectReader<'_>, channel: Option<&Channel>) -> Option<Self> {
         let Some(mut fields) = reader.object("query_extraction") else {
-            // Twilio's messages carry their text in `Body`.
-            return Some(match channel {
-                Some(_) => Self::Field("Body".parse().expect("a plain name is a path")),
-                None => Self::FullBody,
-            });
+            return Some(channel.map_or(Self::FullBody, |_| Self::Channel));
         };
-        let modes = [("field", ExtractionMode::Field), ("full_body", ExtractionMode::FullBody)];
+        let modes = [
+            ("field", ExtractionMode::Field),
+            ("jmespath", ExtractionMode::Jmespath),
+            ("template", ExtractionMode::Template),
+            ("full_body", ExtractionMode::FullBody),
+        ];
         if fields.any("mode").is_none() {
             fields.refuse("mode", "is required");
         }
         let extraction = match fields.choice("mode", &modes) {
             Some(ExtractionMode::Field) => {
-                if fields.any("field").is_none() {
-                    fields.refuse("field", "is required with mode `field`");
-                }
-                fields.parsed("field").map(Self::Field)
+                required_with(&mut fields, "field", "field").map(Self::Field)
+            }
+            Some(ExtractionMode::Jmespath) => {
+                required_with(&mut fields, "expression", "jmespath").map(Self::Jmespath)
+            }
+            Some(ExtractionMode::Template) => {
+                required_with(&mut fields, "template", "template").map(Self::Template)
             }
             Some(ExtractionMode::FullBody) => Some(Self::FullBody),
             None => None,
@@ -175,26 +148,30 @@ impl QueryExtraction {
     }
 }
 
+fn required_with<T: FromStr<Err: Display>>(
+    fields: &mut ObjectReader<'_>,
+    key: &'static str,
+    mode: &str,
+) -> Option<T> {
+    if fields.any(key).is_none() {
+        fields.refuse(key, format!("is required with mode `{mode}`"));
+    }
+    fields.parsed(key)
+}
+
 /// One entry of `context_mapping`.
 #[derive(Clone, Debug)]
 pub struct ContextField {
     /// Its name in the context.
     pub name: String,
-    path: JpQuery,
+    path: JsonPath,
 }
 
 impl ContextField {
     /// What its JSONPath (RFC 9535) finds: the value of one match, a list of several (at most
     /// 100), `None` of none.
     pub fn find(&self, payload: &Value) -> Option<Value> {
-        let found = js_path_process(&self.path, payload).ok()?;
-        let mut values = found.into_iter().take(MAX_MATCHES).map(|found| found.val().clone());
-        let first = values.next()?;
-        let rest: Vec<Value> = values.collect();
-        if rest.is_empty() {
-            return Some(first);
-        }
-        Some(Value::Array(std::iter::once(first).chain(rest).collect()))
+        self.path.find(payload)
     }
 
     /// Whether a model may see it: names with a leading `_`, and `token`, `host` and `userName`,
@@ -213,16 +190,12 @@ pub(super) fn read_context_mapping(reader: &mut ObjectReader<'_>) -> Vec<Context
             reader.refuse(&at, "a name has 1 to 64 letters, digits, `_`, `-` and `.`");
             continue;
         }
-        let Some(text) = path.as_str().filter(|text| text.len() <= MAX_JSON_PATH) else {
-            let most = MAX_JSON_PATH;
-            reader.refuse(&at, format!("must be a JSONPath of at most {most} bytes"));
+        let Some(text) = path.as_str() else {
+            reader.refuse(&at, "must be a JSONPath (RFC 9535), for example `$.user.id`");
             continue;
         };
-        match parse_json_path(text) {
-            Ok(path) => mapping.push(ContextField { name: name.clone(), path }),
-            Err(_reason) => {
-                reader.refuse(&at, "is not a JSONPath (RFC 9535), for example `$.user.id`");
-            }
+        if let Some(path) = reader.accept(&at, text.parse()) {
+            mapping.push(ContextField { name: name.clone(), path });
         }
     }
     mapping
@@ -235,12 +208,15 @@ pub enum SessionStrategy {
     Derive(Vec<FieldPath>),
     /// A new one for each message.
     Ephemeral,
+    /// One for everybody who writes to the trigger.
+    Shared,
 }
 
 #[derive(Clone, Copy)]
 enum StrategyMode {
     Derive,
     Ephemeral,
+    Shared,
 }
 
 impl SessionStrategy {
@@ -248,7 +224,11 @@ impl SessionStrategy {
         let Some(mut fields) = reader.object("session_strategy") else {
             return Some(Self::Ephemeral);
         };
-        let modes = [("derive", StrategyMode::Derive), ("ephemeral", StrategyMode::Ephemeral)];
+        let modes = [
+            ("derive", StrategyMode::Derive),
+            ("ephemeral", StrategyMode::Ephemeral),
+            ("shared", StrategyMode::Shared),
+        ];
         if fields.any("mode").is_none() {
             fields.refuse("mode", "is required");
         }
@@ -263,6 +243,7 @@ impl SessionStrategy {
                 (!paths.is_empty()).then_some(Self::Derive(paths))
             }
             Some(StrategyMode::Ephemeral) => Some(Self::Ephemeral),
+            Some(StrategyMode::Shared) => Some(Self::Shared),
             None => None,
         };
         fields.done();
@@ -291,11 +272,4 @@ impl Idempotency {
         fields.done();
         Self { header, path }
     }
-}
-
-/// Only `any` exists so far; what it would let through must not be accepted as if it were checked.
-pub(super) fn read_sender_access(reader: &mut ObjectReader<'_>) {
-    let Some(mut fields) = reader.object("sender_access") else { return };
-    fields.choice("mode", &[("any", ())]);
-    fields.done();
 }

@@ -4,20 +4,29 @@
 //! service runs is what the API accepted. Every problem is named by its path.
 
 pub mod callback;
+pub mod channel;
 pub mod execution;
+pub mod generic;
 pub mod inbound;
+pub mod sender;
 
 use serde_json::Value;
 
 pub use callback::{
     Callback, CallbackAuth, CallbackBody, ContentType, KeyPlace, Method, RetryPolicy, Transform,
 };
-pub use execution::{AckResponse, ChunkStrategy, Execution, MessageBuffer, SplitConfig};
+pub use channel::{Channel, ChannelKind};
+pub use execution::{AckResponse, ChunkStrategy, Execution, MessageBuffer, Mode, SplitConfig};
+pub use generic::Generic;
 pub use inbound::{
-    Algorithm, Channel, ContextField, Idempotency, InboundAuth, QueryExtraction, SessionStrategy,
+    Algorithm, ContextField, Idempotency, InboundAuth, QueryExtraction, SessionStrategy,
 };
+pub use sender::{MatchColumn, RateLimit, SenderAccess, SenderRule};
 
 use crate::shape::{FieldProblem, ObjectReader, Problems};
+
+/// The longest that a sender waits for an answer (seed 000, "Webhook Config Reference").
+const MAX_WAIT_MS: u32 = 300_000;
 
 /// What a channel expects to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +71,12 @@ pub struct TriggerConfig {
     pub response_adapter: ResponseAdapter,
     /// Where a provider's own message id is found, beyond what the channel knows.
     pub idempotency: Idempotency,
+    /// Who may write.
+    pub sender_access: SenderAccess,
+    /// How much.
+    pub rate_limit: RateLimit,
+    /// How long a sender waits for the answer in mode `sync`, 1,000 to 300,000 ms.
+    pub wait_ms: u32,
     /// How the agent runs and how its answer travels.
     pub execution: Execution,
 }
@@ -94,10 +109,19 @@ impl TriggerConfig {
         let session_strategy = SessionStrategy::read(reader);
         let response_adapter = read_response_adapter(reader, channel.as_ref());
         let idempotency = Idempotency::read(reader);
-        inbound::read_sender_access(reader);
-        let timeout_ms = reader.integer("timeout_ms", 1_000..=300_000);
+        let sender_access = SenderAccess::read(reader, channel.is_some());
+        let rate_limit = RateLimit::read(reader);
+        let timeout_ms = reader.integer("timeout_ms", 1_000..=MAX_WAIT_MS);
         let execution =
             Execution::read(reader, timeout_ms, response_adapter.format, &context_mapping);
+        let waits = execution.mode == Mode::Sync;
+        if waits && channel.as_ref().is_some_and(|channel| channel.kind.ignores_answers()) {
+            reader.refuse(
+                "execution.mode",
+                "must be `async`: this provider does nothing with an answer",
+            );
+        }
+        let wait_ms = timeout_ms.unwrap_or(execution.timeout_ms.min(MAX_WAIT_MS));
         Some(Self {
             channel,
             auth: auth?,
@@ -106,15 +130,21 @@ impl TriggerConfig {
             session_strategy: session_strategy?,
             response_adapter,
             idempotency,
-            execution: execution?,
+            sender_access,
+            rate_limit,
+            wait_ms,
+            execution,
         })
     }
 
-    /// The names of all secrets it refers to.
-    pub fn secret_refs(&self) -> Vec<&str> {
-        let channel = self.channel.iter().filter_map(|channel| channel.secret_ref.as_deref());
-        let callback = self.execution.callback.iter().filter_map(|c| c.auth.secret_ref());
-        channel.chain(callback).collect()
+    /// The names of all secrets it refers to, each with the path of where it does so.
+    pub fn secret_refs(&self) -> Vec<(String, &str)> {
+        let channel = self.channel.iter().flat_map(Channel::secret_refs);
+        let callback = self.execution.callback.iter().filter_map(|callback| {
+            Some(("execution.callback.auth.secret_ref".to_owned(), callback.auth.secret_ref()?))
+        });
+        let in_config = |(path, name)| (format!("trigger_config.{path}"), name);
+        channel.chain(callback).map(in_config).collect()
     }
 }
 
@@ -122,9 +152,11 @@ fn read_response_adapter(
     reader: &mut ObjectReader<'_>,
     channel: Option<&Channel>,
 ) -> ResponseAdapter {
-    let by_channel = match channel {
-        Some(_) => ResponseFormat::Twiml,
-        None => ResponseFormat::Raw,
+    let by_channel = match channel.map(|channel| channel.kind) {
+        Some(ChannelKind::TwilioWhatsapp | ChannelKind::TwilioSms) => ResponseFormat::Twiml,
+        Some(ChannelKind::Slack) => ResponseFormat::Slack,
+        Some(ChannelKind::Teams) => ResponseFormat::Teams,
+        _ => ResponseFormat::Raw,
     };
     let mut adapter =
         ResponseAdapter { format: by_channel, split_messages: false, max_messages: 10 };

@@ -60,13 +60,22 @@ fn problems_of(value: &Value) -> Vec<String> {
 #[test]
 fn the_whatsapp_configuration_of_the_seed_is_accepted_unchanged() {
     let config = TriggerConfig::parse(&whatsapp()).unwrap();
-    assert_eq!(config.auth, InboundAuth::Twilio);
+    assert_eq!(config.auth, InboundAuth::Channel);
     assert_eq!(config.response_adapter.format, ResponseFormat::Twiml);
     let buffer = config.execution.buffer.as_ref().unwrap();
     assert_eq!(buffer.policy, BufferPolicy::new(3_000, 8, None));
     let split = config.execution.split.unwrap();
     assert_eq!((split.max_chunks, split.numbering), (6, false));
-    assert_eq!(config.secret_refs(), ["TWILIO_CREDENTIALS", "TWILIO_CREDENTIALS"]);
+    let secret_refs = config.secret_refs();
+    let secret_refs: Vec<(&str, &str)> =
+        secret_refs.iter().map(|(path, name)| (path.as_str(), *name)).collect();
+    assert_eq!(
+        secret_refs,
+        [
+            ("trigger_config.channel.auth.secret_ref", "TWILIO_CREDENTIALS"),
+            ("trigger_config.execution.callback.auth.secret_ref", "TWILIO_CREDENTIALS"),
+        ]
+    );
 
     let payload = json!({"From": "whatsapp:+5511", "WaId": "5511"});
     let found: Vec<(&str, Option<Value>)> =
@@ -82,6 +91,8 @@ fn the_shortest_configuration_is_checked_by_the_native_signature() {
     assert_eq!(config.query_extraction, QueryExtraction::FullBody);
     assert_eq!(config.session_strategy, SessionStrategy::Ephemeral);
     assert_eq!(config.execution.timeout_ms, 30_000);
+    assert_eq!(config.sender_access, SenderAccess::default());
+    assert_eq!(config.rate_limit, RateLimit::default());
 }
 
 #[test]
@@ -165,12 +176,153 @@ fn a_payload_never_chooses_the_host() {
     assert!(TriggerConfig::parse(&in_path).is_ok());
 }
 
+/// The `trigger_config` of seed 000, "Create Trigger".
+fn erp() -> Value {
+    json!({
+        "auth": { "type": "api_key" },
+        "query_extraction": { "mode": "field", "field": "chatInput" },
+        "context_mapping": { "userId": "$.userId", "userName": "$.userName" },
+        "response_adapter": { "format": "raw", "split_messages": true, "max_messages": 10 },
+        "session_strategy": { "mode": "derive", "fields": ["userId", "companyId"] }
+    })
+}
+
 #[test]
-fn sync_is_refused_until_it_exists() {
-    let problems = problems_of(&json!({"execution": {"mode": "sync"}}));
-    assert!(problems.iter().any(|p| p.contains("must be `async`")), "{problems:?}");
-    let problems = problems_of(&json!({}));
-    assert!(problems.iter().any(|p| p.starts_with("trigger_config.execution.mode")));
+fn the_first_configuration_of_the_seed_is_accepted_unchanged_and_waits() {
+    let config = TriggerConfig::parse(&erp()).unwrap();
+    assert_eq!((config.execution.mode, config.wait_ms), (Mode::Sync, 30_000));
+    assert_eq!(config.auth, InboundAuth::ApiKey);
+    let adapter = config.response_adapter;
+    assert_eq!((adapter.split_messages, adapter.max_messages), (true, 10));
+}
+
+#[test]
+fn a_sender_waits_as_long_as_the_top_level_says() {
+    let wait_of = |config: Value| {
+        let config = TriggerConfig::parse(&config).unwrap();
+        (config.wait_ms, config.execution.timeout_ms)
+    };
+    assert_eq!(wait_of(json!({"timeout_ms": 5_000})), (5_000, 5_000));
+    let longer = json!({"timeout_ms": 5_000, "execution": {"timeout_ms": 600_000}});
+    assert_eq!(wait_of(longer), (5_000, 600_000));
+    assert_eq!(wait_of(json!({"execution": {"timeout_ms": 600_000}})), (300_000, 600_000));
+}
+
+#[test]
+fn what_only_async_has_is_refused_in_sync() {
+    let mut config = whatsapp();
+    config["execution"].as_object_mut().unwrap().remove("mode");
+    let problems = problems_of(&config);
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    for key in ["ack_response", "callback", "message_buffer"] {
+        let expected = format!("trigger_config.execution.{key}: needs `mode: \"async\"`");
+        assert!(problems.iter().any(|problem| problem.starts_with(&expected)), "{problems:#?}");
+    }
+    config["execution"]["message_buffer"]["enabled"] = json!(false);
+    assert_eq!(problems_of(&config).len(), 2);
+}
+
+#[test]
+fn nobody_waits_for_a_provider_that_ignores_answers() {
+    for kind in ["meta_whatsapp", "github", "stripe"] {
+        let channel = match kind {
+            "stripe" => json!({"type": kind, "signing_secret_ref": "STRIPE"}),
+            _ => json!({"type": kind}),
+        };
+        let problems = problems_of(&json!({"channel": channel}));
+        assert!(problems[0].starts_with("trigger_config.execution.mode: must be"), "{problems:?}");
+        let config = json!({"channel": channel, "execution": {"mode": "async"}});
+        assert!(TriggerConfig::parse(&config).is_ok(), "{kind}");
+    }
+}
+
+#[test]
+fn a_channel_whose_provider_makes_the_secret_has_to_name_it() {
+    for kind in ["slack", "teams", "stripe", "standard_webhooks", "svix"] {
+        let with = |channel: Value| json!({"channel": channel, "execution": {"mode": "async"}});
+        let problems = problems_of(&with(json!({"type": kind})));
+        let expected = "trigger_config.channel.signing_secret_ref: is required";
+        assert!(problems[0].starts_with(expected), "{kind}: {problems:?}");
+        let config =
+            TriggerConfig::parse(&with(json!({"type": kind, "signing_secret_ref": "S"}))).unwrap();
+        assert_eq!(config.auth, InboundAuth::Channel);
+        assert_eq!(
+            config.secret_refs(),
+            [("trigger_config.channel.signing_secret_ref".to_owned(), "S")]
+        );
+    }
+    let twilio = json!({"channel": {"type": "twilio_sms", "signing_secret_ref": "S",
+                                    "auth": {"type": "basic", "secret_ref": "T"}}});
+    assert_eq!(
+        problems_of(&twilio),
+        ["trigger_config.channel.signing_secret_ref: is not a known field"]
+    );
+}
+
+#[test]
+fn a_format_follows_its_channel() {
+    let format_of = |channel: Value| {
+        let config = json!({"channel": channel, "execution": {"mode": "async"}});
+        TriggerConfig::parse(&config).unwrap().response_adapter.format
+    };
+    let named = |kind| json!({"type": kind, "signing_secret_ref": "S"});
+    assert_eq!(format_of(named("slack")), ResponseFormat::Slack);
+    assert_eq!(format_of(named("teams")), ResponseFormat::Teams);
+    assert_eq!(format_of(named("svix")), ResponseFormat::Raw);
+    assert_eq!(format_of(Value::Null), ResponseFormat::Raw);
+}
+
+#[test]
+fn every_way_to_find_the_question_is_read() {
+    let extraction = |extraction: Value| {
+        TriggerConfig::parse(&json!({"query_extraction": extraction})).map(|c| c.query_extraction)
+    };
+    let field = extraction(json!({"mode": "field", "field": "items[0].text"})).unwrap();
+    assert!(matches!(field, QueryExtraction::Field(path) if path.to_string() == "items[0].text"));
+    let jmespath = extraction(json!({"mode": "jmespath", "expression": "a[0].b"})).unwrap();
+    assert!(matches!(jmespath, QueryExtraction::Jmespath(_)));
+    let template = extraction(json!({"mode": "template", "template": "{{a.b}}!"})).unwrap();
+    assert!(matches!(template, QueryExtraction::Template(_)));
+    for (mode, key) in [("field", "field"), ("jmespath", "expression"), ("template", "template")] {
+        let problems = extraction(json!({"mode": mode})).unwrap_err();
+        assert_eq!(problems[0].path, format!("trigger_config.query_extraction.{key}"));
+        assert_eq!(problems[0].reason, format!("is required with mode `{mode}`"));
+    }
+    for broken in ["a[", "", "a..b"] {
+        let problems = extraction(json!({"mode": "jmespath", "expression": broken})).unwrap_err();
+        assert_eq!(problems[0].path, "trigger_config.query_extraction.expression");
+    }
+}
+
+#[test]
+fn the_sender_access_of_the_seed_is_accepted_unchanged() {
+    let config = TriggerConfig::parse(&json!({
+        "sender_access": {"mode": "members", "identity_field": "From", "match_column": "phone",
+                          "resolve_user": true}
+    }));
+    let access = config.unwrap().sender_access;
+    let rule = SenderRule::Members { match_column: MatchColumn::Phone, resolve_user: true };
+    assert_eq!(access.rule, rule);
+    assert_eq!(access.identity_field.unwrap().to_string(), "From");
+}
+
+#[test]
+fn a_whitelist_holds_identities_in_one_spelling() {
+    let access = |access: Value| TriggerConfig::parse(&json!({"sender_access": access}));
+    let config = access(json!({
+        "mode": "whitelist", "identity_field": "from",
+        "identifiers": ["whatsapp:+55 (11) 99999-0000", "Ana@Example.com", "bot-7"]
+    }));
+    let SenderRule::Whitelist(keys) = config.unwrap().sender_access.rule else { panic!() };
+    for sender in ["+551199990000", "5511999990000", "ana@example.com", " bot-7 "] {
+        assert!(keys.contains(&crate::identity::any_key(sender).unwrap()), "{sender}");
+    }
+    let problems = access(json!({"mode": "whitelist"})).unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["trigger_config.sender_access.identity_field", "trigger_config.sender_access.identifiers"]
+    );
 }
 
 #[test]

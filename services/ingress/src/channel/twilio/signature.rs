@@ -10,41 +10,47 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
-use crate::auth::Received;
+use super::super::hmac::is_code_of;
+use super::super::signed::only_header;
+use crate::auth::{Keys, Received};
 use crate::payload::form;
 
 const HEADER: &str = "X-Twilio-Signature";
 const BODY_HASH: &str = "bodySHA256";
+/// More than the operator can allow a form to have.
+const MAX_SIGNED_FIELDS: usize = 100_000;
 
-/// Whether Twilio, or somebody else with the auth token, made `request`.
-pub(super) fn is_authentic(request: &Received<'_>, auth_token: &str) -> bool {
-    let claimed = request.header(HEADER).and_then(|text| BASE64.decode(text.trim()).ok());
+/// Whether Twilio, or somebody else with one of the auth tokens, made `request`.
+pub(super) fn is_authentic(request: &Received<'_>, auth_tokens: &Keys) -> bool {
+    let claimed = only_header(request, HEADER).and_then(|text| BASE64.decode(text.trim()).ok());
     let Some(claimed) = claimed else { return false };
+    let claimed = [claimed];
     let Some(signed_after_url) = signed_after_url(request) else { return false };
     let urls = [
         request.public_url.without_port(request.path_and_query),
         request.public_url.with_port(request.path_and_query),
     ];
-    urls.iter().any(|url| {
-        let Ok(mac) = Hmac::<Sha1>::new_from_slice(auth_token.as_bytes()) else { return false };
-        mac.chain_update(url).chain_update(&signed_after_url).verify_slice(&claimed).is_ok()
+    auth_tokens.any(request.at, |auth_token| {
+        urls.iter().any(|url| {
+            let signed = [url.as_bytes(), signed_after_url.as_bytes()];
+            is_code_of::<Hmac<Sha1>>(&claimed, auth_token, &signed)
+        })
     })
 }
 
 /// What is signed beside the URL; `None` if the body is not the one that was signed, or no form.
 fn signed_after_url(request: &Received<'_>) -> Option<String> {
-    let query = request.path_and_query.split_once('?').map_or("", |(_, query)| query);
-    let body_hash =
-        form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name.as_ref() == BODY_HASH);
+    let body_hash = form_urlencoded::parse(request.query().as_bytes())
+        .find(|(name, _)| name.as_ref() == BODY_HASH);
     match body_hash {
         Some((_, hash)) => is_hash_of(&hash, request.body).then(String::new),
-        None => form::pairs(request.body).ok().map(sorted),
+        None => form::pairs(request.body, MAX_SIGNED_FIELDS).ok().map(sorted),
     }
 }
 
@@ -69,6 +75,8 @@ fn sorted(pairs: Vec<(String, String)>) -> String {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+    use chrono::DateTime;
+    use hmac::{KeyInit, Mac};
     use proptest::prelude::*;
 
     use super::*;
@@ -86,9 +94,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         let signature = HeaderValue::from_str(signature).unwrap();
         headers.insert(HeaderName::from_static("x-twilio-signature"), signature);
+        let at = DateTime::UNIX_EPOCH;
         let request =
-            Received { public_url: &public_url, path_and_query: path, headers: &headers, body };
-        is_authentic(&request, TOKEN)
+            Received { public_url: &public_url, path_and_query: path, headers: &headers, body, at };
+        is_authentic(&request, &Keys::own(TOKEN, None))
     }
 
     fn signed(url: &str, rest: &str) -> String {

@@ -9,13 +9,13 @@ use recado_types::TriggerId;
 use serde::Serialize;
 
 use super::draft::Reading;
-use super::{One, Shown, webhook_url};
+use super::{Shown, one};
 use crate::Api;
 use crate::access::{Caller, Write};
 use crate::body::Body;
 use crate::failure::store_failed;
 
-/// The only answer that holds a webhook secret.
+/// Besides that of a rotation, the only answer that holds a webhook secret.
 #[derive(Serialize)]
 struct Created {
     #[serde(flatten)]
@@ -34,11 +34,12 @@ pub(in crate::http) async fn create(
     let id = TriggerId(api.clock.fresh_id());
     let secret = triggers::generate_webhook_secret();
     let now = api.clock.now();
-    let saved = triggers::create(&api.store, caller.tenant, id, &draft, &secret, now).await;
+    let placed = reading.placed(&draft);
+    let saved = triggers::create(&api.store, caller.tenant, id, placed, &secret, now).await;
     match saved.map_err(store_failed)? {
         Saved::Saved(trigger) => {
-            let data = Created { trigger: trigger.into(), webhook_secret: secret };
-            let answer = One { success: true, data, webhook_url: webhook_url(&api, id) };
+            let data = |trigger| Created { trigger, webhook_secret: secret };
+            let answer = one(&api, trigger).map(data);
             let location = (LOCATION, format!("/api/triggers/{id}"));
             Ok(HttpResponse::Created().insert_header(location).json(answer))
         }

@@ -1,11 +1,13 @@
 //! From a body to a trigger that can be saved, or to all that is wrong with it.
 
+use std::str::FromStr;
+
 use recado_http::ApiError;
 use recado_store::Store;
-use recado_store::triggers::{self, Missing, Trigger, TriggerDraft};
+use recado_store::triggers::{self, Missing, Placed, Trigger, TriggerDraft};
 use recado_types::shape::{FieldProblem, ObjectReader, Problems};
 use recado_types::trigger::TriggerConfig;
-use recado_types::{AgentId, TenantId};
+use recado_types::{AgentId, AppId, TenantId};
 use serde_json::Value;
 
 use super::merge::merge_patch;
@@ -17,13 +19,21 @@ const MAX_NAME: usize = 255;
 const FUTURE_TYPES: [&str; 3] = ["email", "db_event", "schedule"];
 
 /// What a trigger is besides what can be changed.
-const READ_ONLY: [&str; 6] =
-    ["id", "project_id", "webhook_secret", "version", "created_at", "updated_at"];
+const READ_ONLY: [&str; 7] = [
+    "id",
+    "project_id",
+    "app_webhook_url",
+    "webhook_secret",
+    "version",
+    "created_at",
+    "updated_at",
+];
 
 /// A body that was read, right or wrong.
 #[derive(Debug)]
 pub(super) struct Reading {
     agent_id: Option<AgentId>,
+    app_id: Option<AppId>,
     name: Option<String>,
     trigger_config: Option<Value>,
     enabled: bool,
@@ -34,7 +44,7 @@ pub(super) struct Reading {
 /// A secret's name and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SecretRef {
-    path: &'static str,
+    path: String,
     name: String,
 }
 
@@ -45,7 +55,8 @@ impl Reading {
         let problems = Problems::default();
         if let Some(mut fields) = ObjectReader::new(body, "", &problems) {
             fields.required("agent_id");
-            reading.agent_id = read_agent_id(&mut fields);
+            reading.agent_id = read_id(&mut fields, "agent_id");
+            reading.app_id = read_id(&mut fields, "app_id");
             reading.name = fields.required_string("name", 1..=MAX_NAME).map(str::to_owned);
             read_type(&mut fields);
             reading.trigger_config = fields.required("trigger_config").cloned();
@@ -67,7 +78,10 @@ impl Reading {
                     fields.refuse(kept, "cannot be taken away");
                 }
             }
-            reading.agent_id = read_agent_id(&mut fields).or(Some(current.agent_id));
+            reading.agent_id = read_id(&mut fields, "agent_id").or(Some(current.agent_id));
+            if !fields.is_null("app_id") {
+                reading.app_id = read_id(&mut fields, "app_id").or(current.app_id);
+            }
             let name = fields.string("name", 1..=MAX_NAME).unwrap_or(&current.name);
             reading.name = Some(name.to_owned());
             reading.enabled = fields.boolean("enabled").unwrap_or(current.enabled);
@@ -84,6 +98,7 @@ impl Reading {
     fn nothing() -> Self {
         Self {
             agent_id: None,
+            app_id: None,
             name: None,
             trigger_config: None,
             enabled: true,
@@ -121,8 +136,14 @@ impl Reading {
                 enabled: self.enabled,
             });
         }
-        let missing = triggers::missing(store, tenant, self.agent_id, &secret_refs).await;
+        let missing =
+            triggers::missing(store, tenant, self.agent_id, self.app_id, &secret_refs).await;
         Err(self.refused(&missing.map_err(store_failed)?))
+    }
+
+    /// The draft of this reading where it belongs.
+    pub(super) fn placed<'a>(&self, draft: &'a TriggerDraft) -> Placed<'a> {
+        Placed { draft, app_id: self.app_id }
     }
 
     /// 400, naming all that is wrong, references in vain included.
@@ -130,18 +151,20 @@ impl Reading {
         let problem = |path: &str, reason: String| FieldProblem { path: path.to_owned(), reason };
         let agent =
             missing.agent.then(|| problem("agent_id", "is no agent of this tenant".to_owned()));
+        let app = missing.app.then(|| problem("app_id", "is no app of this tenant".to_owned()));
         let in_vain = |secret: &&SecretRef| missing.secrets.contains(&secret.name);
         let secrets =
             self.secret_refs.iter().filter(in_vain).map(|secret| {
-                problem(secret.path, format!("there is no secret `{}`", secret.name))
+                problem(&secret.path, format!("there is no secret `{}`", secret.name))
             });
-        invalid(self.problems.iter().cloned().chain(agent).chain(secrets).collect())
+        let problems = self.problems.iter().cloned();
+        invalid(problems.chain(agent).chain(app).chain(secrets).collect())
     }
 }
 
-fn read_agent_id(fields: &mut ObjectReader<'_>) -> Option<AgentId> {
-    let text = fields.string("agent_id", 1..=64)?;
-    fields.accept("agent_id", text.parse().map_err(|_no_id| "must be a UUID"))
+fn read_id<T: FromStr>(fields: &mut ObjectReader<'_>, key: &'static str) -> Option<T> {
+    let text = fields.string(key, 1..=64)?;
+    fields.accept(key, text.parse().map_err(|_no_id| "must be a UUID"))
 }
 
 fn read_type(fields: &mut ObjectReader<'_>) {
@@ -155,13 +178,8 @@ fn read_type(fields: &mut ObjectReader<'_>) {
 
 /// Every secret a configuration names. A secret that is named twice stands in two places.
 fn secret_refs(config: &TriggerConfig) -> Vec<SecretRef> {
-    let channel = config.channel.iter().filter_map(|channel| channel.secret_ref.as_deref());
-    let callback = config.execution.callback.iter().filter_map(|c| c.auth.secret_ref());
-    let at = |path| move |name: &str| SecretRef { path, name: name.to_owned() };
-    channel
-        .map(at("trigger_config.channel.auth.secret_ref"))
-        .chain(callback.map(at("trigger_config.execution.callback.auth.secret_ref")))
-        .collect()
+    let refs = config.secret_refs().into_iter();
+    refs.map(|(path, name)| SecretRef { path, name: name.to_owned() }).collect()
 }
 
 #[cfg(test)]
@@ -194,6 +212,7 @@ mod tests {
             id: TriggerId(id),
             project_id: ProjectId(id),
             agent_id: AgentId(id),
+            app_id: Some(AppId(id)),
             name: "before".into(),
             trigger_type: "webhook".into(),
             trigger_config: body()["trigger_config"].clone(),
@@ -212,11 +231,25 @@ mod tests {
     fn every_place_of_a_secret_is_known() {
         let reading = Reading::of_new(&body());
         assert_eq!(paths(&reading), [""; 0]);
-        let config = TriggerConfig::parse(reading.trigger_config.as_ref().unwrap()).unwrap();
-        let names: Vec<&str> = reading.secret_refs.iter().map(|s| s.name.as_str()).collect();
-        assert_eq!(names, config.secret_refs());
-        let missing = Missing { agent: true, secrets: vec!["KEY".into()] };
-        assert_eq!(reading.refused(&missing).message(), "2 fields are missing or invalid");
+        let refs = |s: &SecretRef| (s.path.clone(), s.name.clone());
+        let refs: Vec<(String, String)> = reading.secret_refs.iter().map(refs).collect();
+        let channel = "trigger_config.channel.auth.secret_ref";
+        let callback = "trigger_config.execution.callback.auth.secret_ref";
+        assert_eq!(refs, [(channel.into(), "TWILIO".into()), (callback.into(), "KEY".into())]);
+        let missing = Missing { agent: true, app: true, secrets: vec!["KEY".into()] };
+        assert_eq!(reading.refused(&missing).message(), "3 fields are missing or invalid");
+    }
+
+    #[test]
+    fn a_patch_keeps_the_app_changes_it_or_takes_it_away() {
+        let app = |patch: Value| Reading::of_patch(&current(), &patch).app_id;
+        assert_eq!(app(json!({})), current().app_id);
+        assert_eq!(app(json!({"app_id": null})), None);
+        let other = "00000000-0000-0000-0000-000000000009";
+        assert_eq!(app(json!({"app_id": other})), Some(other.parse().unwrap()));
+        let wrong = Reading::of_patch(&current(), &json!({"app_id": "app_x"}));
+        assert_eq!(paths(&wrong), ["app_id"]);
+        assert_eq!(Reading::of_new(&body()).app_id, None);
     }
 
     #[test]
@@ -256,9 +289,9 @@ mod tests {
         assert_eq!(reading.name.as_deref(), Some("before"));
         assert_eq!(reading.secret_refs.len(), 1);
 
-        let breaking = json!({"trigger_config": {"execution": null}});
+        let breaking = json!({"trigger_config": {"execution": {"mode": "sync"}}});
         let reading = Reading::of_patch(&current(), &breaking);
-        assert_eq!(paths(&reading), ["trigger_config.execution.mode"]);
+        assert_eq!(paths(&reading), ["trigger_config.execution.callback"]);
     }
 
     #[test]

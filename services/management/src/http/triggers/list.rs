@@ -25,5 +25,6 @@ pub(in crate::http) async fn list(
     let found = triggers::list(&api.store, caller.tenant, page.after, page.n_rows()).await;
     let found = found.map_err(store_failed)?;
     let position = |trigger: &Trigger| trigger.id.to_string();
-    Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
+    let show = |trigger| Shown::of(&api, trigger);
+    Ok(Json(page.listing(&api.cursors, found, position, show)))
 }

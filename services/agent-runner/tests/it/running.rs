@@ -1,0 +1,171 @@
+//! An agent runner in the test's own process, and somebody who asks it for executions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use recado_agent_runner::Config;
+use recado_broker::topology::reply_queue;
+use recado_broker::{Publisher, Replies};
+use recado_clock::{Clock, SystemClock};
+use recado_messages::{ExecutionRequested, Inbound};
+use recado_service::Context;
+use recado_service::config::{Amqp, Destinations, Postgres};
+use recado_service::connect::SecretKeys;
+use recado_store::agents::{self, AgentDraft};
+use recado_store::executions::{self, EndedExecution};
+use recado_store::providers::{self, Provider};
+use recado_store::tenants::{self, EnsureTenant};
+use recado_store::triggers::{self, TriggerDraft};
+use recado_store::{Keyring, Store};
+use recado_testkit::model::Model;
+use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
+use recado_types::{
+    AgentId, ExecutionId, MessageId, ProjectId, ProviderId, SessionId, TenantId, TriggerId,
+};
+use serde_json::{Map, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+const PROJECT: ProjectId = ProjectId(Uuid::from_u128(2));
+const AGENT: AgentId = AgentId(Uuid::from_u128(3));
+const TRIGGER: TriggerId = TriggerId(Uuid::from_u128(4));
+
+/// How long anything may take to come about on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A runner, a model for its agent, and a process that waits for answers.
+pub(crate) struct System {
+    pub(crate) model: Model,
+    pub(crate) replies: Replies,
+    publisher: Publisher,
+    store: Store,
+    context: Context,
+    /// What the waiting process is stopped by, and its tasks.
+    asking: (CancellationToken, TaskTracker),
+    _servers: (TestDatabase, Vhost),
+}
+
+impl System {
+    /// With an agent that has three seconds for an answer.
+    pub(crate) async fn start() -> Self {
+        let (database, vhost) = (database().await, vhost().await);
+        let settings = recado_store::Config::new(database.url(), 4, "test");
+        let store = Store::new(&settings, Keyring::parse(KEYS).unwrap()).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let model = Model::start();
+        furnish(&store, &*clock, &model).await;
+
+        let context = Context::with_clock(Arc::clone(&clock));
+        let config = config(database.url(), vhost.url());
+        let running = context.clone();
+        context.tasks.spawn(async move {
+            recado_agent_runner::run(running, config).await.unwrap();
+        });
+
+        let broker = recado_broker::Config::new(vhost.url(), "test");
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let publisher = Publisher::start(broker.clone(), &tasks, stop.clone());
+        let replies = Replies::start(broker, reply_queue("test"), &tasks, stop.clone());
+        for link in [publisher.link(), replies.link()] {
+            let is_up = async || link.borrow().is_up().then_some(());
+            wait_for("a link to the broker", SOON, is_up).await.unwrap();
+        }
+        let (asking, servers) = ((stop, tasks), (database, vhost));
+        Self { model, replies, publisher, store, context, asking, _servers: servers }
+    }
+
+    /// Asks for the execution of message `n`, and wants to be told of its end.
+    pub(crate) async fn ask(&self, n: u128) {
+        let message = Inbound {
+            id: MessageId(Uuid::from_u128(n)),
+            tenant_id: TENANT,
+            trigger_id: TRIGGER,
+            session_id: SessionId(Uuid::from_u128(1_000 + n)),
+            accepted_at: self.context.clock.now(),
+            text: format!("question {n}"),
+            context: Map::new(),
+            fingerprint: None,
+        };
+        let request = ExecutionRequested {
+            messages: vec![message],
+            separator: String::new(),
+            reply_to: Some(self.replies.queue().to_owned()),
+        };
+        self.publisher.publish(&request).await.unwrap();
+    }
+
+    pub(crate) async fn outcome(&self, execution: ExecutionId) -> Option<EndedExecution> {
+        executions::outcome(&self.store, TENANT, execution).await.unwrap()
+    }
+
+    /// Ends everything in good order.
+    pub(crate) async fn stop(self) {
+        let (stop, tasks) = self.asking;
+        for (shutdown, tasks) in [(self.context.shutdown, self.context.tasks), (stop, tasks)] {
+            shutdown.cancel();
+            tasks.close();
+            tokio::time::timeout(SOON, tasks.wait()).await.expect("it ends in time");
+        }
+    }
+}
+
+/// The execution that message `n` becomes.
+pub(crate) fn execution(n: u128) -> ExecutionId {
+    ExecutionId::of_first(MessageId(Uuid::from_u128(n)))
+}
+
+fn config(database_url: &str, amqp_url: &str) -> Config {
+    let timeout = Duration::from_secs(2);
+    Config {
+        postgres: Postgres { url: database_url.parse().unwrap(), pool_size: 4, timeout },
+        amqp: Amqp { url: amqp_url.parse().unwrap(), timeout },
+        keys: SecretKeys(Keyring::parse(KEYS).unwrap()),
+        destinations: Destinations {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_plain_http: true,
+        },
+        slots: 8,
+        lease: Duration::from_secs(10),
+    }
+}
+
+/// A tenant with a provider, an agent and a trigger.
+async fn furnish(store: &Store, clock: &dyn Clock, model: &Model) {
+    let now = clock.now();
+    let tenant = EnsureTenant { id: TENANT, project_id: PROJECT, name: "test" };
+    tenants::ensure(store, &tenant, now).await.unwrap();
+    let provider = Provider {
+        id: ProviderId(clock.fresh_id()),
+        name: "stub".into(),
+        kind: "openai_compatible".into(),
+        base_url: model.base_url(),
+        secret_ref: None,
+        prices: json!({}),
+        created_at: now,
+        updated_at: now,
+    };
+    let saved = providers::create(store, TENANT, &provider).await.unwrap();
+    assert!(matches!(saved, providers::Saved::Saved(_)), "{saved:?}");
+    let agent = AgentDraft {
+        project_id: PROJECT,
+        name: "test".into(),
+        model: "stub.model".parse().unwrap(),
+        system_prompt: String::new(),
+    };
+    agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
+    let draft = TriggerDraft {
+        agent_id: AGENT,
+        name: "test".into(),
+        trigger_config: json!({
+            "auth": {"type": "none"},
+            "execution": {"mode": "sync", "timeout_ms": 3_000},
+        }),
+        secret_refs: Vec::new(),
+        enabled: true,
+    };
+    let saved = triggers::create(store, TENANT, TRIGGER, &draft, "whs_x", now).await;
+    assert!(matches!(saved, Ok(triggers::Saved::Saved(_))), "{saved:?}");
+}

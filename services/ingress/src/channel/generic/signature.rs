@@ -1,0 +1,168 @@
+//! Signatures as a trigger describes them: found, decoded, and compared with what our keys make of
+//! the same bytes.
+//!
+//! Whatever is missing or is not what the description says makes the request one of somebody else;
+//! nothing is guessed. The body is parsed here only if the description looks into it, and its size
+//! is bounded before that.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::DecodePaddingMode;
+use hmac::{Hmac, KeyInit, Mac};
+use md5::Md5;
+use recado_types::field_path::scalar_text;
+use recado_types::jmespath::Expression;
+use recado_types::trigger::generic::{
+    Component, Encoding, Part, Pattern, Place, SignatureVerification, SigningHash, Spot,
+};
+use serde_json::Value;
+use sha1::Sha1;
+use sha2::{Sha256, Sha384, Sha512};
+use unicode_normalization::UnicodeNormalization;
+use url::form_urlencoded;
+
+use crate::auth::{Keys, Received};
+
+/// Base64 of the standard alphabet, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Whether one of `keys` signed `request`, by these rules.
+pub(super) fn is_authentic(
+    rules: &SignatureVerification,
+    keys: &Keys,
+    request: &Received<'_>,
+) -> bool {
+    if request.body.is_empty() && !rules.allow_empty_body {
+        return false;
+    }
+    let request = Reader { request, json: OnceCell::new() };
+    let Some(claimed) = request.claimed(rules) else { return false };
+    let Some(signed) = request.signed(rules) else { return false };
+    keys.any(request.request.at, |key| is_signature(rules.hash, key, &signed, &claimed))
+}
+
+/// A request, and its body as JSON once somebody has asked for it.
+struct Reader<'r> {
+    request: &'r Received<'r>,
+    json: OnceCell<Option<Value>>,
+}
+
+/// The signed bytes, piece by piece.
+type Pieces<'r> = Vec<Cow<'r, [u8]>>;
+
+/// Something is there, and is not what it should be.
+struct Unfit;
+
+impl<'r> Reader<'r> {
+    /// The signature that the request claims to have, decoded.
+    fn claimed(&self, rules: &SignatureVerification) -> Option<Vec<u8>> {
+        let Spot { place, prefix, pattern } = &rules.spot;
+        let text = match place {
+            Place::Header(name) => Cow::Borrowed(self.request.header(name)?),
+            Place::Query(name) => {
+                let mut pairs = form_urlencoded::parse(self.request.query().as_bytes());
+                pairs.find(|(key, _)| key == name)?.1
+            }
+            Place::Body(expression) => Cow::Owned(self.text_of(expression).ok()??),
+        };
+        let text = text.trim();
+        let text = match prefix {
+            Some(prefix) => text.strip_prefix(prefix.as_str())?,
+            None => text,
+        };
+        let code = match pattern {
+            Some(pattern) => pattern.find(text)?,
+            None => text,
+        };
+        decode(rules.encoding, code)
+    }
+
+    /// What has to be signed, or nothing if the request lacks a part of it.
+    fn signed(&self, rules: &SignatureVerification) -> Option<Pieces<'r>> {
+        let mut pieces = Pieces::with_capacity(rules.components.len() * 2);
+        for component in &rules.components {
+            if !pieces.is_empty() {
+                pieces.push(Cow::Owned(rules.separator.clone().into_bytes()));
+            }
+            let piece = self.piece(component).ok()?;
+            // The separator stays, so a part that is left out cannot be mistaken for another.
+            let missing = || (!component.is_required).then_some(Cow::Borrowed(&b""[..]));
+            pieces.push(piece.or_else(missing)?);
+        }
+        Some(if rules.normalize_unicode { normalized(pieces) } else { pieces })
+    }
+
+    fn piece(&self, component: &Component) -> Result<Option<Cow<'r, [u8]>>, Unfit> {
+        let whole = match &component.part {
+            Part::Header(name) => {
+                self.request.headers.get(name).map(|value| Cow::Borrowed(value.as_bytes()))
+            }
+            Part::RawBody => Some(Cow::Borrowed(self.request.body)),
+            Part::Body(expression) => {
+                self.text_of(expression)?.map(|text| Cow::Owned(text.into_bytes()))
+            }
+            Part::Literal(text) => Some(Cow::Owned(text.clone().into_bytes())),
+        };
+        Ok(match &component.pattern {
+            Some(pattern) => whole.and_then(|whole| matched(pattern, &whole)).map(Cow::Owned),
+            None => whole,
+        })
+    }
+
+    /// The text that is found in the body. An object or a list has many spellings, so it is none.
+    fn text_of(&self, expression: &Expression) -> Result<Option<String>, Unfit> {
+        let json = self.json.get_or_init(|| serde_json::from_slice(self.request.body).ok());
+        let json = json.as_ref().ok_or(Unfit)?;
+        match expression.evaluate(json).map_err(|_not_told| Unfit)? {
+            Value::Null => Ok(None),
+            found => scalar_text(&found).map(Some).ok_or(Unfit),
+        }
+    }
+}
+
+fn matched(pattern: &Pattern, whole: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(whole).ok()?;
+    Some(pattern.find(text)?.as_bytes().to_vec())
+}
+
+/// In Unicode's form NFC, if it is a text at all.
+fn normalized(pieces: Pieces<'_>) -> Pieces<'_> {
+    let joined = pieces.concat();
+    match String::from_utf8(joined) {
+        Ok(text) => vec![Cow::Owned(text.nfc().collect::<String>().into_bytes())],
+        Err(bytes) => vec![Cow::Owned(bytes.into_bytes())],
+    }
+}
+
+fn decode(encoding: Encoding, code: &str) -> Option<Vec<u8>> {
+    match encoding {
+        Encoding::Hex => hex::decode(code).ok(),
+        Encoding::Base64 => BASE64.decode(code.replace('-', "+").replace('_', "/")).ok(),
+    }
+}
+
+fn is_signature(hash: SigningHash, key: &[u8], signed: &Pieces<'_>, claimed: &[u8]) -> bool {
+    match hash {
+        SigningHash::Sha256 => verify::<Hmac<Sha256>>(key, signed, claimed),
+        SigningHash::Sha512 => verify::<Hmac<Sha512>>(key, signed, claimed),
+        SigningHash::Sha384 => verify::<Hmac<Sha384>>(key, signed, claimed),
+        SigningHash::Sha1 => verify::<Hmac<Sha1>>(key, signed, claimed),
+        SigningHash::Md5 => verify::<Hmac<Md5>>(key, signed, claimed),
+    }
+}
+
+/// In constant time; a code of another length is another code.
+fn verify<M: Mac + KeyInit>(key: &[u8], signed: &Pieces<'_>, claimed: &[u8]) -> bool {
+    let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return false };
+    for piece in signed {
+        mac.update(piece);
+    }
+    mac.verify_slice(claimed).is_ok()
+}

@@ -1,0 +1,57 @@
+//! The routes: one trigger, seen in three ways.
+
+pub(crate) mod apps;
+pub(crate) mod native;
+pub(crate) mod run;
+
+use std::time::Instant;
+
+use actix_web::{HttpRequest, HttpResponse};
+use recado_types::TriggerId;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::metrics::{REQUEST_SECONDS, REQUESTS};
+use crate::refusal::Refusal;
+use crate::toll::RateState;
+
+/// How a UUID is written in a path; the other forms that its parser knows are nobody's links.
+const HYPHENATED: usize = 36;
+
+/// An id in the path, if it is one.
+fn id_in_path(request: &HttpRequest, name: &str) -> Option<Uuid> {
+    let text = request.match_info().get(name)?;
+    Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED)
+}
+
+/// Counts a request and, if the sender has to change something, says so in the log. What is our
+/// own fault is logged, with its causes, by the middleware.
+fn note<T>(
+    surface: &'static str,
+    trigger: Option<TriggerId>,
+    begun: Instant,
+    outcome: &Result<(T, &'static str), Refusal>,
+) {
+    let label = match outcome {
+        Ok((_, label)) => label,
+        Err(refusal) => refusal.code(),
+    };
+    REQUESTS.with_label_values(&[surface, label]).inc();
+    let seconds = begun.elapsed().as_secs_f64();
+    REQUEST_SECONDS.with_label_values(&[surface, label]).observe(seconds);
+    if let Err(refusal) = outcome
+        && refusal.is_the_senders()
+    {
+        let trigger_id = trigger.map(tracing::field::display);
+        tracing::info!(trigger.id = trigger_id, refusal.code = label, "webhook refused");
+    }
+}
+
+/// 202, and how much the sender may still send.
+fn acknowledged(body: Value, rate: Option<RateState>) -> HttpResponse {
+    let mut response = HttpResponse::Accepted().json(body);
+    if let Some(rate) = rate {
+        rate.write_headers(response.headers_mut());
+    }
+    response
+}

@@ -1,0 +1,124 @@
+//! `/api/triggers/webhook/{id}` (seed 000): the sender waits for the agent, or is acknowledged.
+
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use recado_http::{ApiError, Problem};
+use recado_store::executions::EndedExecution;
+use recado_types::TriggerId;
+use recado_types::trigger::Mode;
+
+use super::{id_in_path, note};
+use crate::answer::{self, Answer};
+use crate::channel::Challenge;
+use crate::ingress::{Accepted, Handed, Ingress, Taken, Telling};
+use crate::refusal::Refusal;
+use crate::reply::{self, AgentReply, ReplyShape};
+use crate::trigger::CompiledTrigger;
+
+/// The route.
+pub(crate) const PATH: &str = "/api/triggers/webhook/{id}";
+
+const SURFACE: &str = "native";
+
+/// POST: somebody wrote something.
+pub(crate) async fn receive(
+    request: HttpRequest,
+    payload: Payload,
+    ingress: Data<Ingress>,
+) -> Result<HttpResponse, ApiError> {
+    let begun = Instant::now();
+    let outcome = Box::pin(take(&ingress, &request, payload, begun)).await;
+    note(SURFACE, id_in_path(&request, "id").map(TriggerId), begun, &outcome);
+    Ok(outcome?.0)
+}
+
+/// GET: a provider wants to know who we are. Triggers of other providers have no GET.
+pub(crate) async fn challenge(
+    request: HttpRequest,
+    ingress: Data<Ingress>,
+) -> Result<HttpResponse, ApiError> {
+    let Some(id) = id_in_path(&request, "id") else { return Err(Refusal::TriggerNotFound.into()) };
+    let trigger = ingress.trigger(TriggerId(id)).await?;
+    match trigger.channel.challenge(&ingress.received(&request, b"")) {
+        Challenge::Passed(answer) => Ok(answer.into()),
+        Challenge::Failed => Err(Refusal::ChallengeFailed.into()),
+        Challenge::Unknown => Err(ApiError::from(Problem::MethodNotAllowed)
+            .with_header(ALLOW, HeaderValue::from_static("POST"))),
+    }
+}
+
+async fn take(
+    ingress: &Ingress,
+    request: &HttpRequest,
+    payload: Payload,
+    begun: Instant,
+) -> Result<(HttpResponse, &'static str), Refusal> {
+    // Before the body: strangers who guess at links cost us no memory.
+    let id = id_in_path(request, "id").ok_or(Refusal::TriggerNotFound)?;
+    let trigger = ingress.trigger(TriggerId(id)).await?;
+    if !trigger.enabled {
+        return Err(Refusal::TriggerDisabled);
+    }
+    let body = ingress.body(request, payload).await?;
+    let received = ingress.received(request, &body);
+    ingress.authenticate(&trigger, &received).await?;
+    let value = ingress.parse(&trigger, &received)?;
+    let telling = match trigger.config.execution.mode {
+        Mode::Sync => Telling::Answer,
+        Mode::Async => Telling::Acceptance,
+    };
+    let accepted = match ingress.take(&trigger, &received, value, telling).await? {
+        Taken::Notice(answer) => return Ok((answer.into(), "notice")),
+        Taken::Messages(accepted) => accepted,
+    };
+    let Accepted { messages, rate, expected, .. } = accepted;
+    let (answer, label) = match expected {
+        Some(expected) => {
+            let wait = Duration::from_millis(trigger.config.wait_ms.into());
+            let ended = expected.within(wait.saturating_sub(begun.elapsed())).await?;
+            let handed = messages.first().expect("what is waited for was handed over");
+            (told(&trigger, handed, &ended, begun)?, "answered")
+        }
+        None => (answer::acknowledge(&trigger, &messages), "accepted"),
+    };
+    let mut response = HttpResponse::from(answer);
+    if let Some(rate) = rate {
+        rate.write_headers(response.headers_mut());
+    }
+    Ok((response, label))
+}
+
+/// What the agent said, in the form that the sender expects.
+fn told(
+    trigger: &CompiledTrigger,
+    message: &Handed,
+    ended: &EndedExecution,
+    begun: Instant,
+) -> Result<Answer, Refusal> {
+    let execution = message.execution_id();
+    let response = match ended.status.as_str() {
+        "success" => ended.agent_response.as_deref().unwrap_or_default(),
+        "timeout" => return Err(Refusal::TimeIsUp { execution }),
+        _ => {
+            let code = ended.error_code.clone();
+            return Err(Refusal::ExecutionFailed { execution, code });
+        }
+    };
+    let config = &trigger.config;
+    let shape =
+        ReplyShape { adapter: &config.response_adapter, split: config.execution.split.as_ref() };
+    let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let reply = AgentReply {
+        trigger_id: trigger.id,
+        agent_id: ended.agent_id,
+        execution_id: execution,
+        session_id: message.session_id,
+        response,
+        total_tokens: ended.tokens_used,
+        latency_ms,
+    };
+    Ok(reply::reply(&shape, &reply))
+}

@@ -1,0 +1,98 @@
+//! Waiting for an answer, for senders that want it as the answer to their request.
+//!
+//! The news that an execution has ended comes by this instance's reply queue. The row is the
+//! truth: it is read when the news comes, now and then in case it was lost, and once more before
+//! anybody is told that the time is up.
+
+use std::time::Duration;
+
+use recado_broker::Replies;
+use recado_store::executions::{self, EndedExecution};
+use recado_store::{Store, StoreError, sessions};
+use recado_types::{ExecutionId, SessionId, TenantId};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::refusal::Refusal;
+
+/// How often an execution is looked for without news of it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long senders may go on waiting once the process has to stop: less than the server gives
+/// them, so that they are told where their answer will be instead of being cut off.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What waits for answers.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    replies: Replies,
+    store: Store,
+    shutdown: CancellationToken,
+}
+
+impl Answers {
+    pub(crate) fn new(replies: Replies, store: Store, shutdown: CancellationToken) -> Self {
+        Self { replies, store, shutdown }
+    }
+
+    /// Where the news has to be sent.
+    pub(crate) fn address(&self) -> String {
+        self.replies.queue().to_owned()
+    }
+
+    /// Whether somebody has written in the session.
+    pub(crate) async fn has_session(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+    ) -> Result<bool, StoreError> {
+        sessions::exists(&self.store, tenant, session).await
+    }
+
+    /// Listens for the news of an execution from now on; it has to be called before anybody asks
+    /// for the execution, or the news could come first. Dropping it ends that.
+    pub(crate) fn expect(&self, tenant: TenantId, execution: ExecutionId) -> Expected<'_> {
+        let waiter = self.replies.wait_for(execution.0);
+        Expected { waiter, answers: self, tenant, execution }
+    }
+}
+
+/// An execution whose end somebody waits for.
+pub(crate) struct Expected<'a> {
+    waiter: recado_broker::Waiter,
+    answers: &'a Answers,
+    tenant: TenantId,
+    execution: ExecutionId,
+}
+
+impl Expected<'_> {
+    /// How it ended; an error if it did not within `wait`.
+    pub(crate) async fn within(mut self, wait: Duration) -> Result<EndedExecution, Refusal> {
+        let answers = self.answers;
+        let mut deadline = Instant::now() + wait;
+        let mut is_stopping = false;
+        loop {
+            let next_look = deadline.min(Instant::now() + LOOK_EVERY);
+            tokio::select! {
+                () = self.waiter.news() => {}
+                () = sleep_until(next_look) => {}
+                () = answers.shutdown.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    deadline = deadline.min(Instant::now() + GRACE);
+                }
+            }
+            // Whatever it was, the row knows.
+            match executions::outcome(&answers.store, self.tenant, self.execution).await {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "an execution could not be looked up; looking again");
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(Refusal::TimeIsUp { execution: self.execution });
+            }
+        }
+    }
+}

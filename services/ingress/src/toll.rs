@@ -1,0 +1,133 @@
+//! What a webhook pays before it is published: the limits of its tenant, trigger and sender, the
+//! claim of its id, and a place among what its tenant has in flight.
+//!
+//! It is one round trip to Redis at most. While Redis is away, the limits go on as well as one
+//! instance can tell, and the id is looked for in the database.
+
+mod gate;
+mod rate_state;
+mod shares;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use prometheus::{IntCounterVec, register_int_counter_vec};
+use recado_clock::Clock;
+use recado_kv::Kv;
+use recado_messages::Inbound;
+use recado_store::{Store, messages};
+use recado_types::{Fingerprint, MessageId, TenantId};
+use tokio::time::timeout;
+
+use crate::config::Limits;
+use crate::refusal::Refusal;
+use crate::trigger::CompiledTrigger;
+use gate::{Gate, PerMinute, Verdict};
+use shares::{Share, Shares};
+
+pub(crate) use rate_state::RateState;
+
+/// How long the database may take to say whether it knows an id. It is about a sender's mistake,
+/// which must not make everybody wait.
+const LOOK_UP_WITHIN: Duration = Duration::from_millis(300);
+
+/// `outcome` is `free` (there was nothing to pay), `admitted`, `duplicate`, `conflict`, `unknown`
+/// (admitted, but Redis does not tell whether the id is new), or what refused:
+/// `limited_by_tenant`, `limited_by_trigger`, `limited_by_sender`, `limited_by_share`.
+static TOLLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!("ingress_toll_total", "Tolls of webhooks by outcome", &["outcome"])
+        .expect("each metric is registered in one place, under a valid name")
+});
+
+/// Where messages pay.
+#[derive(Debug)]
+pub(crate) struct Toll {
+    gate: Gate,
+    shares: Arc<Shares>,
+    store: Store,
+    tenant_per_minute: Option<u32>,
+}
+
+impl Toll {
+    /// Counts in `kv`, and asks `store` for what `kv` cannot tell.
+    pub(crate) fn new(kv: Kv, store: Store, limits: Limits) -> Self {
+        Self {
+            gate: Gate::new(kv),
+            shares: Shares::of(limits.max_publishing),
+            store,
+            tenant_per_minute: limits.tenant_per_minute,
+        }
+    }
+
+    /// A place in flight for a message of `tenant`, to be held until it is published. It is asked
+    /// for before the message pays, so that one that gets none has paid nothing.
+    pub(crate) fn share(&self, tenant: TenantId) -> Result<Share, Refusal> {
+        self.shares.acquire(tenant).map_err(|retry_in| {
+            count("limited_by_share");
+            Refusal::RateLimited { limited: RateState::of_share(retry_in) }
+        })
+    }
+
+    /// Lets `message` pay. `sender` is who sent it, if that is known, and in the one way that is
+    /// spelled. Answers how the limit stands that has the least left.
+    pub(crate) async fn pay(
+        &self,
+        trigger: &CompiledTrigger,
+        sender: Option<&str>,
+        message: &Inbound,
+        clock: &dyn Clock,
+    ) -> Result<Option<RateState>, Refusal> {
+        let limits = PerMinute {
+            tenant: self.tenant_per_minute,
+            trigger: trigger.config.rate_limit.per_minute,
+            sender: trigger.config.rate_limit.per_sender_per_minute,
+        };
+        let claim = message.fingerprint.map(|fingerprint| (message.id, fingerprint));
+        let paid = self.gate.pay(trigger.tenant_id, trigger.id, sender, &limits, claim).await;
+        let admitted = match paid {
+            Verdict::Go { rate } => rate,
+            // It is published again: the first one may never have been. The database makes it one.
+            Verdict::Duplicate => None,
+            Verdict::Conflict => return Err(Refusal::IdempotencyConflict),
+            Verdict::Unknown { rate } => {
+                self.refuse_if_recorded_otherwise(message).await?;
+                rate
+            }
+            Verdict::Limited(refused) => {
+                return Err(Refusal::RateLimited {
+                    limited: RateState::limited(&refused, clock.now()),
+                });
+            }
+        };
+        Ok(admitted.map(|rate| RateState::admitted(&rate, clock.now())))
+    }
+
+    /// Gives up the claim of a message that was certainly not published, so that its id is free
+    /// for another content.
+    pub(crate) async fn refund(&self, message_id: MessageId, fingerprint: Fingerprint) {
+        self.gate.release(message_id, fingerprint).await;
+    }
+
+    /// Refuses a message whose id is recorded with another content. If the database is away too,
+    /// nobody can tell; of two messages with one id it will keep the first.
+    async fn refuse_if_recorded_otherwise(&self, message: &Inbound) -> Result<(), Refusal> {
+        let asked = Box::pin(messages::fingerprint(&self.store, message.id));
+        let recorded = match timeout(LOOK_UP_WITHIN, asked).await {
+            Ok(Ok(recorded)) => recorded.and_then(|recorded| recorded.fingerprint),
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, message.id = %message.id, "{} is not looked up", message.id);
+                None
+            }
+            Err(_elapsed) => None,
+        };
+        if recorded.is_some() && recorded != message.fingerprint {
+            return Err(Refusal::IdempotencyConflict);
+        }
+        Ok(())
+    }
+}
+
+fn count(outcome: &str) {
+    TOLLS.with_label_values(&[outcome]).inc();
+}

@@ -1,0 +1,88 @@
+//! POST `/api/triggers/{id}/rotate-secret`.
+
+use actix_web::web::{Data, Json, Path};
+use chrono::{DateTime, TimeDelta, Utc};
+use recado_http::{ApiError, Problem};
+use recado_store::triggers;
+use recado_types::shape::{ObjectReader, Problems};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{One, Shown, one, parse_id};
+use crate::Api;
+use crate::access::{Caller, Write};
+use crate::body::Body;
+use crate::failure::{invalid, store_failed};
+
+/// How long the old secret stays good if nothing is said: a day.
+const DEFAULT_GRACE_S: u32 = 86_400;
+/// The longest it can: a week. A secret that leaked has to end.
+const MAX_GRACE_S: u32 = 604_800;
+
+/// Besides that of a creation, the only answer that holds a webhook secret.
+#[derive(Serialize)]
+pub(in crate::http) struct Rotated {
+    #[serde(flatten)]
+    trigger: Shown,
+    webhook_secret: String,
+    previous_secret_expires_at: Option<DateTime<Utc>>,
+}
+
+/// Makes another webhook secret, which is in this answer and in no other. The one before it stays
+/// good for the grace period, so that senders can be told in time.
+pub(in crate::http) async fn rotate_secret(
+    api: Data<Api>,
+    caller: Caller<Write>,
+    id: Path<String>,
+    body: Body,
+) -> Result<Json<One<Rotated>>, ApiError> {
+    let (id, grace) = (parse_id(&id)?, read_grace(body.json_if_any().await?.as_ref())?);
+    let webhook_secret = triggers::generate_webhook_secret();
+    let now = api.clock.now();
+    let expires_at = (!grace.is_zero()).then(|| now + grace);
+    let rotated =
+        triggers::rotate_secret(&api.store, caller.tenant, id, &webhook_secret, expires_at, now);
+    let rotated = rotated.await.map_err(store_failed)?.ok_or(Problem::TriggerNotFound)?;
+    let previous_secret_expires_at = rotated.previous_expires_at;
+    let data = |trigger| Rotated { trigger, webhook_secret, previous_secret_expires_at };
+    Ok(Json(one(&api, rotated.trigger).map(data)))
+}
+
+fn read_grace(body: Option<&Value>) -> Result<TimeDelta, ApiError> {
+    let problems = Problems::default();
+    let given = body.and_then(|body| {
+        let mut fields = ObjectReader::new(body, "", &problems)?;
+        let grace = fields.integer("grace_period_s", 0..=MAX_GRACE_S);
+        fields.done();
+        grace
+    });
+    problems.finish(()).map_err(invalid)?;
+    Ok(TimeDelta::seconds(given.unwrap_or(DEFAULT_GRACE_S).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_grace_is_a_day_and_at_most_a_week() {
+        let seconds = |body: Option<&Value>| read_grace(body).map(|grace| grace.num_seconds());
+        assert_eq!(seconds(None).unwrap(), 86_400);
+        assert_eq!(seconds(Some(&json!({}))).unwrap(), 86_400);
+        for good in [0, 1, 604_800] {
+            assert_eq!(seconds(Some(&json!({"grace_period_s": good}))).unwrap(), good);
+        }
+        for bad in [
+            json!({"grace_period_s": 604_801}),
+            json!({"grace_period_s": -1}),
+            json!({"grace_period_s": 1.5}),
+            json!({"grace_period_s": "1"}),
+            json!({"grace": 1}),
+            json!([]),
+        ] {
+            assert_eq!(seconds(Some(&bad)).unwrap_err().problem(), Problem::InvalidInput, "{bad}");
+        }
+    }
+}

@@ -80,10 +80,8 @@ fn accepted(trigger: &CompiledTrigger, message: &Handed) -> Answer {
 }
 
 fn status(kind: Option<ChannelKind>, format: ResponseFormat) -> StatusCode {
-    let wants_200 = matches!(
-        kind,
-        Some(ChannelKind::MetaWhatsapp | ChannelKind::Slack | ChannelKind::Teams)
-    );
+    let wants_200 =
+        matches!(kind, Some(ChannelKind::MetaWhatsapp | ChannelKind::Slack | ChannelKind::Teams));
     if wants_200 || format == ResponseFormat::Twiml { StatusCode::OK } else { StatusCode::ACCEPTED }
 }
 

@@ -95,11 +95,7 @@ impl Limits {
                     1..=1_000_000,
                 ),
                 // Twilio sends some thirty.
-                max_form_fields: read.within(
-                    "RECADO_INGRESS_MAX_FORM_FIELDS",
-                    1_000,
-                    1..=100_000,
-                ),
+                max_form_fields: read.within("RECADO_INGRESS_MAX_FORM_FIELDS", 1_000, 1..=100_000),
             },
             // actix-http looks at its clock twice a second: less would refuse quick clients too.
             head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 1_000..=60_000),

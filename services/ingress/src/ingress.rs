@@ -157,7 +157,8 @@ impl Ingress {
             Accepted { messages: Vec::new(), rate: None, expected: None, is_new_session: false };
         // One after the other: a sender's messages keep their order.
         for incoming in &incoming {
-            match Box::pin(self.take_one(trigger, request, incoming, telling, &mut accepted)).await {
+            match Box::pin(self.take_one(trigger, request, incoming, telling, &mut accepted)).await
+            {
                 Ok(()) => {}
                 Err(refusal) if trigger.channel.sends_batches() && refusal.is_the_messages() => {
                     let code = refusal.code();
@@ -254,9 +255,9 @@ fn size_of(headers: &HeaderMap) -> usize {
 fn takes_text(config: &TriggerConfig) -> bool {
     match &config.query_extraction {
         QueryExtraction::FullBody | QueryExtraction::Channel => true,
-        QueryExtraction::Field(_)
-        | QueryExtraction::Jmespath(_)
-        | QueryExtraction::Template(_) => false,
+        QueryExtraction::Field(_) | QueryExtraction::Jmespath(_) | QueryExtraction::Template(_) => {
+            false
+        }
     }
 }
 

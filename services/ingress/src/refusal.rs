@@ -156,8 +156,9 @@ impl From<Refusal> for ApiError {
             Refusal::TimeIsUp { execution } => {
                 error.with_public_details(json!({ "execution_id": execution }))
             }
-            Refusal::ExecutionFailed { execution, code } => error
-                .with_public_details(json!({ "execution_id": execution, "reason": code })),
+            Refusal::ExecutionFailed { execution, code } => {
+                error.with_public_details(json!({ "execution_id": execution, "reason": code }))
+            }
             Refusal::Lookup(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             Refusal::HandOver(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             _ => error,

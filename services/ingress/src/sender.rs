@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use recado_store::Store;
 use recado_store::listen::Change;
 use recado_store::members::{self, Member};
-use recado_store::Store;
 use recado_types::TenantId;
 use recado_types::field_path::scalar_text;
 use recado_types::identity;
@@ -59,7 +59,8 @@ impl Senders {
             return Ok(sender);
         }
         let Some(sender) = sender.filter(|sender| sender.len() <= MAX_IDENTITY) else {
-            let field = access.identity_field.as_ref().map_or("sender".to_owned(), ToString::to_string);
+            let field =
+                access.identity_field.as_ref().map_or("sender".to_owned(), ToString::to_string);
             let reason = "is missing or no identity; the trigger admits known senders only".into();
             return Err(Refusal::InvalidInput { field, reason });
         };

@@ -54,7 +54,10 @@ const USES: &str = "\
 -- secrets.uses
 SELECT 'trigger' AS kind, id, name FROM triggers
  WHERE tenant_id = $1 AND deleted_at IS NULL
-   AND jsonb_path_exists(trigger_config, '$.**.secret_ref ? (@ == $name)',
+   AND jsonb_path_exists(trigger_config,
+                         '$.** ? (@.secret_ref == $name || @.signing_secret_ref == $name
+                                  || @.verify_token_ref == $name
+                                  || @.signingSecretCredentialReferenceId == $name)',
                          jsonb_build_object('name', $2::text))
  UNION ALL
 SELECT 'provider', id, name FROM providers WHERE tenant_id = $1 AND secret_ref = $2

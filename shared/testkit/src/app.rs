@@ -19,6 +19,7 @@ mod backing;
 mod builder;
 mod leftovers;
 mod management;
+mod queues;
 mod role;
 mod webhooks;
 

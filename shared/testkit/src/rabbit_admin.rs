@@ -74,11 +74,20 @@ impl RabbitAdmin {
     /// The names of the queues of a virtual host (`%2f` is the default one), without those that
     /// belong to one connection.
     pub async fn queues(&self, vhost: &str) -> Result<Vec<String>, AdminError> {
+        let queues = self.listed_queues(vhost).await?.into_iter();
+        let lasting = queues.filter(|queue| queue.exclusive != Some(true));
+        Ok(lasting.map(|queue| queue.name).collect())
+    }
+
+    /// The names of all queues of a virtual host.
+    pub async fn all_queues(&self, vhost: &str) -> Result<Vec<String>, AdminError> {
+        Ok(self.listed_queues(vhost).await?.into_iter().map(|queue| queue.name).collect())
+    }
+
+    async fn listed_queues(&self, vhost: &str) -> Result<Vec<Queue>, AdminError> {
         let path = format!("/api/queues/{vhost}");
         let queues = self.send(self.request(Method::GET, &path), &path).await?;
-        let queues: Vec<Queue> = queues.json().await?;
-        let lasting = queues.into_iter().filter(|queue| queue.exclusive != Some(true));
-        Ok(lasting.map(|queue| queue.name).collect())
+        Ok(queues.json().await?)
     }
 
     /// Everything the API says about the connections of the node.

@@ -158,6 +158,7 @@ async fn furnish(store: &Store, clock: &dyn Clock, model: &Model) {
     agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
     let draft = TriggerDraft {
         agent_id: AGENT,
+        app_id: None,
         name: "test".into(),
         trigger_config: json!({
             "auth": {"type": "none"},

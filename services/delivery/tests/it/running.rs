@@ -100,6 +100,7 @@ impl System {
         let id = TriggerId(self.clock.fresh_id());
         let draft = TriggerDraft {
             agent_id: AGENT,
+            app_id: None,
             name: "test".into(),
             trigger_config: json!({
                 "auth": {"type": "none"},

@@ -53,7 +53,8 @@ pub(crate) async fn authenticate(
     let is_authentic = match trigger.config.auth {
         InboundAuth::Signature { algorithm } => {
             let claimed = request.header(signature::HEADER);
-            let is_signed = |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
+            let is_signed =
+                |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
             trigger.own_keys.any(request.at, is_signed)
         }
         InboundAuth::ApiKey => {
@@ -64,7 +65,6 @@ pub(crate) async fn authenticate(
     };
     // A channel that describes its own checks makes them whatever else is asked for.
     let by_channel = trigger.config.auth == InboundAuth::Channel || trigger.channel.always_checks();
-    let is_authentic =
-        is_authentic && (!by_channel || trigger.channel.is_authentic(request));
+    let is_authentic = is_authentic && (!by_channel || trigger.channel.is_authentic(request));
     is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
 }

@@ -154,7 +154,7 @@ impl Secrets {
 }
 
 /// A key that is the text itself.
-#[expect(clippy::unnecessary_wraps, reason = "it is one of the ways to read a key; others may fail")]
+#[expect(clippy::unnecessary_wraps, reason = "one way to read keys of several")]
 pub(crate) fn as_it_is(line: &str) -> Option<Vec<u8>> {
     Some(line.as_bytes().to_vec())
 }

@@ -13,10 +13,7 @@ pub(super) const MAX_MADE: usize = 1 << 20;
 
 /// The text of a message, or its description if it has none. A message without either starts
 /// nothing.
-pub(super) fn extract(
-    extraction: &QueryExtraction,
-    message: &Incoming,
-) -> Result<String, Refusal> {
+pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Result<String, Refusal> {
     let payload = &message.payload;
     let (field, text) = match extraction {
         QueryExtraction::Channel => match &message.says {

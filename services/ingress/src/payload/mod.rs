@@ -84,7 +84,11 @@ mod tests {
 
     const JSON: Option<&str> = Some("application/json");
 
-    fn parse(content_type: Option<&str>, body: &[u8], accepts_text: bool) -> Result<Value, Refusal> {
+    fn parse(
+        content_type: Option<&str>,
+        body: &[u8],
+        accepts_text: bool,
+    ) -> Result<Value, Refusal> {
         super::parse(content_type, body, accepts_text, PayloadLimits::default())
     }
 

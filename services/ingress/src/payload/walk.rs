@@ -95,7 +95,11 @@ mod tests {
     use super::*;
 
     fn refused(payload: &Value, depth: usize, fields: usize) -> Option<String> {
-        let limits = PayloadLimits { max_json_depth: depth, max_json_fields: fields, ..PayloadLimits::default() };
+        let limits = PayloadLimits {
+            max_json_depth: depth,
+            max_json_fields: fields,
+            ..PayloadLimits::default()
+        };
         match check(payload, limits) {
             Ok(()) => None,
             Err(Refusal::InvalidInput { field, reason }) => Some(format!("{field} {reason}")),

@@ -49,8 +49,8 @@ fn ended(response: &str) -> AgentReply<'_> {
 }
 
 /// The body of an answer, which is a 200 with the format's content type.
-fn body(adapter: &ResponseAdapter, split: Option<&SplitConfig>, ended: &AgentReply<'_>) -> String {
-    let response = HttpResponse::from(reply(&ReplyShape { adapter, split }, ended));
+fn body(adapter: ResponseAdapter, split: Option<&SplitConfig>, ended: &AgentReply<'_>) -> String {
+    let response = HttpResponse::from(reply(&ReplyShape { adapter: &adapter, split }, ended));
     assert_eq!(response.status(), 200);
     let expected = match adapter.format {
         ResponseFormat::Twiml => "text/xml",
@@ -61,12 +61,12 @@ fn body(adapter: &ResponseAdapter, split: Option<&SplitConfig>, ended: &AgentRep
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn json_body(adapter: &ResponseAdapter, split: Option<&SplitConfig>, response: &str) -> Value {
+fn json_body(adapter: ResponseAdapter, split: Option<&SplitConfig>, response: &str) -> Value {
     serde_json::from_str(&body(adapter, split, &ended(response))).unwrap()
 }
 
 /// The messages of a TwiML document, which is checked.
-fn messages(adapter: &ResponseAdapter, split: Option<&SplitConfig>, text: &str) -> Vec<String> {
+fn messages(adapter: ResponseAdapter, split: Option<&SplitConfig>, text: &str) -> Vec<String> {
     let xml = body(adapter, split, &ended(text));
     for c in xml.chars() {
         let allowed =
@@ -87,23 +87,18 @@ fn messages(adapter: &ResponseAdapter, split: Option<&SplitConfig>, text: &str) 
         match reader.read_event().expect("well-formed XML") {
             Event::Start(tag) => {
                 open.push(tag.name().as_ref().to_owned());
-                match open.len() {
-                    1 => assert_eq!(open, ["Response"]),
-                    _ => {
-                        assert_eq!(open, ["Response", "Message"]);
-                        messages.push(String::new());
-                    }
+                if open.len() > 1 {
+                    messages.push(String::new());
                 }
+                assert_eq!(open, ["Response", "Message"][..open.len().min(2)]);
             }
             Event::End(_) => assert!(open.pop().is_some()),
             Event::Text(text) => write(&open, &mut messages, &text.xml10_content()),
-            Event::GeneralRef(entity) => match entity.resolve_char_ref().unwrap() {
-                Some(c) => write(&open, &mut messages, &c.to_string()),
-                None => {
-                    let text = resolve_xml_entity(&entity).expect("one of XML's own");
-                    write(&open, &mut messages, text);
-                }
-            },
+            Event::GeneralRef(entity) => {
+                let numeric = entity.resolve_char_ref().unwrap().map(String::from);
+                let named = || resolve_xml_entity(&entity).map(str::to_owned);
+                write(&open, &mut messages, &numeric.or_else(named).expect("one of XML's own"));
+            }
             Event::Eof => break,
             other => panic!("{other:?} in TwiML"),
         }
@@ -116,7 +111,7 @@ fn messages(adapter: &ResponseAdapter, split: Option<&SplitConfig>, text: &str) 
 fn raw_says_what_seed_000_says() {
     let ended = ended("Found **5**...");
     let told = |ended| -> Value {
-        serde_json::from_str(&body(&whole(ResponseFormat::Raw), None, ended)).unwrap()
+        serde_json::from_str(&body(whole(ResponseFormat::Raw), None, ended)).unwrap()
     };
     let mut expected = json!({
         "success": true,
@@ -136,7 +131,7 @@ fn raw_says_what_seed_000_says() {
 #[test]
 fn raw_repeats_the_response_in_paragraphs_if_asked() {
     let text = "One:\n\n1. a\n2. b\n\n\nEnd\n";
-    let told = |adapter| json_body(&adapter, None, text);
+    let told = |adapter| json_body(adapter, None, text);
     let all = told(in_paragraphs(ResponseFormat::Raw, 3));
     assert_eq!(all["messages"], json!(["One:", "1. a\n2. b", "End"]));
     let some = told(in_paragraphs(ResponseFormat::Raw, 2));
@@ -148,7 +143,7 @@ fn raw_repeats_the_response_in_paragraphs_if_asked() {
 #[test]
 fn ebarn_is_a_list_of_paragraphs_if_asked() {
     let text = "Found 2:\n\n1. A - $5\n2. B - $3\n\nMore?";
-    let told = |adapter| json_body(&adapter, None, text);
+    let told = |adapter| json_body(adapter, None, text);
     let entry = |message: &str| json!({"message": message, "type": "text"});
     assert_eq!(
         told(in_paragraphs(ResponseFormat::Ebarn, 10)),
@@ -159,36 +154,36 @@ fn ebarn_is_a_list_of_paragraphs_if_asked() {
         json!([entry("Found 2:"), entry("1. A - $5\n2. B - $3\n\nMore?")])
     );
     assert_eq!(told(whole(ResponseFormat::Ebarn)), json!([entry(text)]));
-    assert_eq!(json_body(&whole(ResponseFormat::Ebarn), None, " \n"), json!([]));
+    assert_eq!(json_body(whole(ResponseFormat::Ebarn), None, " \n"), json!([]));
 }
 
 #[test]
 fn a_split_config_decides_sizes_and_max_messages_how_many() {
     let text = "Uma frase de tamanho médio. ".repeat(40);
     for adapter in [whole, |format| in_paragraphs(format, 10)] {
-        let raw = json_body(&adapter(ResponseFormat::Raw), Some(&numbered(200)), &text);
-        let ebarn = json_body(&adapter(ResponseFormat::Ebarn), Some(&numbered(200)), &text);
-        let twiml = messages(&adapter(ResponseFormat::Twiml), Some(&numbered(200)), &text);
+        let raw = json_body(adapter(ResponseFormat::Raw), Some(&numbered(200)), &text);
+        let ebarn = json_body(adapter(ResponseFormat::Ebarn), Some(&numbered(200)), &text);
+        let twiml = messages(adapter(ResponseFormat::Twiml), Some(&numbered(200)), &text);
         assert_eq!(raw["messages"], json!(twiml));
         assert_eq!(raw["messages"][6], ebarn[6]["message"]);
         assert!(twiml[0].starts_with("(1/7)\nUma frase") && utf16_len(&twiml[0]) <= 200);
     }
     let few = ResponseAdapter { max_messages: 2, ..whole(ResponseFormat::Ebarn) };
-    let told = json_body(&few, Some(&numbered(200)), &text);
+    let told = json_body(few, Some(&numbered(200)), &text);
     assert_eq!(told.as_array().unwrap().len(), 2);
     assert!(told[1]["message"].as_str().unwrap().ends_with(ELLIPSIS));
     let fewer = SplitConfig { max_chunks: 1, ..numbered(200) };
-    assert_eq!(json_body(&few, Some(&fewer), &text).as_array().unwrap().len(), 1);
+    assert_eq!(json_body(few, Some(&fewer), &text).as_array().unwrap().len(), 1);
 }
 
 #[test]
 fn slack_and_teams_get_one_message() {
     assert_eq!(
-        json_body(&whole(ResponseFormat::Slack), None, "*Olá*"),
+        json_body(whole(ResponseFormat::Slack), None, "*Olá*"),
         json!({"response_type": "in_channel", "text": "*Olá*"})
     );
     assert_eq!(
-        json_body(&whole(ResponseFormat::Teams), None, "**Olá**"),
+        json_body(whole(ResponseFormat::Teams), None, "**Olá**"),
         json!({"type": "message", "text": "**Olá**"})
     );
 }
@@ -197,11 +192,11 @@ fn slack_and_teams_get_one_message() {
 fn slack_and_teams_get_all_that_fits() {
     for (format, limit) in [(ResponseFormat::Slack, 40_000), (ResponseFormat::Teams, 27_972)] {
         let fits = "a".repeat(limit);
-        assert_eq!(json_body(&whole(format), None, &fits)["text"], json!(fits));
-        let cut = json_body(&whole(format), None, &format!("{fits}a"));
+        assert_eq!(json_body(whole(format), None, &fits)["text"], json!(fits));
+        let cut = json_body(whole(format), None, &format!("{fits}a"));
         assert!(cut["text"].as_str().unwrap().ends_with("a…"));
         // Not one person is taken out of a family.
-        let cut = json_body(&whole(format), None, &FAMILY.repeat(4_000));
+        let cut = json_body(whole(format), None, &FAMILY.repeat(4_000));
         let families = cut["text"].as_str().unwrap().strip_suffix(ELLIPSIS).unwrap();
         assert_eq!(families, FAMILY.repeat(families.len() / FAMILY.len()));
     }
@@ -210,14 +205,14 @@ fn slack_and_teams_get_all_that_fits() {
 #[test]
 fn twilio_gets_plain_text() {
     let xml =
-        body(&whole(ResponseFormat::Twiml), None, &ended("**R&D** <\"5\" > '3'>\u{b}\u{fffe}"));
+        body(whole(ResponseFormat::Twiml), None, &ended("**R&D** <\"5\" > '3'>\u{b}\u{fffe}"));
     assert_eq!(
         xml,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
          <Message>R&amp;D &lt;&quot;5&quot; &gt; &apos;3&apos;&gt;</Message></Response>"
     );
     for nothing in ["", " \n ", "\u{1}\u{ffff}", "&#1;"] {
-        assert_eq!(body(&whole(ResponseFormat::Twiml), None, &ended(nothing)), EMPTY_TWIML);
+        assert_eq!(body(whole(ResponseFormat::Twiml), None, &ended(nothing)), EMPTY_TWIML);
     }
 }
 
@@ -225,16 +220,16 @@ fn twilio_gets_plain_text() {
 fn twilio_gets_a_long_answer_in_messages_that_it_sends() {
     let paragraph = "Uma frase de tamanho médio. ".repeat(40).trim_end().to_owned();
     let text = [&*paragraph; 3].join("\n\n");
-    let all = messages(&whole(ResponseFormat::Twiml), None, &text);
+    let all = messages(whole(ResponseFormat::Twiml), None, &text);
     assert_eq!(all, [&*paragraph; 3]);
     let few = ResponseAdapter { max_messages: 2, ..whole(ResponseFormat::Twiml) };
-    let some = messages(&few, None, &text);
+    let some = messages(few, None, &text);
     assert!(some.len() == 2 && some[1].ends_with(ELLIPSIS) && utf16_len(&some[1]) <= 1_600);
     // A configured size that Twilio does not take is not obeyed.
     let large = SplitConfig { numbering: false, ..numbered(50_000) };
-    let some = messages(&whole(ResponseFormat::Twiml), Some(&large), &text);
+    let some = messages(whole(ResponseFormat::Twiml), Some(&large), &text);
     assert!(some.len() > 1 && some.iter().all(|it| utf16_len(it) <= 1_600));
-    let endless = messages(&whole(ResponseFormat::Twiml), None, &"palavra ".repeat(2_000));
+    let endless = messages(whole(ResponseFormat::Twiml), None, &"palavra ".repeat(2_000));
     let units: usize = endless.iter().map(|it| utf16_len(it)).sum();
     assert!(units <= 4_096 && endless.last().unwrap().ends_with(ELLIPSIS));
 }
@@ -290,7 +285,7 @@ proptest! {
         text in any_text(),
         (adapter, split) in any_shape(ResponseFormat::Twiml),
     ) {
-        let messages = messages(&adapter, split.as_ref(), &text);
+        let messages = messages(adapter, split.as_ref(), &text);
         prop_assert!(messages.len() <= adapter.max_messages as usize);
         let size = split.map_or(1_600, |split| split.max_chunk_size.min(1_600)) as usize;
         for message in &messages {
@@ -305,7 +300,7 @@ proptest! {
         let expected: String = transformed.text.chars().filter(allowed).collect();
         prop_assume!(utf16_len(&expected) <= 1_600);
         let expected = Some(expected.trim_end().to_owned()).filter(|text| !text.is_empty());
-        let messages = messages(&whole(ResponseFormat::Twiml), None, &text);
+        let messages = messages(whole(ResponseFormat::Twiml), None, &text);
         prop_assert_eq!(messages, Vec::from_iter(expected));
     }
 
@@ -314,7 +309,7 @@ proptest! {
         words in prop::collection::vec("[a-z<&é字\"']{1,30}[.]?(\n\n)?", 1..150),
     ) {
         let text = words.join(" ");
-        let messages = messages(&whole(ResponseFormat::Twiml), None, &text);
+        let messages = messages(whole(ResponseFormat::Twiml), None, &text);
         let told = without_space(&messages.concat());
         let plain = transform(&text, &Transform::derived_from(ResponseFormat::Twiml));
         prop_assert_eq!(told, without_space(&plain.text));
@@ -325,17 +320,16 @@ proptest! {
         text in any_text(),
         (adapter, split) in any_shape(ResponseFormat::Ebarn),
     ) {
-        let told = json_body(&adapter, split.as_ref(), &text);
+        let told = json_body(adapter, split.as_ref(), &text);
         let entries: Vec<&str> =
             told.as_array().unwrap().iter().map(|it| it["message"].as_str().unwrap()).collect();
         let most = if adapter.split_messages || split.is_some() { adapter.max_messages } else { 1 };
         prop_assert!(entries.len() <= most as usize);
-        match split {
-            Some(split) => {
-                let size = split.max_chunk_size as usize;
-                prop_assert!(entries.iter().all(|entry| utf16_len(entry) <= size));
-            }
-            None => prop_assert_eq!(without_space(&entries.concat()), without_space(&text)),
+        if let Some(split) = split {
+            let size = split.max_chunk_size as usize;
+            prop_assert!(entries.iter().all(|entry| utf16_len(entry) <= size));
+        } else {
+            prop_assert_eq!(without_space(&entries.concat()), without_space(&text));
         }
     }
 
@@ -344,7 +338,7 @@ proptest! {
         text in any_text(),
         (adapter, split) in any_shape(ResponseFormat::Raw),
     ) {
-        let told = json_body(&adapter, split.as_ref(), &text);
+        let told = json_body(adapter, split.as_ref(), &text);
         prop_assert_eq!(&told["agent_response"], &json!(text));
         let messages = told.get("messages").map(|messages| messages.as_array().unwrap().len());
         prop_assert_eq!(messages.is_some(), adapter.split_messages || split.is_some());
@@ -353,12 +347,12 @@ proptest! {
 
     #[test]
     fn slack_and_teams_take_any_text(text in any_text()) {
-        let slack = json_body(&whole(ResponseFormat::Slack), None, &text);
+        let slack = json_body(whole(ResponseFormat::Slack), None, &text);
         let told = slack["text"].as_str().unwrap();
         prop_assert!(utf16_len(told) <= 40_000);
         prop_assert!(told == text || told.ends_with(ELLIPSIS));
 
-        let teams = body(&whole(ResponseFormat::Teams), None, &ended(&text));
+        let teams = body(whole(ResponseFormat::Teams), None, &ended(&text));
         prop_assert!(teams.len() <= 28_000);
         let teams: Value = serde_json::from_str(&teams).unwrap();
         let told = teams["text"].as_str().unwrap();

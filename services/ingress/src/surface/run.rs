@@ -58,7 +58,8 @@ async fn take(
     let (tenant, project) = (TenantId(id("tenant_id")?), ProjectId(id("project_id")?));
     let agent = AgentId(id("agent_id")?);
     let trigger = ingress.trigger(TriggerId(id("id")?)).await?;
-    let is_here = (trigger.tenant_id, trigger.project_id, trigger.agent_id) == (tenant, project, agent);
+    let is_here =
+        (trigger.tenant_id, trigger.project_id, trigger.agent_id) == (tenant, project, agent);
     if !is_here || !trigger.enabled {
         return Err(Refusal::TriggerNotFound);
     }
@@ -86,9 +87,7 @@ fn invoked(message: &Handed) -> serde_json::Value {
 /// The error as seed 001 documents errors: a problem document that repeats itself in `error`.
 fn problem(error: ApiError, path: &str) -> ApiError {
     let repeated = json!({"code": error.problem().code(), "message": error.message()});
-    let further = Map::from_iter([
-        ("instance".to_owned(), path.into()),
-        ("error".to_owned(), repeated),
-    ]);
+    let further =
+        Map::from_iter([("instance".to_owned(), path.into()), ("error".to_owned(), repeated)]);
     error.as_rfc9457(further)
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::requests::{Answered, Sender, erp_message, open};
-use crate::running::{Running, ServerUrls, SOON};
+use crate::running::{Running, SOON, ServerUrls};
 
 /// What a sender has to wait at most, with what a busy machine adds.
 const BOUND: Duration = Duration::from_millis(2_500);

@@ -145,6 +145,7 @@ impl Running {
     fn draft(agent_id: AgentId, trigger_config: Value) -> TriggerDraft {
         TriggerDraft {
             agent_id,
+            app_id: None,
             name: "test".into(),
             trigger_config,
             secret_refs: Vec::new(),

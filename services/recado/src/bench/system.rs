@@ -228,6 +228,7 @@ impl Fixtures {
         }
         let draft = TriggerDraft {
             agent_id: self.agent,
+            app_id: None,
             name: "Bench".into(),
             trigger_config: configuration.clone(),
             secret_refs: Vec::new(),

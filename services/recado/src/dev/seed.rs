@@ -92,6 +92,7 @@ async fn ensure_trigger(
     }
     let draft = TriggerDraft {
         agent_id: demo.agent_id,
+        app_id: None,
         name: name.to_owned(),
         trigger_config,
         secret_refs: Vec::new(),

@@ -63,6 +63,8 @@ impl Trigger {
 pub struct TriggerDraft {
     /// Whom its messages are for.
     pub agent_id: AgentId,
+    /// The app whose webhook channel it is, if it is one.
+    pub app_id: Option<AppId>,
     /// What people call it.
     pub name: String,
     /// Its configuration, already validated.
@@ -71,21 +73,6 @@ pub struct TriggerDraft {
     pub secret_refs: Vec<String>,
     /// Whether it takes messages.
     pub enabled: bool,
-}
-
-/// A draft, and where it belongs. A draft by itself belongs to no app.
-#[derive(Clone, Copy, Debug)]
-pub struct Placed<'a> {
-    /// What the trigger is made of.
-    pub draft: &'a TriggerDraft,
-    /// The app whose webhook channel it becomes.
-    pub app_id: Option<AppId>,
-}
-
-impl<'a> From<&'a TriggerDraft> for Placed<'a> {
-    fn from(draft: &'a TriggerDraft) -> Self {
-        Self { draft, app_id: None }
-    }
 }
 
 /// What saving a trigger came to.
@@ -169,16 +156,15 @@ pub async fn create(
     store: &Store,
     tenant: TenantId,
     id: TriggerId,
-    new: impl Into<Placed<'_>>,
+    draft: &TriggerDraft,
     webhook_secret: &str,
     now: DateTime<Utc>,
 ) -> Result<Saved, StoreError> {
-    let Placed { draft, app_id } = new.into();
     let failed = StoreError::query("triggers.create");
     let sealed = seal_webhook_secret(store, "triggers.create", id, webhook_secret)?;
     let mut client = store.client("triggers.create").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
-    let project = match hold(&transaction, tenant, draft, app_id).await? {
+    let project = match hold(&transaction, tenant, draft).await? {
         Ok(project) => project,
         Err(missing) => return Ok(Saved::Missing(missing)),
     };
@@ -191,7 +177,7 @@ pub async fn create(
                 &tenant.0,
                 &project.0,
                 &draft.agent_id.0,
-                &app_id.map(|app| app.0),
+                &draft.app_id.map(|app| app.0),
                 &draft.name,
                 &draft.trigger_config,
                 &sealed.key_id,
@@ -240,14 +226,13 @@ pub async fn replace(
     tenant: TenantId,
     id: TriggerId,
     version: i32,
-    new: impl Into<Placed<'_>>,
+    draft: &TriggerDraft,
     now: DateTime<Utc>,
 ) -> Result<Saved, StoreError> {
-    let Placed { draft, app_id } = new.into();
     let failed = StoreError::query("triggers.replace");
     let mut client = store.client("triggers.replace").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
-    let project = match hold(&transaction, tenant, draft, app_id).await? {
+    let project = match hold(&transaction, tenant, draft).await? {
         Ok(project) => project,
         Err(missing) => return Ok(Saved::Missing(missing)),
     };
@@ -261,7 +246,7 @@ pub async fn replace(
                 &version,
                 &project.0,
                 &draft.agent_id.0,
-                &app_id.map(|app| app.0),
+                &draft.app_id.map(|app| app.0),
                 &draft.name,
                 &draft.trigger_config,
                 &draft.enabled,
@@ -333,10 +318,9 @@ async fn hold(
     transaction: &deadpool_postgres::Transaction<'_>,
     tenant: TenantId,
     draft: &TriggerDraft,
-    app: Option<AppId>,
 ) -> Result<Result<ProjectId, Missing>, StoreError> {
     let project = agents::hold(transaction, tenant, draft.agent_id).await?;
-    let app = is_missing(transaction, tenant, app).await?;
+    let app = is_missing(transaction, tenant, draft.app_id).await?;
     let names: Vec<&str> = draft.secret_refs.iter().map(String::as_str).collect();
     let secrets = secrets::hold(transaction, tenant, &names).await?;
     let missing = Missing { agent: project.is_none(), app, secrets };

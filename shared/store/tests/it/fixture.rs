@@ -42,6 +42,7 @@ impl Fixture {
         agents::ensure(&store, TENANT, AGENT, &agent, now()).await.unwrap();
         let draft = TriggerDraft {
             agent_id: AGENT,
+            app_id: None,
             name: "test".into(),
             trigger_config: json!({
                 "auth": {"type": "none"},

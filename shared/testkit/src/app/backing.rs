@@ -6,6 +6,9 @@ use crate::rabbit_admin::RabbitAdmin;
 use crate::servers::{Postgres, RabbitMq, Redis};
 use crate::shared::{self, TestDatabase, TestRedis, Vhost};
 
+/// `/`, as the management API spells it.
+const DEFAULT_VHOST: &str = "%2f";
+
 /// The servers of one system alone, to be killed, frozen and wiped.
 #[derive(Debug)]
 pub struct PrivateServers {
@@ -75,12 +78,24 @@ impl Backing {
         }
     }
 
-    /// The names of all queues there are.
+    /// The names of the queues there are, without those that belong to one connection.
     pub(super) async fn queues(&self) -> anyhow::Result<Vec<String>> {
+        let (admin, vhost) = self.admin()?;
+        Ok(admin.queues(vhost).await?)
+    }
+
+    /// The names of all queues there are.
+    pub(super) async fn all_queues(&self) -> anyhow::Result<Vec<String>> {
+        let (admin, vhost) = self.admin()?;
+        Ok(admin.all_queues(vhost).await?)
+    }
+
+    /// Whom to ask about the broker, and about which virtual host.
+    fn admin(&self) -> anyhow::Result<(RabbitAdmin, &str)> {
         Ok(match self {
-            Self::Shared { vhost, .. } => vhost.admin().queues(vhost.name()).await?,
+            Self::Shared { vhost, .. } => (vhost.admin().clone(), vhost.name()),
             Self::Private(servers) => {
-                RabbitAdmin::new(&servers.rabbitmq.admin_url())?.queues("%2f").await?
+                (RabbitAdmin::new(&servers.rabbitmq.admin_url())?, DEFAULT_VHOST)
             }
         })
     }

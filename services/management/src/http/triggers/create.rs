@@ -34,8 +34,7 @@ pub(in crate::http) async fn create(
     let id = TriggerId(api.clock.fresh_id());
     let secret = triggers::generate_webhook_secret();
     let now = api.clock.now();
-    let placed = reading.placed(&draft);
-    let saved = triggers::create(&api.store, caller.tenant, id, placed, &secret, now).await;
+    let saved = triggers::create(&api.store, caller.tenant, id, &draft, &secret, now).await;
     match saved.map_err(store_failed)? {
         Saved::Saved(trigger) => {
             let data = |trigger| Created { trigger, webhook_secret: secret };

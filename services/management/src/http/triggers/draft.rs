@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use recado_http::ApiError;
 use recado_store::Store;
-use recado_store::triggers::{self, Missing, Placed, Trigger, TriggerDraft};
+use recado_store::triggers::{self, Missing, Trigger, TriggerDraft};
 use recado_types::shape::{FieldProblem, ObjectReader, Problems};
 use recado_types::trigger::TriggerConfig;
 use recado_types::{AgentId, AppId, TenantId};
@@ -130,6 +130,7 @@ impl Reading {
         if self.problems.is_empty() {
             return Ok(TriggerDraft {
                 agent_id: self.agent_id.expect("its absence is a problem"),
+                app_id: self.app_id,
                 name: self.name.clone().expect("its absence is a problem"),
                 trigger_config: self.trigger_config.clone().expect("its absence is a problem"),
                 secret_refs,
@@ -139,11 +140,6 @@ impl Reading {
         let missing =
             triggers::missing(store, tenant, self.agent_id, self.app_id, &secret_refs).await;
         Err(self.refused(&missing.map_err(store_failed)?))
-    }
-
-    /// The draft of this reading where it belongs.
-    pub(super) fn placed<'a>(&self, draft: &'a TriggerDraft) -> Placed<'a> {
-        Placed { draft, app_id: self.app_id }
     }
 
     /// 400, naming all that is wrong, references in vain included.

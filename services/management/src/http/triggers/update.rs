@@ -26,8 +26,7 @@ pub(in crate::http) async fn update(
         let reading = Reading::of_patch(&current, &body);
         let draft = reading.draft(&api.store, caller.tenant).await?;
         let (version, now) = (current.version, api.clock.now());
-        let placed = reading.placed(&draft);
-        let saved = triggers::replace(&api.store, caller.tenant, id, version, placed, now).await;
+        let saved = triggers::replace(&api.store, caller.tenant, id, version, &draft, now).await;
         match saved.map_err(store_failed)? {
             Saved::Saved(trigger) => Ok(Some(trigger)),
             Saved::Missing(missing) => Err(reading.refused(&missing)),

@@ -77,3 +77,44 @@ impl PartialEq for Pattern {
 }
 
 impl Eq for Pattern {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trigger::generic::tests::scramble;
+
+    #[test]
+    fn a_pattern_finds_its_first_group() {
+        let find =
+            |pattern: &str, text: &'static str| pattern.parse::<Pattern>().unwrap().find(text);
+        assert_eq!(find("(?:^|,)v1=([0-9a-f]+)", "t=1,v1=ab,v1=cd"), Some("ab"));
+        assert_eq!(find("v1=([0-9]*)", "v1="), None);
+        assert_eq!(find("(a)|b", "b"), None);
+        assert_eq!("a".parse::<Pattern>(), Err(PatternError::NoGroup));
+        assert_eq!("(\\w{99}){99}".parse::<Pattern>(), Err(PatternError::TooLarge));
+    }
+
+    #[test]
+    fn the_worst_pattern_ends_soon() {
+        let worst = |repeats: usize| format!("1[012]{{{repeats}}}0{{20}}([12])").parse::<Pattern>();
+        let pattern = (1..9_000).rev().step_by(50).find_map(|n| worst(n).ok()).unwrap();
+        let text = scramble(MAX_MATCHED);
+        let started = Instant::now();
+        assert_eq!(pattern.find(&text), None);
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        assert_eq!("(a+)+$".parse::<Pattern>().unwrap().find(&"a".repeat(MAX_MATCHED + 1)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_does_harm(pattern in "[()\\[\\]{}a-c0-9*+?|.\\\\^$]{0,40}", text in "[a-c0-9]{0,60}") {
+            if let Ok(pattern) = pattern.parse::<Pattern>() {
+                let _ = pattern.find(&text);
+            }
+        }
+    }
+}

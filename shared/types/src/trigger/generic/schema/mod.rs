@@ -8,6 +8,9 @@
 
 mod cost;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 

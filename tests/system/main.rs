@@ -4,6 +4,7 @@
 //! Each test tells a story; `faults` tells those in which something dies.
 
 mod buffering;
+mod channels;
 mod deliveries;
 mod dev;
 mod faults;
@@ -14,4 +15,5 @@ mod refusals;
 mod secrecy;
 mod sessions;
 mod support;
+mod sync;
 mod whole_way;

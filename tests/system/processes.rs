@@ -128,19 +128,21 @@ async fn a_broken_environment_is_told_in_one_go() -> Story {
         assert!(told.contains("did you mean RECADO_LEASE_MS?"), "{told}");
         assert!(!told.contains("s3cret"), "{role} shows a value:\n{told}");
         assert_eq!(mistake("RECADO_AMQP_URL"), role != Role::Management, "{role}:\n{told}");
-        assert_eq!(mistake("RECADO_REDIS_URL"), role == Role::Buffer, "{role}:\n{told}");
+        let needs_redis = [Role::Ingress, Role::Buffer].contains(&role);
+        assert_eq!(mistake("RECADO_REDIS_URL"), needs_redis, "{role}:\n{told}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_an_error_and_no_hanging() -> Story {
-    let app = system().start().await?;
+    let mut app = system().start().await?;
     let taken = app.url(Role::Ingress, 0, "ingress_url")?.replace("http://", "");
-    let (database, amqp) = (app.database_url(), app.amqp_url());
+    let (database, amqp, redis) = (app.database_url(), app.amqp_url(), app.redis().url());
     let environment = [
         ("RECADO_DATABASE_URL", database.as_str()),
         ("RECADO_AMQP_URL", amqp.as_str()),
+        ("RECADO_REDIS_URL", redis.as_str()),
         ("RECADO_SECRET_KEYS", "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
         ("RECADO_METRICS_LISTEN", "127.0.0.1:0"),
         ("RECADO_INGRESS_LISTEN", taken.as_str()),

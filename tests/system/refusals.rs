@@ -6,9 +6,9 @@ use recado_testkit::app::{NewTrigger, TestApp};
 use recado_testkit::twilio::Inbound;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
-use sha2::{Sha256, Sha512};
+use sha2::Sha512;
 
-use crate::support::{ANA, AUTH_TOKEN, Answer, SOON, Story, WhatsApp, echo, system};
+use crate::support::{ANA, AUTH_TOKEN, Answer, SOON, Story, WhatsApp, echo, sha256, system};
 
 /// Spaces, an order, and an escape that no serialiser would choose.
 const BODY: &str = r#"{ "text": "ol\u00e1",  "b": 1.0, "a": [] }"#;
@@ -20,11 +20,6 @@ async fn signed_trigger(app: &TestApp) -> anyhow::Result<NewTrigger> {
         "execution": {"mode": "async"},
     });
     app.management().create_trigger(&echo(app).await?, "Signed", &config).await
-}
-
-fn sha256(secret: &str, body: &str) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
-    format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
 }
 
 fn sha512(secret: &str, body: &str) -> String {

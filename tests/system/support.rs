@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use hmac::{Hmac, KeyInit, Mac};
 use recado_testkit::app::{Builder, PUBLIC_URL, Role, TestApp};
 use recado_testkit::model::Model;
 use recado_testkit::stub::Received;
 use recado_testkit::twilio::{Inbound, Messages, SECRET_REF, Sent, trigger_config};
 use recado_testkit::{http_client, wait_for};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 /// The binary under test.
 pub(crate) const RECADO: &str = env!("CARGO_BIN_EXE_recado");
@@ -74,6 +76,12 @@ pub(crate) async fn thinker_with_key(
     app.management().create_agent("Sales Assistant", "openai.gpt-4.1", "You sell.").await
 }
 
+/// A key of the tenant, for those who post or read.
+pub(crate) async fn api_key(app: &TestApp) -> anyhow::Result<String> {
+    let created = app.management().post("/api/api-keys", &json!({"name": "ERP"})).await?;
+    Ok(created["data"]["key"].as_str().context("a new key is shown")?.to_owned())
+}
+
 /// What a webhook was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -105,6 +113,41 @@ impl Answer {
     pub(crate) fn error(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
         body["error"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// The native signature of `body`.
+pub(crate) fn sha256(secret: &str, body: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
+    format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
+}
+
+/// Somebody who posts JSON to a trigger under an API key, and waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) trigger_id: String,
+    key: String,
+}
+
+impl Asker {
+    /// Makes the trigger, whose configuration asks for an API key, and the key.
+    pub(crate) async fn connect(
+        app: &TestApp,
+        agent_id: &str,
+        config: &Value,
+    ) -> anyhow::Result<Self> {
+        let trigger = app.management().create_trigger(agent_id, "ERP", config).await?;
+        Ok(Self { trigger_id: trigger.id, key: api_key(app).await? })
+    }
+
+    /// A request to an instance of ingress, for a test to fill in.
+    pub(crate) fn request(&self, app: &TestApp, ingress: usize) -> anyhow::Result<RequestBuilder> {
+        Ok(app.webhook(ingress, &self.trigger_id)?.header("X-Api-Key", &self.key))
+    }
+
+    /// What the first instance of ingress answers to `body`.
+    pub(crate) async fn ask(&self, app: &TestApp, body: &Value) -> anyhow::Result<Answer> {
+        Ok(Answer::of(self.request(app, 0)?.json(body).send().await?).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use recado_testkit::model::{Model, Usage};
 use recado_testkit::{http_client, wait_for};
 use serde_json::{Value, json};
 
-use crate::support::{ANA, Answer, SOON, Story, WhatsApp, chunk_statuses, echo, ended};
+use crate::support::{ANA, Answer, SOON, Story, WhatsApp, api_key, chunk_statuses, echo, ended};
 use crate::support::{MODEL_KEY, system, texts, thinker};
 
 const PARAGRAPHS: [&str; 3] = [
@@ -125,11 +125,6 @@ fn erp(callback: Option<&Value>) -> Value {
         config["execution"]["callback"] = callback.clone();
     }
     config
-}
-
-async fn api_key(app: &TestApp) -> anyhow::Result<String> {
-    let created = app.management().post("/api/api-keys", &json!({"name": "ERP"})).await?;
-    Ok(created["data"]["key"].as_str().context("a new key is shown")?.to_owned())
 }
 
 fn question(text: &str) -> Value {

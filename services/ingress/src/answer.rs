@@ -14,7 +14,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use recado_types::trigger::{ChannelKind, ResponseFormat};
 use serde::Serialize;
 
-use crate::ingress::Handed;
+use crate::take::Accepted;
 use crate::trigger::CompiledTrigger;
 
 const EMPTY_TWIML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response></Response>";
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 
 /// The default body.
 #[derive(Serialize)]
-struct Accepted {
+struct Acceptance {
     success: bool,
     status: &'static str,
     trigger_id: String,
@@ -42,7 +42,7 @@ struct Accepted {
 }
 
 /// What the sender of accepted messages is told.
-pub(crate) fn acknowledge(trigger: &CompiledTrigger, messages: &[Handed]) -> Answer {
+pub(crate) fn acknowledge(trigger: &CompiledTrigger, messages: &[Accepted<'_>]) -> Answer {
     let config = &trigger.config;
     let kind = config.channel.as_ref().map(|channel| channel.kind);
     let format = config.response_adapter.format;
@@ -64,9 +64,9 @@ pub(crate) fn acknowledge(trigger: &CompiledTrigger, messages: &[Handed]) -> Ans
     }
 }
 
-fn accepted(trigger: &CompiledTrigger, message: &Handed) -> Answer {
+fn accepted(trigger: &CompiledTrigger, message: &Accepted<'_>) -> Answer {
     let buffered = trigger.config.execution.buffer.is_some();
-    let accepted = Accepted {
+    let accepted = Acceptance {
         success: true,
         status: "accepted",
         trigger_id: trigger.id.to_string(),
@@ -112,9 +112,15 @@ mod tests {
     use super::*;
     use crate::trigger::tests::{compiled, inbound};
 
-    fn handed() -> Handed {
+    fn handed() -> Accepted<'static> {
         let message = inbound();
-        Handed { message_id: message.id, session_id: message.session_id }
+        Accepted {
+            message_id: message.id,
+            session_id: message.session_id,
+            rate: None,
+            expected: None,
+            is_new_session: false,
+        }
     }
 
     fn answer(execution: &Value, format: &str) -> Answer {

@@ -88,7 +88,8 @@ impl Limits {
             max_body: read.within("RECADO_INGRESS_MAX_BODY", 1 << 20, 1..=16 << 20),
             max_headers: read.within("RECADO_INGRESS_MAX_HEADERS", 32 << 10, 1 << 10..=128 << 10),
             payload: PayloadLimits {
-                max_json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=127),
+                // The parser reads 127 levels, and on the broker a message has a few of its own.
+                max_json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=100),
                 max_json_fields: read.within(
                     "RECADO_INGRESS_MAX_JSON_FIELDS",
                     20_000,

@@ -11,7 +11,8 @@
 //! * A trigger that is remembered costs no query, and stays usable while the database is away.
 //! * Every body, form, depth, wait and memory has a limit.
 //!
-//! Read `surface/native.rs` first, then `ingress.rs`: a request's whole way is in the two.
+//! Read `surface/native.rs` first, then `ingress.rs` and
+//! `take.rs`: a request's whole way is in the three.
 
 mod answer;
 mod auth;
@@ -23,6 +24,7 @@ mod ingress;
 mod lookup;
 mod message;
 mod metrics;
+mod novelty;
 mod outbox;
 mod payload;
 mod public_url;
@@ -32,6 +34,7 @@ mod sender;
 mod server;
 mod surface;
 mod sync;
+mod take;
 mod toll;
 mod trigger;
 
@@ -46,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use auth::ApiKeys;
 use ingress::Ingress;
+use novelty::Novelty;
 use outbox::Outbox;
 use sender::Senders;
 use sync::Answers;
@@ -98,7 +102,9 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     );
     let clock = Arc::clone(&context.clock);
     let outbox = Outbox::new(publisher, config.limits.max_publishing);
-    let toll = Toll::new(connect::kv(&context, &config.redis)?, store.clone(), config.limits);
+    let kv = connect::kv(&context, &config.redis)?;
+    let novelty = Novelty::new(kv.clone(), store.clone());
+    let toll = Toll::new(kv, store.clone(), config.limits);
     let answers = Answers::new(replies, store, context.shutdown.clone());
     let ingress = Ingress {
         limits: config.limits,
@@ -109,6 +115,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         toll,
         outbox,
         answers,
+        novelty,
         clock,
     };
     let server = server::start(listener, ingress, Arc::clone(&context.clock))

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use recado_broker::Replies;
+use recado_store::Store;
 use recado_store::executions::{self, EndedExecution};
-use recado_store::{Store, StoreError, sessions};
-use recado_types::{ExecutionId, SessionId, TenantId};
+use recado_types::{ExecutionId, TenantId};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -38,15 +38,6 @@ impl Answers {
     /// Where the news has to be sent.
     pub(crate) fn address(&self) -> String {
         self.replies.queue().to_owned()
-    }
-
-    /// Whether somebody has written in the session.
-    pub(crate) async fn has_session(
-        &self,
-        tenant: TenantId,
-        session: SessionId,
-    ) -> Result<bool, StoreError> {
-        sessions::exists(&self.store, tenant, session).await
     }
 
     /// Listens for the news of an execution from now on; it has to be called before anybody asks

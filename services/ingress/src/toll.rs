@@ -23,7 +23,8 @@ use crate::config::Limits;
 use crate::refusal::Refusal;
 use crate::trigger::CompiledTrigger;
 use gate::{Gate, PerMinute, Verdict};
-use shares::{Share, Shares};
+pub(crate) use shares::Share;
+use shares::Shares;
 
 pub(crate) use rate_state::RateState;
 
@@ -38,6 +39,15 @@ static TOLLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!("ingress_toll_total", "Tolls of webhooks by outcome", &["outcome"])
         .expect("each metric is registered in one place, under a valid name")
 });
+
+/// That a message has paid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receipt {
+    /// How the limit stands that has the least left.
+    pub(crate) rate: Option<RateState>,
+    /// The id that is this message's since it paid, and was nobody's before.
+    claimed: Option<(MessageId, Fingerprint)>,
+}
 
 /// Where messages pay.
 #[derive(Debug)]
@@ -69,14 +79,14 @@ impl Toll {
     }
 
     /// Lets `message` pay. `sender` is who sent it, if that is known, and in the one way that is
-    /// spelled. Answers how the limit stands that has the least left.
+    /// spelled.
     pub(crate) async fn pay(
         &self,
         trigger: &CompiledTrigger,
         sender: Option<&str>,
         message: &Inbound,
         clock: &dyn Clock,
-    ) -> Result<Option<RateState>, Refusal> {
+    ) -> Result<Receipt, Refusal> {
         let limits = PerMinute {
             tenant: self.tenant_per_minute,
             trigger: trigger.config.rate_limit.per_minute,
@@ -84,14 +94,14 @@ impl Toll {
         };
         let claim = message.fingerprint.map(|fingerprint| (message.id, fingerprint));
         let paid = self.gate.pay(trigger.tenant_id, trigger.id, sender, &limits, claim).await;
-        let admitted = match paid {
-            Verdict::Go { rate } => rate,
+        let (rate, claimed) = match paid {
+            Verdict::Go { rate } => (rate, claim),
             // It is published again: the first one may never have been. The database makes it one.
-            Verdict::Duplicate => None,
+            Verdict::Duplicate => (None, None),
             Verdict::Conflict => return Err(Refusal::IdempotencyConflict),
             Verdict::Unknown { rate } => {
                 self.refuse_if_recorded_otherwise(message).await?;
-                rate
+                (rate, None)
             }
             Verdict::Limited(refused) => {
                 return Err(Refusal::RateLimited {
@@ -99,13 +109,16 @@ impl Toll {
                 });
             }
         };
-        Ok(admitted.map(|rate| RateState::admitted(&rate, clock.now())))
+        let rate = rate.map(|rate| RateState::admitted(&rate, clock.now()));
+        Ok(Receipt { rate, claimed })
     }
 
-    /// Gives up the claim of a message that was certainly not published, so that its id is free
-    /// for another content.
-    pub(crate) async fn refund(&self, message_id: MessageId, fingerprint: Fingerprint) {
-        self.gate.release(message_id, fingerprint).await;
+    /// Gives up what a message claimed that was certainly not published, so that its id is free for
+    /// another content.
+    pub(crate) async fn refund(&self, receipt: Receipt) {
+        if let Some((message_id, fingerprint)) = receipt.claimed {
+            self.gate.release(message_id, fingerprint).await;
+        }
     }
 
     /// Refuses a message whose id is recorded with another content. If the database is away too,

@@ -42,6 +42,10 @@ pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Resul
         }
         QueryExtraction::FullBody => ("body".to_owned(), text_of(payload)),
     };
+    // A payload has none; an expression can make one.
+    if text.contains('\0') {
+        return Err(refused(&field, "contains U+0000".into()));
+    }
     if !text.trim().is_empty() {
         return Ok(text);
     }

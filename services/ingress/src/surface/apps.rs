@@ -19,9 +19,10 @@ use uuid::Uuid;
 
 use super::{acknowledged, note};
 use crate::auth::Received;
-use crate::ingress::{Ingress, Taken, Telling};
+use crate::ingress::Ingress;
 use crate::payload;
 use crate::refusal::Refusal;
+use crate::take::{Taken, Telling};
 use crate::trigger::CompiledTrigger;
 
 /// The route.
@@ -34,7 +35,7 @@ const TOKEN_HEADER: &str = "X-Everruns-Webhook-Token";
 
 /// What seed 003 answers.
 #[derive(Serialize)]
-struct Accepted {
+struct Invoked {
     accepted: bool,
     created_session: bool,
     session_id: String,
@@ -74,18 +75,20 @@ async fn take(
     let received = ingress.received(request, &body);
     check_token(&trigger, &received)?;
     let value = payload::anything(&body, ingress.limits.payload)?;
-    let accepted = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {
+    let messages = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {
         Taken::Notice(answer) => return Ok((answer.into(), "notice")),
-        Taken::Messages(accepted) => accepted,
+        Taken::Messages(messages) => messages,
     };
-    let session = accepted.messages.first().map(|message| message.session_id);
-    let session = session.expect("a channel without batches has a message or a refusal");
-    let body = json!(Accepted {
+    let Some(message) = messages.first() else {
+        // Of a batch, none could be taken.
+        return Err(Refusal::SenderDenied);
+    };
+    let body = json!(Invoked {
         accepted: true,
-        created_session: accepted.is_new_session,
-        session_id: shown(session),
+        created_session: message.is_new_session,
+        session_id: shown(message.session_id),
     });
-    Ok((acknowledged(body, accepted.rate), "accepted"))
+    Ok((acknowledged(body, message.rate), "accepted"))
 }
 
 /// Does the request name the channel's token?

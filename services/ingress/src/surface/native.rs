@@ -13,9 +13,10 @@ use recado_types::trigger::Mode;
 use super::{id_in_path, note};
 use crate::answer::{self, Answer};
 use crate::channel::Challenge;
-use crate::ingress::{Accepted, Handed, Ingress, Taken, Telling};
+use crate::ingress::Ingress;
 use crate::refusal::Refusal;
 use crate::reply::{self, AgentReply, ReplyShape};
+use crate::take::{Accepted, Taken, Telling};
 use crate::trigger::CompiledTrigger;
 
 /// The route.
@@ -70,22 +71,24 @@ async fn take(
         Mode::Sync => Telling::Answer,
         Mode::Async => Telling::Acceptance,
     };
-    let accepted = match ingress.take(&trigger, &received, value, telling).await? {
+    let mut messages = match ingress.take(&trigger, &received, value, telling).await? {
         Taken::Notice(answer) => return Ok((answer.into(), "notice")),
-        Taken::Messages(accepted) => accepted,
+        Taken::Messages(messages) => messages,
     };
-    let Accepted { messages, rate, expected, .. } = accepted;
-    let (answer, label) = match expected {
-        Some(expected) => {
+    let waits_for = messages.last_mut().and_then(|message| {
+        let expected = message.expected.take()?;
+        Some((&*message, expected))
+    });
+    let (answer, label) = match waits_for {
+        Some((message, expected)) => {
             let wait = Duration::from_millis(trigger.config.wait_ms.into());
             let ended = expected.within(wait.saturating_sub(begun.elapsed())).await?;
-            let handed = messages.first().expect("what is waited for was handed over");
-            (told(&trigger, handed, &ended, begun)?, "answered")
+            (told(&trigger, message, &ended, begun)?, "answered")
         }
         None => (answer::acknowledge(&trigger, &messages), "accepted"),
     };
     let mut response = HttpResponse::from(answer);
-    if let Some(rate) = rate {
+    if let Some(rate) = messages.last().and_then(|message| message.rate) {
         rate.write_headers(response.headers_mut());
     }
     Ok((response, label))
@@ -94,7 +97,7 @@ async fn take(
 /// What the agent said, in the form that the sender expects.
 fn told(
     trigger: &CompiledTrigger,
-    message: &Handed,
+    message: &Accepted<'_>,
     ended: &EndedExecution,
     begun: Instant,
 ) -> Result<Answer, Refusal> {

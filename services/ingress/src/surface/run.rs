@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::{acknowledged, id_in_path, note};
-use crate::ingress::{Handed, Ingress, Taken, Telling};
+use crate::ingress::Ingress;
 use crate::refusal::Refusal;
+use crate::take::{Accepted, Taken, Telling};
 
 /// The route.
 pub(crate) const PATH: &str =
@@ -69,14 +70,15 @@ async fn take(
     let value = ingress.parse(&trigger, &received)?;
     match ingress.take(&trigger, &received, value, Telling::Acceptance).await? {
         Taken::Notice(answer) => Ok((answer.into(), "notice")),
-        Taken::Messages(accepted) => {
-            let body = accepted.messages.first().map_or_else(|| json!({"success": true}), invoked);
-            Ok((acknowledged(body, accepted.rate), "accepted"))
+        Taken::Messages(messages) => {
+            let first = messages.first();
+            let body = first.map_or_else(|| json!({"success": true}), invoked);
+            Ok((acknowledged(body, first.and_then(|message| message.rate)), "accepted"))
         }
     }
 }
 
-fn invoked(message: &Handed) -> serde_json::Value {
+fn invoked(message: &Accepted<'_>) -> serde_json::Value {
     json!(Invoked {
         success: true,
         invocation_id: message.execution_id().to_string(),

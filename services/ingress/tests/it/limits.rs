@@ -92,11 +92,60 @@ async fn a_head_is_bounded() {
     running.stop().await;
 }
 
+/// The bytes that count: those of names and values, without what stands between them.
+#[tokio::test]
+async fn headers_may_be_as_large_as_the_limit() {
+    let running = Running::start_with(|limits| limits.max_headers = 1_000).await;
+    let trigger = running.trigger(open()).await;
+    let others = [
+        ("host", "x".to_owned()),
+        ("connection", "close".to_owned()),
+        ("content-type", "text/plain".to_owned()),
+        ("content-length", "1".to_owned()),
+    ];
+    let size: usize = others.iter().map(|(name, value)| name.len() + value.len()).sum();
+    for (wanted, status) in [(999, 202), (1_000, 202), (1_001, 431)] {
+        let filler = ("x-filler", "x".repeat(wanted - size - "x-filler".len()));
+        let lines = others.iter().chain([&filler]);
+        let lines: String = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("POST /api/triggers/webhook/{trigger} HTTP/1.1\r\n{lines}\r\na");
+        let answer = converse(&running, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{wanted}: {answer}");
+        assert_eq!(answer.contains("headers_too_large"), status == 431, "{answer}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn json_may_nest_sixty_four_levels_and_have_twenty_thousand_fields() {
+    let running = Running::start().await;
+    let sender = running.sender(running.trigger(open()).await);
+    for (depth, status) in [(63, 202), (64, 202), (65, 400), (127, 400), (500_000, 400)] {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            if open.len() * depth > 1_000_000 {
+                continue;
+            }
+            let body = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let answer = sender.post("application/json", body).await;
+            assert_eq!(answer.status, status, "{depth} {open}: {}", answer.body);
+        }
+    }
+    for (n, status) in [(19_999, 202), (20_000, 202), (20_001, 400)] {
+        // Over all objects, wherever they are.
+        let (here, there) = (n / 2, n - n / 2);
+        let fields = |n: usize| (0..n).map(|n| format!(r#""{n}":1"#)).collect::<Vec<_>>().join(",");
+        let body = format!("[{{{}}},{{{}}}]", fields(here), fields(there));
+        let answer = sender.post("application/json", body).await;
+        assert_eq!(answer.status, status, "{n}: {}", answer.body);
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_form_may_have_a_thousand_fields() {
     let running = Running::start().await;
     let sender = running.sender(running.trigger(open()).await);
-    for (n, status) in [(1_000, 202), (1_001, 400)] {
+    for (n, status) in [(999, 202), (1_000, 202), (1_001, 400)] {
         let form = vec!["a=1"; n].join("&");
         let answer = sender.post("application/x-www-form-urlencoded", form).await;
         assert_eq!(answer.status, status, "{n}");

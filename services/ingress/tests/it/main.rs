@@ -1,11 +1,22 @@
-//! Ingress alone, between a real database and a real broker.
+//! Ingress alone, between a real database, a real broker and a real Redis.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accepting;
+mod apps;
+mod channels;
 mod configuration;
+mod duplicates;
+mod expressions;
 mod faults;
+mod instance;
 mod limits;
+mod queue;
+mod rates;
 mod refusing;
 mod requests;
+mod rotation;
 mod running;
+mod senders;
+mod surfaces;
+mod sync;

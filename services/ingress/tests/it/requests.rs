@@ -46,6 +46,22 @@ impl Sender {
         answered(self.request().header(CONTENT_TYPE, content_type).body(body)).await
     }
 
+    /// JSON with the headers of a provider.
+    pub(crate) async fn post_json_with(
+        &self,
+        headers: &[(&'static str, String)],
+        body: impl Into<Body>,
+    ) -> Answered {
+        let request = self.request().header(CONTENT_TYPE, "application/json").body(body);
+        let add = |request: RequestBuilder, (name, value): &(_, String)| request.header(*name, value);
+        answered(headers.iter().fold(request, add)).await
+    }
+
+    /// What a provider asks with a GET.
+    pub(crate) async fn get(&self, query: &str) -> Answered {
+        answered(self.client.get(format!("{}?{query}", self.url))).await
+    }
+
     /// JSON under the native signature.
     pub(crate) async fn post_signed(&self, body: &Value) -> Answered {
         let body = body.to_string();
@@ -90,7 +106,12 @@ impl Sender {
 
 /// The native signature of `body`.
 pub(crate) fn signature(body: &[u8]) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
+    signature_with(WEBHOOK_SECRET, body)
+}
+
+/// The same with another secret.
+pub(crate) fn signature_with(secret: &str, body: &[u8]) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     format!("sha256={}", hex::encode(mac.chain_update(body).finalize().into_bytes()))
 }
 
@@ -163,6 +184,21 @@ pub(crate) fn erp() -> Value {
 /// A trigger that checks nothing.
 pub(crate) fn open() -> Value {
     json!({ "auth": { "type": "none" }, "execution": { "mode": "async" } })
+}
+
+/// A trigger that checks nothing and whose senders name their messages.
+pub(crate) fn named() -> Value {
+    json!({
+        "auth": { "type": "none" },
+        "execution": { "mode": "async" },
+        "query_extraction": { "mode": "field", "field": "text" },
+        "idempotency": { "path": "id" }
+    })
+}
+
+/// A message for it.
+pub(crate) fn named_message(id: &str, text: &str) -> String {
+    json!({"id": id, "text": text}).to_string()
 }
 
 pub(crate) fn erp_message(text: &str) -> Value {

@@ -96,7 +96,10 @@ impl<'r> Reader<'r> {
             let missing = || (!component.is_required).then_some(Cow::Borrowed(&b""[..]));
             pieces.push(piece.or_else(missing)?);
         }
-        Some(if rules.normalize_unicode { normalized(pieces) } else { pieces })
+        if rules.normalize_unicode {
+            return Some(vec![Cow::Owned(normalized(pieces.concat()))]);
+        }
+        Some(pieces)
     }
 
     fn piece(&self, component: &Component) -> Result<Option<Cow<'r, [u8]>>, Unfit> {
@@ -133,11 +136,10 @@ fn matched(pattern: &Pattern, whole: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// In Unicode's form NFC, if it is a text at all.
-fn normalized(pieces: Pieces<'_>) -> Pieces<'_> {
-    let joined = pieces.concat();
+fn normalized(joined: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(joined) {
-        Ok(text) => vec![Cow::Owned(text.nfc().collect::<String>().into_bytes())],
-        Err(bytes) => vec![Cow::Owned(bytes.into_bytes())],
+        Ok(text) => text.nfc().collect::<String>().into_bytes(),
+        Err(no_text) => no_text.into_bytes(),
     }
 }
 
@@ -148,7 +150,7 @@ fn decode(encoding: Encoding, code: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn is_signature(hash: SigningHash, key: &[u8], signed: &Pieces<'_>, claimed: &[u8]) -> bool {
+fn is_signature(hash: SigningHash, key: &[u8], signed: &[Cow<'_, [u8]>], claimed: &[u8]) -> bool {
     match hash {
         SigningHash::Sha256 => verify::<Hmac<Sha256>>(key, signed, claimed),
         SigningHash::Sha512 => verify::<Hmac<Sha512>>(key, signed, claimed),
@@ -159,7 +161,7 @@ fn is_signature(hash: SigningHash, key: &[u8], signed: &Pieces<'_>, claimed: &[u
 }
 
 /// In constant time; a code of another length is another code.
-fn verify<M: Mac + KeyInit>(key: &[u8], signed: &Pieces<'_>, claimed: &[u8]) -> bool {
+fn verify<M: Mac + KeyInit>(key: &[u8], signed: &[Cow<'_, [u8]>], claimed: &[u8]) -> bool {
     let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return false };
     for piece in signed {
         mac.update(piece);

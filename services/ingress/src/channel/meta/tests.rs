@@ -1,3 +1,5 @@
+//! What the adapter makes of Meta's requests, rule by rule.
+
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;

@@ -1,3 +1,5 @@
+//! What the adapter makes of Slack's requests, rule by rule.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

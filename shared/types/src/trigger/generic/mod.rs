@@ -23,7 +23,7 @@ use crate::shape::ObjectReader;
 use crate::template::Template;
 
 /// What a generic channel checks, and what it makes of a payload.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Generic {
     /// `signatureVerification`: how its requests are signed. There is a `signing_secret_ref` if
     /// there is this, and only then.

@@ -214,7 +214,7 @@ fn node_of<'s>(
             "$id" | "$schema" => return Err(SchemaError::Embedded),
             "$ref" => node.beside.extend(target_of(value, root, targets)?),
             "allOf" | "anyOf" | "oneOf" => {
-                node.beside.extend(value.as_array().into_iter().flatten())
+                node.beside.extend(value.as_array().into_iter().flatten());
             }
             "not" | "if" | "then" | "else" => node.beside.push(value),
             "dependentSchemas" | "dependencies" => {

@@ -30,9 +30,18 @@ fn a_payload_that_does_not_fit_is_told_where() {
     assert_eq!(misfit(json!({"items": [{"n": 1}, {"n": "secret"}]})).path, "items.1.n");
     assert!(!misfit(json!({"items": [{"n": "secret"}]})).reason.contains("secret"));
     assert_eq!(misfit(json!({"items": [], "code": "abc"})).path, "code");
+    assert_eq!(misfit(json!({"items": {}, "a/b": 1})).path, "body");
     assert_eq!(misfit(json!({})).path, "body");
     assert!(misfit(json!({})).reason.contains("items"));
     assert_eq!(misfit(json!(7)).path, "body");
+}
+
+#[test]
+fn a_path_shows_names_as_they_are_and_has_an_end() {
+    let schema = schema(&json!({"additionalProperties": {"type": "null"}})).unwrap();
+    let path = |name: &str| schema.check(&json!({ name: 1 })).unwrap_err().path;
+    assert_eq!(path("a/b~c d\u{e9}"), "a/b~c d\u{e9}");
+    assert_eq!(path(&"x".repeat(10_000)).len(), MAX_SHOWN);
 }
 
 #[test]
@@ -202,8 +211,8 @@ fn the_worst_schema_pattern_ends_soon() {
         (1..2_000).rev().step_by(10).find_map(|n| Some((n, worst(n).ok()?))).unwrap();
     assert!(repeats > 100, "{repeats}");
     let started = Instant::now();
-    assert!(worst.check(&json!(scramble(1 << 18))).is_err());
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(worst.check(&json!(scramble(1 << 16))).is_err());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 /// Schemas with all keywords that apply others, some of them nonsense.

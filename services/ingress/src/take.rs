@@ -1,0 +1,215 @@
+//! From an authentic request to messages that the broker has.
+//!
+//! Each message is prepared (whose, from whom, what, how much of it) before it costs anything, then
+//! pays its toll, and is then handed over. Most requests hold one; those of a batch are handed over
+//! together, in their order.
+
+use futures_util::future::join_all;
+use recado_messages::Inbound;
+use recado_types::{ExecutionId, MessageId, SessionId, identity};
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::auth::Received;
+use crate::channel::{Arrival, Incoming};
+use crate::ingress::Ingress;
+use crate::message;
+use crate::metrics::LEFT_OUT;
+use crate::refusal::Refusal;
+use crate::sync::Expected;
+use crate::toll::{RateState, Receipt, Share};
+use crate::trigger::CompiledTrigger;
+
+/// How many messages of a batch are on their way to the broker at a time.
+const TOGETHER: usize = 64;
+
+/// What became of an authentic request.
+pub(crate) enum Taken<'a> {
+    /// There was nothing to do.
+    Notice(Answer),
+    /// The broker has these messages, in order; of a batch, those that could be taken.
+    Messages(Vec<Accepted<'a>>),
+}
+
+/// A message that the broker has.
+pub(crate) struct Accepted<'a> {
+    pub(crate) message_id: MessageId,
+    pub(crate) session_id: SessionId,
+    /// How much the sender may still send, if there is a limit.
+    pub(crate) rate: Option<RateState>,
+    /// The answer to wait for, if that was asked for.
+    pub(crate) expected: Option<Expected<'a>>,
+    /// Whether nobody had written in the session before, if that was asked for.
+    pub(crate) is_new_session: bool,
+}
+
+impl Accepted<'_> {
+    /// The execution it becomes, provided that it does not join one that begins with another.
+    pub(crate) fn execution_id(&self) -> ExecutionId {
+        ExecutionId::of_first(self.message_id)
+    }
+}
+
+/// What a surface tells the sender of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// That it is accepted.
+    Acceptance,
+    /// What the agent answers.
+    Answer,
+    /// Whether it began a session.
+    Novelty,
+}
+
+/// A message that has paid and is not handed over yet.
+struct Prepared<'a> {
+    message: Inbound,
+    receipt: Receipt,
+    reply_to: Option<String>,
+    /// What is known of it once it is handed over.
+    accepted: Accepted<'a>,
+    _share: Share,
+}
+
+impl Ingress {
+    /// Hands over what an authentic request holds, and finds out what the sender is to be told.
+    pub(crate) async fn take(
+        &self,
+        trigger: &CompiledTrigger,
+        request: &Received<'_>,
+        payload: Value,
+        telling: Telling,
+    ) -> Result<Taken<'_>, Refusal> {
+        let incoming = match trigger.channel.interpret(request, payload)? {
+            Arrival::Messages(incoming) => incoming,
+            Arrival::Notice(answer) => return Ok(Taken::Notice(answer)),
+        };
+        let mut accepted = Vec::with_capacity(incoming.len());
+        for together in incoming.chunks(TOGETHER) {
+            let (prepared, refusal) = self.prepare_all(trigger, request, together, telling).await;
+            // Whatever became of one, those before it are paid for.
+            accepted.extend(self.hand_over_all(trigger, prepared).await?);
+            if let Some(refusal) = refusal {
+                return Err(refusal);
+            }
+        }
+        Ok(Taken::Messages(accepted))
+    }
+
+    /// Prepares messages up to the first one that ends the request, and says why it does.
+    async fn prepare_all(
+        &self,
+        trigger: &CompiledTrigger,
+        request: &Received<'_>,
+        messages: &[Incoming],
+        telling: Telling,
+    ) -> (Vec<Prepared<'_>>, Option<Refusal>) {
+        let mut prepared = Vec::with_capacity(messages.len());
+        for incoming in messages {
+            match Box::pin(self.prepare(trigger, request, incoming, telling)).await {
+                Ok(message) => prepared.push(message),
+                Err(refusal) if may_be_left_out(trigger, &refusal) => leave_out(trigger, &refusal),
+                Err(refusal) => return (prepared, Some(refusal)),
+            }
+        }
+        (prepared, None)
+    }
+
+    async fn prepare(
+        &self,
+        trigger: &CompiledTrigger,
+        request: &Received<'_>,
+        incoming: &Incoming,
+        telling: Telling,
+    ) -> Result<Prepared<'_>, Refusal> {
+        let mapping = &trigger.config.context_mapping;
+        let mut context = message::context_of(mapping, &incoming.payload)?;
+        let sender = self.senders.admit(trigger, incoming, &mut context).await?;
+        let message =
+            message::normalise(trigger, request.headers, incoming, context, &*self.clock)?;
+        // However it is spelled, a sender is the same one.
+        let sender = sender.map(|sender| identity::any_key(&sender).unwrap_or(sender));
+        let share = self.toll.share(trigger.tenant_id)?;
+        let receipt = self.toll.pay(trigger, sender.as_deref(), &message, &*self.clock).await?;
+        let mut accepted = Accepted {
+            message_id: message.id,
+            session_id: message.session_id,
+            rate: receipt.rate,
+            expected: None,
+            is_new_session: false,
+        };
+        let mut reply_to = None;
+        // Before anybody can act on the message.
+        match telling {
+            Telling::Acceptance => {}
+            Telling::Answer => {
+                let (tenant, execution) = (trigger.tenant_id, accepted.execution_id());
+                accepted.expected = Some(self.answers.expect(tenant, execution));
+                reply_to = Some(self.answers.address());
+            }
+            Telling::Novelty => {
+                let (tenant, session) = (trigger.tenant_id, message.session_id);
+                accepted.is_new_session = self.novelty.is_new(tenant, session).await;
+            }
+        }
+        Ok(Prepared { message, receipt, reply_to, accepted, _share: share })
+    }
+
+    /// Hands over all of them at once, which keeps the order of each session: the publisher takes
+    /// them in the order in which they are given to it.
+    async fn hand_over_all<'s>(
+        &'s self,
+        trigger: &CompiledTrigger,
+        prepared: Vec<Prepared<'s>>,
+    ) -> Result<Vec<Accepted<'s>>, Refusal> {
+        let on_their_way = prepared.into_iter().map(|message| self.hand_over(trigger, message));
+        let mut accepted = Vec::new();
+        for outcome in join_all(on_their_way).await {
+            match outcome {
+                Ok(message) => accepted.push(message),
+                Err(refusal) if may_be_left_out(trigger, &refusal) => leave_out(trigger, &refusal),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(accepted)
+    }
+
+    async fn hand_over<'s>(
+        &'s self,
+        trigger: &CompiledTrigger,
+        prepared: Prepared<'s>,
+    ) -> Result<Accepted<'s>, Refusal> {
+        let Prepared { message, receipt, reply_to, accepted, _share } = prepared;
+        let buffer = trigger.config.execution.buffer.as_ref();
+        if let Err(error) = self.outbox.hand_over(message, buffer, reply_to).await {
+            if !error.is_outcome_unknown() {
+                self.toll.refund(receipt).await;
+            }
+            return Err(error.into());
+        }
+        tracing::debug!(
+            tenant.id = %trigger.tenant_id,
+            trigger.id = %trigger.id,
+            session.id = %accepted.session_id,
+            message.id = %accepted.message_id,
+            "accepted message {}",
+            accepted.message_id
+        );
+        Ok(accepted)
+    }
+}
+
+/// Whether the rest of a batch may go on without the message that is refused.
+fn may_be_left_out(trigger: &CompiledTrigger, refusal: &Refusal) -> bool {
+    trigger.channel.sends_batches() && refusal.is_the_messages()
+}
+
+fn leave_out(trigger: &CompiledTrigger, refusal: &Refusal) {
+    let code = refusal.code();
+    LEFT_OUT.with_label_values(&[code]).inc();
+    tracing::info!(
+        trigger.id = %trigger.id,
+        refusal.code = code,
+        "a message of a batch is left out: {code}"
+    );
+}

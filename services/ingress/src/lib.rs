@@ -19,6 +19,8 @@ mod auth;
 mod body;
 mod channel;
 mod config;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod ingress;
 mod lookup;

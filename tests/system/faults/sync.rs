@@ -111,7 +111,7 @@ async fn who_waits_while_rabbitmq_is_restarted_is_answered() -> Story {
 #[tokio::test]
 async fn without_redis_a_retry_still_gets_the_first_answer() -> Story {
     let mut app = system().start().await?;
-    let (_, asker) = connect(&app).await?;
+    let (_model, asker) = connect(&app).await?;
     let first = asker.ask(&app, &question("hello")).await?;
     assert_answers(&first, "hello")?;
     app.redis().stop()?;

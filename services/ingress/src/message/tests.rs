@@ -76,7 +76,7 @@ fn a_picture_without_a_text_is_a_message_and_nothing_at_all_is_not() {
                          "MediaContentType0": "image/jpeg", "MediaUrl0": "https://m/0"});
     assert_eq!(message(&twilio(), &picture).text, "[image/jpeg] https://m/0");
     let nothing = json!({"From": "+55", "Body": "", "NumMedia": "0"});
-    assert_eq!(refused(&twilio(), &nothing), "Body");
+    assert_eq!(refused(&twilio(), &nothing), "text");
 }
 
 #[test]

@@ -13,9 +13,11 @@ struct Message<'t> {
     text: &'t str,
 }
 
-/// A message that the whole channel sees.
+/// A message that the whole channel sees, and that calls nobody: an agent can be talked into
+/// writing `<!channel>`, which would notify everybody.
 pub(super) fn body(text: &str) -> String {
-    let cut = units::ellipsized(text, MAX_TEXT);
-    let message = Message { response_type: "in_channel", text: cut.as_deref().unwrap_or(text) };
+    let text = text.replace("<!", "&lt;!");
+    let cut = units::ellipsized(&text, MAX_TEXT);
+    let message = Message { response_type: "in_channel", text: cut.as_deref().unwrap_or(&text) };
     serde_json::to_string(&message).expect("texts are JSON")
 }

@@ -1,6 +1,8 @@
 //! The servers behind ingress die, hang and refuse: no false 2xx, a bounded wait, and recovery
 //! without a restart.
 
+mod redis;
+
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::requests::{Answered, Sender, erp_message, open};
+use crate::requests::{Answered, Sender, erp_message, named, named_message, open};
 use crate::running::{Running, SOON, ServerUrls};
 
 /// What a sender has to wait at most, with what a busy machine adds.
@@ -25,7 +27,7 @@ struct Private {
     // Dropped before the directory they write to.
     postgres: Postgres,
     rabbitmq: RabbitMq,
-    redis: Redis,
+    _redis: Redis,
     _scratch: ScratchDir,
 }
 
@@ -43,7 +45,7 @@ impl Private {
             ServerUrls { database: postgres.url(), amqp: rabbitmq.url(), redis: redis.url() };
         let running = Running::start_on(servers, |_| {}).await;
         running.ready().await;
-        Self { running, postgres, rabbitmq, redis, _scratch: scratch }
+        Self { running, postgres, rabbitmq, _redis: redis, _scratch: scratch }
     }
 }
 
@@ -97,6 +99,42 @@ async fn a_broker_that_blocks_hangs_or_dies_is_a_503_and_never_a_2xx() {
     assert_refused(&sender).await;
     private.rabbitmq.restart().await.unwrap();
     assert_recovers(running, &sender).await;
+    private.running.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_whose_message_was_certainly_not_published_is_free_again() {
+    let private = Private::start().await;
+    let running = &private.running;
+    let sender = running.sender(running.trigger(named()).await);
+    let other = running.sender(running.trigger(open()).await);
+    let post_named = async |id: &str, text: &str| {
+        sender.post("application/json", named_message(id, text)).await
+    };
+    private.rabbitmq.set_disk_free_limit(u64::MAX >> 1).await.unwrap();
+    // From then on the broker is known to take nothing, and not only silent.
+    wait_for("a blocked broker", SOON, async || {
+        assert_ne!(post(&other, 0).await.0.status, 500);
+        (!running.is_ready()).then_some(())
+    })
+    .await
+    .unwrap();
+    for id in ["m1", "m2"] {
+        assert_eq!(post_named(id, "one").await.status, 503);
+    }
+    private.rabbitmq.set_disk_free_limit(0).await.unwrap();
+    assert_recovers(running, &other).await;
+    let queue = running.requested();
+    assert_eq!(post_named("m1", "one").await.status, 202);
+    assert_eq!(post_named("m2", "two").await.status, 202);
+    assert_eq!(post_named("m2", "one").await.status, 409, "now it is taken");
+    let texts = async || {
+        let all = queue.all();
+        let of = |it: &recado_messages::ExecutionRequested| it.messages[0].text.clone();
+        let texts: Vec<_> = all.iter().map(of).filter(|text| text == "one" || text == "two").collect();
+        (texts.len() == 2).then_some(texts)
+    };
+    assert_eq!(wait_for("both messages", SOON, texts).await.unwrap(), ["one", "two"]);
     private.running.stop().await;
 }
 

@@ -1,0 +1,176 @@
+//! `WhatsApp` by Meta: a challenge by GET, and messages of several people in one request.
+
+use recado_testkit::providers;
+use recado_types::{MessageId, SessionId};
+use serde_json::{Value, json};
+
+use crate::requests::{Answered, Sender};
+use crate::running::{Running, WEBHOOK_SECRET};
+
+const APP_SECRET: &str = "app secret of the tests";
+
+/// A trigger that keeps its secrets where Meta's console shows them.
+fn whatsapp() -> Value {
+    json!({
+        "channel": {
+            "type": "meta_whatsapp",
+            "signing_secret_ref": "META_APP_SECRET",
+            "verify_token_ref": "META_VERIFY_TOKEN"
+        },
+        "context_mapping": {"phone": "$.entry[0].changes[0].value.messages[0].from"},
+        "session_strategy": {"mode": "derive", "fields": ["phone"]},
+        "execution": {"mode": "async"}
+    })
+}
+
+async fn start() -> Running {
+    let running = Running::start().await;
+    running.add_secret("META_APP_SECRET", APP_SECRET).await;
+    running.add_secret("META_VERIFY_TOKEN", "verify").await;
+    running
+}
+
+fn message(id: &str, from: &str, text: &str) -> Value {
+    json!({
+        "id": id, "from": from, "timestamp": "1664000000", "type": "text", "text": {"body": text},
+    })
+}
+
+/// A request with one entry for each of `values`.
+fn batch(values: &[Value]) -> Value {
+    let entries = values
+        .iter()
+        .map(|value| json!({"id": "1", "changes": [{"field": "messages", "value": value}]}));
+    json!({"object": "whatsapp_business_account", "entry": Value::from_iter(entries)})
+}
+
+async fn post(sender: &Sender, body: &Value) -> Answered {
+    let body = body.to_string();
+    sender.post_json_with(&providers::meta(body.as_bytes(), APP_SECRET), body).await
+}
+
+#[tokio::test]
+async fn who_knows_the_verify_token_is_answered_its_challenge() {
+    let running = start().await;
+    let named = running.sender(running.trigger(whatsapp()).await);
+    let mut config = whatsapp();
+    config["channel"] = json!({"type": "meta_whatsapp"});
+    let own = running.sender(running.trigger(config).await);
+    for (sender, token) in [(&named, "verify"), (&own, WEBHOOK_SECRET)] {
+        let query = format!("hub.mode=subscribe&hub.challenge=1158&hub.verify_token={token}");
+        assert_eq!(sender.get(&query).await.essence(), (200, Some("text/plain"), "1158"));
+    }
+    for query in [
+        "",
+        "hub.mode=subscribe&hub.challenge=1158",
+        "hub.mode=subscribe&hub.challenge=1158&hub.verify_token=",
+        "hub.mode=subscribe&hub.challenge=1158&hub.verify_token=Verify",
+        "hub.mode=unsubscribe&hub.challenge=1158&hub.verify_token=verify",
+        "hub.mode=subscribe&hub.verify_token=verify",
+        "hub.mode=subscribe&hub.challenge=%3Cscript%3E%0A&hub.verify_token=verify",
+        "hub.mode=subscribe&hub.challenge=1158&hub.verify_token=verify&hub.verify_token=x",
+    ] {
+        let answer = named.get(query).await;
+        assert_eq!((answer.status, answer.error()), (403, "challenge_failed".into()), "{query}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_becomes_as_many_messages_in_its_order() {
+    let running = start().await;
+    let trigger = running.trigger(whatsapp()).await;
+    let sender = running.sender(trigger);
+    let queue = running.requested();
+    let body = batch(&[
+        json!({"messages": [message("wamid.1", "5511999990000", "one"),
+                            message("wamid.2", "5511999991111", "two")]}),
+        json!({"statuses": [{"id": "wamid.0", "status": "read"}]}),
+        json!({"messages": [message("wamid.3", "5511999990000", "three")]}),
+    ]);
+    let answer = post(&sender, &body).await;
+    assert_eq!(answer.essence(), (200, Some("application/json"), r#"{"success":true}"#));
+    let published = queue.wait_for(3).await;
+    let got: Vec<_> = published.iter().map(|requested| {
+        let [message] = requested.messages.as_slice() else { panic!("{requested:?}") };
+        (message.text.as_str(), message.id, message.session_id)
+    }).collect();
+    let id = |id| MessageId::derived(trigger, id);
+    let session = |phone: &str| SessionId::derived(running.tenant, trigger, &[phone]);
+    let expected = [
+        ("one", id("wamid.1"), session("5511999990000")),
+        ("two", id("wamid.2"), session("5511999991111")),
+        ("three", id("wamid.3"), session("5511999990000")),
+    ];
+    assert_eq!(got, expected);
+
+    // Meta sends the whole of it again if it is not sure.
+    assert_eq!(post(&sender, &body).await.essence(), answer.essence());
+    let again: Vec<_> = queue.wait_for(6).await[3..].iter().map(|it| it.messages[0].id).collect();
+    assert_eq!(again, [id("wamid.1"), id("wamid.2"), id("wamid.3")]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_taken_is_left_out_of_its_batch() {
+    let running = start().await;
+    let mut config = whatsapp();
+    config["sender_access"] =
+        json!({"mode": "whitelist", "identifiers": ["+5511999990000"]});
+    let sender = running.sender(running.trigger(config).await);
+    let queue = running.requested();
+    let of_nobody = json!({"id": "wamid.3", "type": "text", "text": {"body": "who am I?"}});
+    let body = batch(&[json!({"messages": [
+        message("wamid.1", "5511999991111", "denied"),
+        message("wamid.2", "5511999990000", "one"),
+        of_nobody,
+        message("wamid.4", "5511999990000", " "),
+        message("wamid.5", "551199990000", "two"),
+    ]})]);
+    assert_eq!(post(&sender, &body).await.status, 200);
+    let texts = async |n| {
+        let published = queue.wait_for(n).await;
+        published.into_iter().map(|it| it.messages[0].text.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(2).await, ["one", "two"]);
+    // Another content under an id is left out too.
+    let body = batch(&[json!({"messages": [
+        message("wamid.2", "5511999990000", "another one"),
+        message("wamid.6", "5511999990000", "three"),
+    ]})]);
+    assert_eq!(post(&sender, &body).await.status, 200);
+    assert_eq!(texts(3).await, ["one", "two", "three"]);
+    // Nothing at all could be taken: Meta is not to send that for days.
+    let body = batch(&[json!({"messages": [message("wamid.7", "5511999991111", "denied")]})]);
+    let answer = post(&sender, &body).await;
+    assert_eq!(answer.essence(), (200, Some("application/json"), r#"{"success":true}"#));
+    running.stop().await;
+    assert_eq!(queue.all().len(), 3);
+}
+
+#[tokio::test]
+async fn reports_and_forgeries_start_nothing() {
+    let running = start().await;
+    let sender = running.sender(running.trigger(whatsapp()).await);
+    let queue = running.requested();
+    for status in ["sent", "delivered", "read", "failed"] {
+        let report = json!({"statuses": [{"id": "wamid.0", "status": status}]});
+        assert_eq!(post(&sender, &batch(&[report])).await.status, 200);
+    }
+    let body = batch(&[json!({"messages": [message("wamid.1", "5511999990000", "Olá")]})]);
+    let text = body.to_string();
+    let signed = providers::meta(text.as_bytes(), APP_SECRET);
+    let with_own_secret = providers::meta(text.as_bytes(), WEBHOOK_SECRET);
+    for (headers, body) in [
+        (&signed[..], text.replace("Olá", "Oi")),
+        (&with_own_secret[..], text.clone()),
+        (&[], text.clone()),
+    ] {
+        let answer = sender.post_json_with(headers, body).await;
+        assert_eq!((answer.status, answer.error()), (401, "invalid_signature".into()));
+    }
+    assert_eq!(post(&sender, &body).await.status, 200);
+    assert_eq!(queue.wait_for(1).await[0].messages[0].text, "Olá");
+    running.stop().await;
+    assert_eq!(queue.all().len(), 1);
+}

@@ -2,8 +2,12 @@
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
+# How long `make fuzz` tries each target, and which there are.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := body channels expressions trigger_config
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run test clients check fmt bench servers
+.PHONY: help demo run test clients check fmt bench fuzz servers
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -27,15 +31,27 @@ clients: servers ## Play every provider with its own library, and tamper with wh
 
 check: ## Formatting, lints and documentation; warnings are errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet
 
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 bench: servers ## Measure throughput and latency with a release build
 	cargo build --release -p recado
 	$(TARGET_DIR)/release/recado bench
+
+fuzz: ## Look for a request or configuration that does harm, FUZZ_SECONDS (60) for each target
+	scripts/install-cargo-fuzz.sh
+	cargo fuzz build --sanitizer none
+	@set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target; \
+		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-dict=fuzz/dictionaries/$$target.dict -max_total_time=$(FUZZ_SECONDS) \
+			-max_len=65536 -timeout=10 -rss_limit_mb=2048; \
+	done
 
 servers:
 	@scripts/install-servers.sh

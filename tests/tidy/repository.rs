@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) struct Repository(pub(crate) BTreeMap<String, String>);
 
 /// What is not ours, or no source.
-const SKIPPED: [&str; 4] = ["target", ".git", ".recado", "proptest-regressions"];
+const SKIPPED: [&str; 6] =
+    ["target", ".git", ".recado", "proptest-regressions", "corpus", "artifacts"];
 
 impl Repository {
     pub(crate) fn here() -> Self {

@@ -89,14 +89,10 @@ impl Limits {
             max_headers: read.within("RECADO_INGRESS_MAX_HEADERS", 32 << 10, 1 << 10..=128 << 10),
             payload: PayloadLimits {
                 // The parser reads 127 levels, and on the broker a message has a few of its own.
-                max_json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=100),
-                max_json_fields: read.within(
-                    "RECADO_INGRESS_MAX_JSON_FIELDS",
-                    20_000,
-                    1..=1_000_000,
-                ),
+                json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=100),
+                json_fields: read.within("RECADO_INGRESS_MAX_JSON_FIELDS", 20_000, 1..=1_000_000),
                 // Twilio sends some thirty.
-                max_form_fields: read.within("RECADO_INGRESS_MAX_FORM_FIELDS", 1_000, 1..=100_000),
+                form_fields: read.within("RECADO_INGRESS_MAX_FORM_FIELDS", 1_000, 1..=100_000),
             },
             // actix-http looks at its clock twice a second: less would refuse quick clients too.
             head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 1_000..=60_000),

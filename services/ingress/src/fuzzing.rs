@@ -45,9 +45,9 @@ pub fn parse_body(
     limits: BodyLimits,
 ) -> Result<Value, String> {
     let limits = PayloadLimits {
-        max_json_depth: limits.depth,
-        max_json_fields: limits.fields,
-        max_form_fields: limits.form_fields,
+        json_depth: limits.depth,
+        json_fields: limits.fields,
+        form_fields: limits.form_fields,
     };
     payload::parse(content_type, body, accepts_text, limits).map_err(told)
 }

@@ -31,8 +31,11 @@ const MAX_IDENTITY: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Senders {
     store: Store,
-    members: Lookups<(TenantId, MatchColumn, [u8; 32]), (TenantId, Arc<Member>)>,
+    members: Lookups<Identity, (TenantId, Arc<Member>)>,
 }
+
+/// A member as a sender is known: whose team, by which identifier, and its hash.
+type Identity = (TenantId, MatchColumn, [u8; 32]);
 
 impl Senders {
     pub(crate) fn new(store: Store) -> Arc<Self> {

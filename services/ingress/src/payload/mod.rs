@@ -17,11 +17,11 @@ use media_type::MediaType;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PayloadLimits {
     /// How deep JSON may nest.
-    pub(crate) max_json_depth: usize,
+    pub(crate) json_depth: usize,
     /// How many fields all objects of a body may have together.
-    pub(crate) max_json_fields: usize,
+    pub(crate) json_fields: usize,
     /// How many fields a form may have.
-    pub(crate) max_form_fields: usize,
+    pub(crate) form_fields: usize,
 }
 
 /// Reads `body` as its `Content-Type` says. A text that is not JSON is taken only with
@@ -35,7 +35,7 @@ pub(crate) fn parse(
     let payload = match MediaType::of(content_type)? {
         MediaType::Json => json(body)?,
         MediaType::Form => {
-            form::to_value(form::pairs(body, limits.max_form_fields).map_err(malformed)?)
+            form::to_value(form::pairs(body, limits.form_fields).map_err(malformed)?)
         }
         MediaType::Text | MediaType::Unknown if looks_like_json(body) => json(body)?,
         MediaType::Text if accepts_text => text(body)?,
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn json_never_nests_more_than_127_levels() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n)).into_bytes();
-        let deepest = PayloadLimits { max_json_depth: 127, ..PayloadLimits::default() };
+        let deepest = PayloadLimits { json_depth: 127, ..PayloadLimits::default() };
         assert!(super::parse(JSON, &nested(127), false, deepest).is_ok());
         assert!(reason(JSON, &nested(128)).contains("recursion limit"));
     }

@@ -10,7 +10,7 @@ const MAX_SHOWN_PATH: usize = 200;
 
 /// Goes through all of `payload`.
 pub(super) fn check(payload: &Value, limits: PayloadLimits) -> Result<(), Refusal> {
-    let mut walk = Walk { limits, fields_left: limits.max_json_fields };
+    let mut walk = Walk { limits, fields_left: limits.json_fields };
     let Err(found) = walk.through(payload, 1) else { return Ok(()) };
     let path: Vec<String> = found.path.into_iter().rev().collect();
     let path: String = path.join(".").chars().take(MAX_SHOWN_PATH).collect();
@@ -67,7 +67,7 @@ impl Walk {
     }
 
     fn enter(&self, depth: usize) -> Result<(), Found> {
-        let most = self.limits.max_json_depth;
+        let most = self.limits.json_depth;
         if depth > most {
             return Err(Found::here(format!("is nested more than {most} levels deep")));
         }
@@ -75,7 +75,7 @@ impl Walk {
     }
 
     fn count_field(&mut self) -> Result<(), Found> {
-        let most = self.limits.max_json_fields;
+        let most = self.limits.json_fields;
         self.fields_left = self
             .fields_left
             .checked_sub(1)
@@ -95,11 +95,8 @@ mod tests {
     use super::*;
 
     fn refused(payload: &Value, depth: usize, fields: usize) -> Option<String> {
-        let limits = PayloadLimits {
-            max_json_depth: depth,
-            max_json_fields: fields,
-            ..PayloadLimits::default()
-        };
+        let limits =
+            PayloadLimits { json_depth: depth, json_fields: fields, ..PayloadLimits::default() };
         match check(payload, limits) {
             Ok(()) => None,
             Err(Refusal::InvalidInput { field, reason }) => Some(format!("{field} {reason}")),

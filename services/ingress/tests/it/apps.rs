@@ -196,8 +196,7 @@ async fn publishing_and_archiving_are_noticed_at_once() {
         (AppStatus::Published, 202),
     ] {
         change(&running, app, status).await;
-        let level =
-            async || (post(&running, &path, "Olá").await.status == expected).then_some(());
+        let level = async || (post(&running, &path, "Olá").await.status == expected).then_some(());
         wait_for(&format!("a {expected}"), SOON, level).await.unwrap();
     }
     running.stop().await;

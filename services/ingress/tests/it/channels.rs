@@ -5,7 +5,7 @@ use recado_testkit::twilio::Inbound;
 use recado_types::{MessageId, SessionId, TriggerId};
 use serde_json::{Value, json};
 
-use crate::requests::{Answered, AUTH_TOKEN, TWILIO_SECRET, open};
+use crate::requests::{AUTH_TOKEN, Answered, TWILIO_SECRET, open};
 use crate::running::{Running, WEBHOOK_SECRET};
 
 const SECRET: &str = "signing secret of the tests";
@@ -114,9 +114,8 @@ async fn slack_is_shown_that_the_address_is_ours_and_its_bots_start_nothing() {
     let unsigned = json!({"type": "url_verification", "challenge": "3eZbrw1aB"}).to_string();
     assert_unsigned(&sender.post_json_with(&[], unsigned).await);
 
-    let event = |id: &str, event: Value| {
-        json!({"type": "event_callback", "event_id": id, "event": event})
-    };
+    let event =
+        |id: &str, event: Value| json!({"type": "event_callback", "event_id": id, "event": event});
     let bot = json!({"type": "message", "user": "U9", "bot_id": "B1", "text": "I am a bot"});
     assert_eq!(post(event("Ev1", bot)).await.essence(), (200, Some("text/plain"), ""));
     let person = json!({"type": "message", "user": "U1", "text": "Olá"});
@@ -187,13 +186,8 @@ async fn stripe() {
     running.add_secret("STRIPE", "whsec_old\nwhsec_new").await;
     let trigger = running.trigger(on_stripe()).await;
     let sign = |body: &[u8], at| providers::stripe(body, "whsec_new", at);
-    let expected = Expected {
-        text: "invoice.paid",
-        id: "evt_1",
-        session: "cus_1",
-        status: 202,
-        body: None,
-    };
+    let expected =
+        Expected { text: "invoice.paid", id: "evt_1", session: "cus_1", status: 202, body: None };
     assert_taken(running, trigger, &stripe_event(2), sign, expected).await;
 }
 
@@ -204,8 +198,7 @@ async fn a_retry_of_stripe_is_the_same_message_although_it_counts_down() {
     let sender = running.sender(running.trigger(on_stripe()).await);
     let post = async |event: Value| {
         let body = event.to_string();
-        let headers =
-            providers::stripe(body.as_bytes(), "whsec_1", running.now().timestamp());
+        let headers = providers::stripe(body.as_bytes(), "whsec_1", running.now().timestamp());
         sender.post_json_with(&headers, body).await
     };
     let first = post(stripe_event(2)).await;
@@ -255,7 +248,10 @@ async fn twilio_sms() {
     assert_eq!(answer.essence(), (200, Some("text/xml"), empty));
     assert_unsigned(&sender.post_twilio_with("another", &message).await);
     let published = queue.wait_for(1).await[0].messages.remove(0);
-    assert_eq!((published.text.as_str(), published.id), ("Olá", MessageId::derived(trigger, "SM1")));
+    assert_eq!(
+        (published.text.as_str(), published.id),
+        ("Olá", MessageId::derived(trigger, "SM1"))
+    );
     running.stop().await;
     assert_eq!(queue.all().len(), 1);
 }

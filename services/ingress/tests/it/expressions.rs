@@ -62,9 +62,7 @@ fn what_is_at_a_limit_is_accepted_when_it_is_saved() {
 
 #[test]
 fn what_is_hostile_is_refused_when_it_is_saved() {
-    let nested = |open: &str, close: &str| {
-        format!("{}a{}", open.repeat(200), close.repeat(200))
-    };
+    let nested = |open: &str, close: &str| format!("{}a{}", open.repeat(200), close.repeat(200));
     for (config, path) in [
         (jmespath(&"a".repeat(1_025)), "query_extraction.expression"),
         (jmespath(&nested("(", ")")), "query_extraction.expression"),

@@ -108,9 +108,8 @@ async fn an_id_whose_message_was_certainly_not_published_is_free_again() {
     let running = &private.running;
     let sender = running.sender(running.trigger(named()).await);
     let other = running.sender(running.trigger(open()).await);
-    let post_named = async |id: &str, text: &str| {
-        sender.post("application/json", named_message(id, text)).await
-    };
+    let post_named =
+        async |id: &str, text: &str| sender.post("application/json", named_message(id, text)).await;
     private.rabbitmq.set_disk_free_limit(u64::MAX >> 1).await.unwrap();
     // From then on the broker is known to take nothing, and not only silent.
     wait_for("a blocked broker", SOON, async || {
@@ -131,7 +130,8 @@ async fn an_id_whose_message_was_certainly_not_published_is_free_again() {
     let texts = async || {
         let all = queue.all();
         let of = |it: &recado_messages::ExecutionRequested| it.messages[0].text.clone();
-        let texts: Vec<_> = all.iter().map(of).filter(|text| text == "one" || text == "two").collect();
+        let texts: Vec<_> =
+            all.iter().map(of).filter(|text| text == "one" || text == "two").collect();
         (texts.len() == 2).then_some(texts)
     };
     assert_eq!(wait_for("both messages", SOON, texts).await.unwrap(), ["one", "two"]);

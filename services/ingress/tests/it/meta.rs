@@ -91,10 +91,13 @@ async fn a_batch_becomes_as_many_messages_in_its_order() {
     let answer = post(&sender, &body).await;
     assert_eq!(answer.essence(), (200, Some("application/json"), r#"{"success":true}"#));
     let published = queue.wait_for(3).await;
-    let got: Vec<_> = published.iter().map(|requested| {
-        let [message] = requested.messages.as_slice() else { panic!("{requested:?}") };
-        (message.text.as_str(), message.id, message.session_id)
-    }).collect();
+    let got: Vec<_> = published
+        .iter()
+        .map(|requested| {
+            let [message] = requested.messages.as_slice() else { panic!("{requested:?}") };
+            (message.text.as_str(), message.id, message.session_id)
+        })
+        .collect();
     let id = |id| MessageId::derived(trigger, id);
     let session = |phone: &str| SessionId::derived(running.tenant, trigger, &[phone]);
     let expected = [
@@ -115,8 +118,7 @@ async fn a_batch_becomes_as_many_messages_in_its_order() {
 async fn a_message_that_cannot_be_taken_is_left_out_of_its_batch() {
     let running = start().await;
     let mut config = whatsapp();
-    config["sender_access"] =
-        json!({"mode": "whitelist", "identifiers": ["+5511999990000"]});
+    config["sender_access"] = json!({"mode": "whitelist", "identifiers": ["+5511999990000"]});
     let sender = running.sender(running.trigger(config).await);
     let queue = running.requested();
     let of_nobody = json!({"id": "wamid.3", "type": "text", "text": {"body": "who am I?"}});

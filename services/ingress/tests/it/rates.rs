@@ -72,9 +72,7 @@ async fn a_sender_over_the_limit_hinders_no_other_however_it_spells_itself() {
     let limit = json!({"per_sender_per_minute": 2, "per_minute": 100});
     let trigger = running.trigger(limited(&limit)).await;
     let senders = [running.sender(trigger), other.sender(trigger)];
-    for (sender, from) in
-        senders.iter().zip(["whatsapp:+55 (11) 99999-0000", "551199990000"])
-    {
+    for (sender, from) in senders.iter().zip(["whatsapp:+55 (11) 99999-0000", "551199990000"]) {
         assert_eq!(post_from(sender, from).await.status, 202, "{from}");
     }
     for sender in &senders {

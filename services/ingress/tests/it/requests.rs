@@ -53,7 +53,8 @@ impl Sender {
         body: impl Into<Body>,
     ) -> Answered {
         let request = self.request().header(CONTENT_TYPE, "application/json").body(body);
-        let add = |request: RequestBuilder, (name, value): &(_, String)| request.header(*name, value);
+        let add =
+            |request: RequestBuilder, (name, value): &(_, String)| request.header(*name, value);
         answered(headers.iter().fold(request, add)).await
     }
 

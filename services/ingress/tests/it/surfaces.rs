@@ -128,8 +128,7 @@ async fn below_another_path_a_trigger_is_not_there() {
     ];
     let mut documents = Vec::new();
     let written_otherwise = here.path().replace(&here.trigger.to_string(), "not-a-uuid");
-    let simple =
-        here.path().replace(&here.tenant.to_string(), &here.tenant.0.simple().to_string());
+    let simple = here.path().replace(&here.tenant.to_string(), &here.tenant.0.simple().to_string());
     let paths = places.map(|place| place.path()).into_iter().chain([written_otherwise, simple]);
     for path in paths {
         let answer = post_to(&running, &path, &json!({"a": 1})).await;

@@ -55,9 +55,8 @@ async fn the_answer_is_told_in_the_format_that_the_sender_understands() {
     let running = Running::start().await;
     let runner = Runner::of(&running);
     let two = json!({"split_messages": true});
-    let twiml = format!(
-        "{XML}<Response><Message>Olá &amp; &lt;tchau&gt;\n\nAté logo</Message></Response>"
-    );
+    let twiml =
+        format!("{XML}<Response><Message>Olá &amp; &lt;tchau&gt;\n\nAté logo</Message></Response>");
     for (adapter, content_type, body) in [
         (json!({"format": "ebarn"}), JSON, json!([{"message": SAID, "type": "text"}])),
         (json!({"format": "slack"}), JSON, json!({"response_type": "in_channel", "text": SAID})),
@@ -70,8 +69,7 @@ async fn the_answer_is_told_in_the_format_that_the_sender_understands() {
         config["response_adapter"] = adapter.clone();
         let trigger = running.trigger(config).await;
         let sender = running.sender(trigger);
-        let (answer, requested) =
-            tokio::join!(post(&sender, "m1"), runner.run(success(SAID)));
+        let (answer, requested) = tokio::join!(post(&sender, "m1"), runner.run(success(SAID)));
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(content_type)));
         let got = if content_type == JSON { answer.json() } else { json!(answer.body) };
         if got.get("execution_id").is_none() {

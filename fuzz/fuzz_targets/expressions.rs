@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     let (line, rest) = data.split_at(line_end);
     let Ok(text) = str::from_utf8(line) else { return };
     let payload = json::from_bytes(rest.strip_prefix(b"\n").unwrap_or_default());
-    on_a_stack_of(PROMISED_STACK, || {
+    on_a_stack_of(PROMISED_STACK, data, || {
         check_jmespath(text, &payload);
         check_json_path(text, &payload);
         check_field_path(text, &payload);

@@ -26,7 +26,7 @@ const SEEDS: [&str; 6] = [
 const MAX_TEXT: usize = 1 << 20;
 const MAX_CONTEXT: usize = 2 * 256 * 1024;
 
-fuzz_target!(|data: &[u8]| on_a_stack_of(STACK, || check(data)));
+fuzz_target!(|data: &[u8]| on_a_stack_of(STACK, data, || check(data)));
 
 fn check(data: &[u8]) {
     let (config, payload) = two_values(data).unwrap_or_else(|| changed_seed(data));

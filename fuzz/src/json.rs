@@ -1,6 +1,8 @@
 //! JSON out of arbitrary bytes: made from nothing, or of a sample with some of it changed. Bytes
 //! that are cut and glued as a text are hardly ever JSON.
 
+use std::sync::LazyLock;
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 use serde_json::{Map, Number, Value};
 
@@ -8,17 +10,18 @@ use serde_json::{Map, Number, Value};
 const LEVELS: usize = 6;
 
 /// Names and texts that mean something to somebody.
-const WORDS: [&str; 72] = [
-    "", "$defs", "$ref", "#/$defs/a", "#", "a", "actions", "additionalProperties", "algorithm",
-    "allOf", "anyOf", "async", "attachments", "auth", "Body", "body", "challenge", "changes",
-    "channel", "componentJoin", "context_mapping", "derive", "entry", "enum", "event",
-    "execution", "field", "fields", "From", "from", "generic", "header", "hex", "id", "inputSchema",
-    "items", "jmespath", "jmespath", "$..a", "key", "literal", "maxItems", "message",
-    "messageTemplate", "messages", "minimum", "mode", "not", "object", "objectTransformation",
-    "oneOf", "pattern", "patternProperties", "payload", "properties", "regex", "([0-9]+)",
-    "required", "schema", "sender_access", "session_strategy", "source", "string", "sync",
-    "template", "text", "type", "uniqueItems", "url_verification", "value", "{{a}}", "\u{0}",
-];
+static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    const WORDS: &str = "\
+        $defs $ref #/$defs/a # a actions additionalProperties algorithm allOf anyOf async \
+        attachments auth Body body challenge changes channel componentJoin context_mapping \
+        derive entry enum event execution field fields From from generic header hex id \
+        inputSchema items jmespath jmespath $..a key literal maxItems message \
+        messageTemplate messages minimum mode not object objectTransformation oneOf pattern \
+        patternProperties payload properties regex ([0-9]+) required schema sender_access \
+        session_strategy source string sync template text type uniqueItems url_verification \
+        value {{a}}";
+    WORDS.split(' ').collect()
+});
 
 /// Any JSON.
 #[derive(Clone, Debug)]

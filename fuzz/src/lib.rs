@@ -8,6 +8,11 @@ pub mod providers;
 #[path = "../../shared/testkit/src/twilio/signature.rs"]
 pub mod twilio;
 
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::path::Path;
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -16,13 +21,29 @@ use sha2::{Digest, Sha256};
 /// The stack of the threads that a request runs on.
 pub const STACK: usize = 2 << 20;
 
-/// Runs `check` on a thread with a stack of `bytes`: the main thread's would hide an overflow.
-pub fn on_a_stack_of(bytes: usize, check: impl FnOnce() + Send) {
+/// Runs `check` of `input` on a thread with a stack of `bytes`: the main thread's would hide an
+/// overflow. That ends the process before libFuzzer can save the input, so it is in
+/// `artifacts/last-input` beforehand.
+pub fn on_a_stack_of(bytes: usize, input: &[u8], check: impl FnOnce() + Send) {
+    remember(input).expect("artifacts/last-input can be written");
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(bytes).spawn_scoped(scope, check);
         // A panic in it has aborted the process already.
         let _ended = thread.expect("a thread starts").join();
     });
+}
+
+/// One file, written over and over: opening it each time would take longer than most inputs do.
+fn remember(input: &[u8]) -> io::Result<()> {
+    static LAST: LazyLock<io::Result<File>> = LazyLock::new(|| {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts");
+        fs::create_dir_all(&directory)?;
+        File::create(directory.join("last-input"))
+    });
+    let mut file = LAST.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+    file.rewind()?;
+    file.write_all(input)?;
+    file.set_len(input.len() as u64)
 }
 
 /// A key that an input cannot hold a signature of, since it changes with every bit of the input.

@@ -87,6 +87,7 @@ async fn what_guards_the_ways_in_is_neither_logged_nor_stored_nor_told() -> Stor
     let mut secrets = [SIGNING_SECRET, VERIFY_TOKEN, HEADER_SECRET].map(str::to_owned).to_vec();
     answers.extend(challenge_and_sign(&app, &agent).await?);
     answers.extend(name_the_header(&app, &agent).await?);
+    answers.extend(turn_away(&app, &agent).await?);
     answers.extend(rotate_and_use(&app, &agent, &mut secrets).await?);
     secrets.push(STRANGER.to_owned());
 
@@ -163,6 +164,26 @@ async fn name_the_header(app: &TestApp, agent: &str) -> anyhow::Result<Vec<Answe
     for (value, status) in [(HEADER_SECRET, 200), (misspelled.as_str(), 401)] {
         let request = app.webhook(0, &guarded.id)?.header("X-Token", value);
         answers.push(expected(request.json(&json!({"text": "hello"})), status).await?);
+    }
+    Ok(answers)
+}
+
+/// A stranger is looked for among the members, and on a list.
+async fn turn_away(app: &TestApp, agent: &str) -> anyhow::Result<Vec<Answer>> {
+    let mut answers = Vec::new();
+    for access in [
+        json!({"mode": "members", "identity_field": "from"}),
+        json!({"mode": "whitelist", "identity_field": "from", "identifiers": ["+5511999990000"]}),
+    ] {
+        let config = json!({
+            "auth": {"type": "none"},
+            "query_extraction": {"mode": "field", "field": "text"},
+            "context_mapping": {"phone": "$.from"},
+            "sender_access": access,
+        });
+        let closed = app.management().create_trigger(agent, "Closed", &config).await?;
+        let message = json!({"text": "it is me", "from": format!("whatsapp:+{STRANGER}")});
+        answers.push(expected(app.webhook(0, &closed.id)?.json(&message), 403).await?);
     }
     Ok(answers)
 }

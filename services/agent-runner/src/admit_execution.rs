@@ -8,8 +8,9 @@ use recado_messages::{ExecutionFinished, ExecutionRequested};
 use recado_service::lanes::Wake;
 use recado_store::executions::{self, Waiting};
 use recado_store::{Failure, Store, StoreError};
+use recado_types::MessageId;
 
-use crate::metrics::ADMITTED;
+use crate::metrics::{ADMITTED, CONFLICTS};
 use crate::news::News;
 
 /// As many messages as a full window has, and as much between two as a trigger may say
@@ -28,6 +29,10 @@ pub(crate) enum AdmitError {
          or a reply queue that cannot be"
     )]
     Foreign,
+    /// The sender used an id again, and Redis had forgotten it: whoever gave it away twice has to
+    /// hear of it, so it must not pass for the message that is known.
+    #[error("message {0} is known with another content")]
+    Conflict(MessageId),
     /// PostgreSQL did not take it.
     #[error("the messages were not admitted")]
     Store(#[source] StoreError),
@@ -59,12 +64,13 @@ impl Handler for AdmitExecution {
         for Waiting { reply_to, session_id, execution_id } in admitted.finished {
             self.news.send(vec![reply_to], ExecutionFinished { session_id, execution_id });
         }
-        Ok(())
+        CONFLICTS.inc_by(admitted.conflicts.len() as u64);
+        admitted.conflicts.first().map_or(Ok(()), |id| Err(AdmitError::Conflict(*id)))
     }
 
     fn on_error(&self, error: &AdmitError) -> OnError {
         match error {
-            AdmitError::Foreign => OnError::Isolate,
+            AdmitError::Foreign | AdmitError::Conflict(_) => OnError::Isolate,
             AdmitError::Store(error) => match error.failure() {
                 Failure::Unavailable => OnError::Hold,
                 Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,

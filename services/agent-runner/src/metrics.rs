@@ -17,6 +17,14 @@ pub(crate) static ADMITTED: LazyLock<IntCounter> = LazyLock::new(|| {
         .expect("the name is valid and used once")
 });
 
+/// Messages whose id is known with another content, each time they are tried: before the last
+/// retry as well as after it, and once more if they came in a batch.
+pub(crate) static CONFLICTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Messages met whose id is known with another content, at each try";
+    register_int_counter!("runner_conflicts_total", help)
+        .expect("the name is valid and used once")
+});
+
 /// Executions by how they ended: `success`, `failed`, `timeout`, `lease_lost`.
 pub(crate) static FINISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Executions by how they ended";

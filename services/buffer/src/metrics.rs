@@ -14,6 +14,14 @@ pub(crate) static FLUSHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         .expect("the name is valid and used once")
 });
 
+/// Messages whose id is known with another content, each time they are tried: before the last
+/// retry as well as after it, and once more if they came in a batch.
+pub(crate) static CONFLICTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Messages met whose id is known with another content, at each try";
+    register_int_counter!("buffer_conflicts_total", help)
+        .expect("the name is valid and used once")
+});
+
 /// Windows put back into Redis after a wipe.
 pub(crate) static RESTORED: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Windows put back into Redis after it had lost them";

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use recado_broker::{Handler, OnError, PublishError, Received};
 use recado_kv::Push;
 use recado_messages::{Inbound, MessageReceived};
+use recado_store::messages::{self, Kept};
 use recado_store::{Failure, StoreError};
 use recado_types::{MessageId, SessionId};
 
 use crate::Buffer;
+use crate::metrics::CONFLICTS;
 
 /// Why messages could not be taken in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordError {
+    /// The sender used an id again, and Redis had forgotten it: whoever gave it away twice has to
+    /// hear of it, so it must not pass for the message that is known.
+    #[error("message {0} is known with another content")]
+    Conflict(MessageId),
     /// PostgreSQL did not take them.
     #[error("the messages were not recorded")]
     Store(#[source] StoreError),
@@ -36,6 +42,7 @@ impl Handler for RecordMessage {
 
     fn on_error(&self, error: &RecordError) -> OnError {
         match error {
+            RecordError::Conflict(_) => OnError::Isolate,
             RecordError::Store(error) => match error.failure() {
                 Failure::Unavailable => OnError::Hold,
                 Failure::Duplicate | Failure::Rejected | Failure::Internal => OnError::Isolate,
@@ -55,9 +62,15 @@ impl Handler for RecordMessage {
 
 impl Buffer {
     async fn take_in(&self, received: &[MessageReceived]) -> Result<(), RecordError> {
-        let messages: Vec<&Inbound> = received.iter().map(|item| &item.message).collect();
-        let open = recado_store::messages::record(&self.store, &messages).await;
-        let open: HashSet<MessageId> = open.map_err(RecordError::Store)?.into_iter().collect();
+        let inbound: Vec<&Inbound> = received.iter().map(|item| &item.message).collect();
+        let kept = messages::record(&self.store, &inbound).await;
+        let Kept { open, conflicts } = kept.map_err(RecordError::Store)?;
+        // The neighbours are recorded by now, and enter their windows when each is tried alone.
+        if let Some(id) = conflicts.first() {
+            CONFLICTS.inc_by(conflicts.len() as u64);
+            return Err(RecordError::Conflict(*id));
+        }
+        let open: HashSet<MessageId> = open.into_iter().collect();
         // What is requested already is a provider's retry, or the broker's: nothing to wait for.
         let pushes: Vec<Push> = received
             .iter()

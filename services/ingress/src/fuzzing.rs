@@ -100,6 +100,7 @@ impl Request {
             headers: &self.headers,
             body: &self.body,
             at: self.at,
+            limits: PayloadLimits::default(),
         }
     }
 
@@ -187,6 +188,7 @@ impl Trigger {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
 fn told(refusal: Refusal) -> String {
     refusal.to_string()
 }

@@ -72,6 +72,7 @@ impl Ingress {
             headers: request.headers(),
             body,
             at: self.clock.now(),
+            limits: self.limits.payload,
         }
     }
 

@@ -64,6 +64,11 @@ pub(crate) static PUBLISHING: LazyLock<IntGauge> = LazyLock::new(|| {
         .expect(ONCE)
 });
 
+pub(crate) static WAITING: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!("ingress_waiting", "Senders that wait for their agent's answer")
+        .expect(ONCE)
+});
+
 /// `lookup` is `trigger`, `api_key` or `member`; `outcome` is `known`, `unknown`, `looked_up`, `stale` or
 /// `failed`.
 pub(crate) static LOOKUPS: LazyLock<IntCounterVec> = LazyLock::new(|| {

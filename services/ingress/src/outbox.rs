@@ -36,58 +36,78 @@ impl HandOverError {
     }
 }
 
+/// A message that is to be published.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) message: Inbound,
+    /// The queue of whoever waits for the answer.
+    pub(crate) reply_to: Option<String>,
+}
+
 /// The way to the broker.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     publisher: Publisher,
     places: Semaphore,
+    /// How many of them there are.
+    n_places: u32,
 }
 
 impl Outbox {
-    /// At most `places` messages wait for the broker at a time.
+    /// At most `places` messages wait for the broker at a time; or one batch, if it is larger.
     pub(crate) fn new(publisher: Publisher, places: usize) -> Self {
-        Self { publisher, places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)) }
+        let n_places = u32::try_from(places.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        Self { publisher, places: Semaphore::new(n_places as usize), n_places }
     }
 
-    /// Publishes `message`, to the buffer if there is one, and waits for the confirm. `reply_to` is
-    /// the queue of whoever waits for the answer.
+    /// Publishes messages, to the buffer if there is one, and waits for their confirms. One outcome
+    /// each, in their order. Messages of one session are published in their order, and before
+    /// those of a later call.
     pub(crate) async fn hand_over(
         &self,
-        message: Inbound,
+        outgoing: Vec<Outgoing>,
         buffer: Option<&MessageBuffer>,
-        reply_to: Option<String>,
-    ) -> Result<(), HandOverError> {
+    ) -> Vec<Result<(), HandOverError>> {
+        let n_messages = u32::try_from(outgoing.len()).unwrap_or(u32::MAX);
         let waiting_since = Instant::now();
-        let place = timeout(WAIT_FOR_TURN, self.places.acquire()).await;
+        let turn = self.places.acquire_many(n_messages.min(self.n_places));
+        let turn = timeout(WAIT_FOR_TURN, turn).await;
         PUBLISH_WAIT_SECONDS.observe(waiting_since.elapsed().as_secs_f64());
-        let Ok(Ok(_place)) = place else { return Err(HandOverError::Full) };
-        let _counted = Counted::new();
-        let published = if let Some(buffer) = buffer {
-            let received = MessageReceived { message, buffer: buffer.policy };
-            self.publisher.publish(&received).await
-        } else {
-            let messages = vec![message];
-            // Of no effect on a single message.
-            let requested = ExecutionRequested { messages, separator: "\n".into(), reply_to };
-            self.publisher.publish(&requested).await
+        let Ok(Ok(_places)) = turn else {
+            return outgoing.iter().map(|_| Err(HandOverError::Full)).collect();
         };
-        published.map_err(HandOverError::Publish)
+        let _counted = Counted::new(n_messages);
+        // Given to the publisher in one call: that, and no order of polling, makes their order.
+        let published = if let Some(buffer) = buffer {
+            let received = outgoing
+                .into_iter()
+                .map(|Outgoing { message, .. }| MessageReceived { message, buffer: buffer.policy });
+            self.publisher.publish_all(&received.collect::<Vec<_>>()).await
+        } else {
+            let requested = outgoing.into_iter().map(|Outgoing { message, reply_to }| {
+                // Of no effect on a single message.
+                let separator = "\n".into();
+                ExecutionRequested { messages: vec![message], separator, reply_to }
+            });
+            self.publisher.publish_all(&requested.collect::<Vec<_>>()).await
+        };
+        published.into_iter().map(|outcome| outcome.map_err(HandOverError::Publish)).collect()
     }
 }
 
-/// Counts a publication for as long as it lasts, however it ends.
-struct Counted;
+/// Counts publications for as long as they last, however they end.
+struct Counted(i64);
 
 impl Counted {
-    fn new() -> Self {
-        PUBLISHING.inc();
-        Self
+    fn new(n_messages: u32) -> Self {
+        PUBLISHING.add(n_messages.into());
+        Self(n_messages.into())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        PUBLISHING.dec();
+        PUBLISHING.sub(self.0);
     }
 }
 
@@ -108,18 +128,25 @@ mod tests {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let _stopped_at_the_end = shutdown.clone().drop_guard();
         let outbox = Outbox::new(Publisher::start(config, &tasks, shutdown), 1);
+        let hand_over = async |n_messages: usize| {
+            let outgoing = || Outgoing { message: inbound(), reply_to: None };
+            outbox.hand_over((0..n_messages).map(|_| outgoing()).collect(), None).await
+        };
 
-        let first = outbox.hand_over(inbound(), None, None);
+        let first = hand_over(1);
         let second = async {
             let begun = Instant::now();
-            (outbox.hand_over(inbound(), None, None).await, begun.elapsed())
+            (hand_over(1).await, begun.elapsed())
         };
         let (first, (second, took)) = tokio::join!(first, second);
-        assert!(matches!(first, Err(HandOverError::Publish(PublishError::Unavailable))));
-        assert!(matches!(second, Err(HandOverError::Full)));
+        let unavailable = |outcome: &Result<(), HandOverError>| {
+            matches!(outcome, Err(HandOverError::Publish(PublishError::Unavailable)))
+        };
+        assert!(first.iter().all(unavailable), "{first:?}");
+        assert!(matches!(second.as_slice(), [Err(HandOverError::Full)]), "{second:?}");
         assert!(took < Duration::from_secs(1), "{took:?}");
-        // The place is free again.
-        let third = outbox.hand_over(inbound(), None, None).await;
-        assert!(matches!(third, Err(HandOverError::Publish(_))));
+        // The place is free again, also for a batch that would need more than there are.
+        let third = hand_over(3).await;
+        assert!(third.len() == 3 && third.iter().all(unavailable), "{third:?}");
     }
 }

@@ -47,12 +47,14 @@ pub(crate) enum Refusal {
     ChallengeFailed,
     #[error("the sender is not one that the trigger admits")]
     SenderDenied,
-    #[error("too many messages; come back when `Retry-After` says")]
+    #[error("too many messages: {limited}")]
     RateLimited { limited: RateState },
     #[error("another message has this id")]
     IdempotencyConflict,
-    #[error("the agent did not answer in time; the execution goes on")]
+    #[error("the agent has not answered in time; the execution goes on")]
     TimeIsUp { execution: ExecutionId },
+    #[error("the agent did not answer in time, and its execution has ended")]
+    ExecutionTimedOut { execution: ExecutionId },
     #[error("the agent's execution failed")]
     ExecutionFailed {
         execution: ExecutionId,
@@ -132,7 +134,7 @@ impl Refusal {
             Self::SenderDenied => Problem::WebhookSenderDenied,
             Self::RateLimited { .. } => Problem::RateLimited,
             Self::IdempotencyConflict => Problem::IdempotencyConflict,
-            Self::TimeIsUp { .. } => Problem::ExecutionTimeout,
+            Self::TimeIsUp { .. } | Self::ExecutionTimedOut { .. } => Problem::ExecutionTimeout,
             Self::ExecutionFailed { .. } => Problem::ExecutionFailed,
             Self::Lookup(error) if error.is_transient() => Problem::Unavailable,
             Self::HandOver(HandOverError::Publish(PublishError::Encode(_))) | Self::Lookup(_) => {
@@ -153,7 +155,7 @@ impl From<Refusal> for ApiError {
                 error.with_details(json!({ "line": line, "column": column }))
             }
             Refusal::RateLimited { limited } => limited.in_error(error),
-            Refusal::TimeIsUp { execution } => {
+            Refusal::TimeIsUp { execution } | Refusal::ExecutionTimedOut { execution } => {
                 error.with_public_details(json!({ "execution_id": execution }))
             }
             Refusal::ExecutionFailed { execution, code } => {

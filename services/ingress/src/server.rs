@@ -65,10 +65,10 @@ pub(crate) fn start(
             .default_service(method_not_allowed("GET, POST"));
         let run = web::resource(run::PATH)
             .route(web::post().to(run::receive))
-            .default_service(method_not_allowed("POST"));
+            .default_service(web::to(run::method_not_allowed));
         let apps = web::resource(apps::PATH)
             .route(web::post().to(apps::receive))
-            .default_service(method_not_allowed("POST"));
+            .default_service(web::to(apps::method_not_allowed));
         App::new()
             .wrap(RequestSpan::new("ingress", Arc::clone(&clock)))
             .app_data(Data::clone(&ingress))
@@ -82,6 +82,8 @@ pub(crate) fn start(
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(head_timeout)
     .client_disconnect_timeout(LINGER)
+    // Who hangs up while the agent thinks waits for nothing any more.
+    .h1_allow_half_closed(false)
     .shutdown_timeout(DRAIN.as_secs())
     .disable_signals()
     .listen(listener)?;

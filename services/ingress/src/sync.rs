@@ -10,13 +10,18 @@ use recado_broker::Replies;
 use recado_store::Store;
 use recado_store::executions::{self, EndedExecution};
 use recado_types::{ExecutionId, TenantId};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::WAITING;
 use crate::refusal::Refusal;
+use crate::toll::Share;
 
 /// How often an execution is looked for without news of it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the last look may take, after which the time is up in any case.
+const LAST_LOOK: Duration = Duration::from_millis(300);
 
 /// How long senders may go on waiting once the process has to stop: less than the server gives
 /// them, so that they are told where their answer will be instead of being cut off.
@@ -42,9 +47,15 @@ impl Answers {
 
     /// Listens for the news of an execution from now on; it has to be called before anybody asks
     /// for the execution, or the news could come first. Dropping it ends that.
-    pub(crate) fn expect(&self, tenant: TenantId, execution: ExecutionId) -> Expected<'_> {
+    pub(crate) fn expect(
+        &self,
+        tenant: TenantId,
+        execution: ExecutionId,
+        share: Share,
+    ) -> Expected<'_> {
         let waiter = self.replies.wait_for(execution.0);
-        Expected { waiter, answers: self, tenant, execution }
+        WAITING.inc();
+        Expected { waiter, answers: self, tenant, execution, _share: share }
     }
 }
 
@@ -54,36 +65,60 @@ pub(crate) struct Expected<'a> {
     answers: &'a Answers,
     tenant: TenantId,
     execution: ExecutionId,
+    _share: Share,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        WAITING.dec();
+    }
 }
 
 impl Expected<'_> {
     /// How it ended; an error if it did not within `wait`.
     pub(crate) async fn within(mut self, wait: Duration) -> Result<EndedExecution, Refusal> {
-        let answers = self.answers;
         let mut deadline = Instant::now() + wait;
         let mut is_stopping = false;
         loop {
-            let next_look = deadline.min(Instant::now() + LOOK_EVERY);
+            let next_look = deadline.min(Instant::now() + self.look_after());
             tokio::select! {
                 () = self.waiter.news() => {}
                 () = sleep_until(next_look) => {}
-                () = answers.shutdown.cancelled(), if !is_stopping => {
+                () = self.answers.shutdown.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     deadline = deadline.min(Instant::now() + GRACE);
                 }
             }
             // Whatever it was, the row knows.
-            match executions::outcome(&answers.store, self.tenant, self.execution).await {
-                Ok(Some(ended)) => return Ok(ended),
-                Ok(None) => {}
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "an execution could not be looked up; looking again");
-                }
+            if let Some(ended) = self.look(deadline).await {
+                return Ok(ended);
             }
             if Instant::now() >= deadline {
                 return Err(Refusal::TimeIsUp { execution: self.execution });
             }
         }
+    }
+
+    /// How the execution ended, if it did and the database says so in time.
+    async fn look(&self, deadline: Instant) -> Option<EndedExecution> {
+        let until = deadline.max(Instant::now() + LAST_LOOK);
+        let (store, tenant) = (&self.answers.store, self.tenant);
+        let looking = Box::pin(executions::outcome(store, tenant, self.execution));
+        match timeout_at(until, looking).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "an execution could not be looked up; looking again");
+                None
+            }
+            Err(_elapsed) => None,
+        }
+    }
+
+    /// [`LOOK_EVERY`], and a part of a second that is this execution's own: those who began to wait
+    /// together should not look together.
+    fn look_after(&self) -> Duration {
+        let [.., low] = self.execution.0.into_bytes();
+        LOOK_EVERY + Duration::from_millis(4) * u32::from(low)
     }
 }

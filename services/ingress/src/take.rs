@@ -4,7 +4,6 @@
 //! pays its toll, and is then handed over. Most requests hold one; those of a batch are handed over
 //! together, in their order.
 
-use futures_util::future::join_all;
 use recado_messages::Inbound;
 use recado_types::{ExecutionId, MessageId, SessionId, identity};
 use serde_json::Value;
@@ -15,13 +14,11 @@ use crate::channel::{Arrival, Incoming};
 use crate::ingress::Ingress;
 use crate::message;
 use crate::metrics::LEFT_OUT;
+use crate::outbox::{HandOverError, Outgoing};
 use crate::refusal::Refusal;
 use crate::sync::Expected;
 use crate::toll::{RateState, Receipt, Share};
 use crate::trigger::CompiledTrigger;
-
-/// How many messages of a batch are on their way to the broker at a time.
-const TOGETHER: usize = 64;
 
 /// What became of an authentic request.
 pub(crate) enum Taken<'a> {
@@ -68,7 +65,7 @@ struct Prepared<'a> {
     reply_to: Option<String>,
     /// What is known of it once it is handed over.
     accepted: Accepted<'a>,
-    _share: Share,
+    share: Share,
 }
 
 impl Ingress {
@@ -80,12 +77,14 @@ impl Ingress {
         payload: Value,
         telling: Telling,
     ) -> Result<Taken<'_>, Refusal> {
+        // A tenant over its limit must cost the others nothing.
+        self.toll.check(trigger, &*self.clock).await?;
         let incoming = match trigger.channel.interpret(request, payload)? {
             Arrival::Messages(incoming) => incoming,
             Arrival::Notice(answer) => return Ok(Taken::Notice(answer)),
         };
         let mut accepted = Vec::with_capacity(incoming.len());
-        for together in incoming.chunks(TOGETHER) {
+        for together in incoming.chunks(self.toll.batch_size()) {
             let (prepared, refusal) = self.prepare_all(trigger, request, together, telling).await;
             // Whatever became of one, those before it are paid for.
             accepted.extend(self.hand_over_all(trigger, prepared).await?);
@@ -106,6 +105,10 @@ impl Ingress {
     ) -> (Vec<Prepared<'_>>, Option<Refusal>) {
         let mut prepared = Vec::with_capacity(messages.len());
         for incoming in messages {
+            if messages.len() > 1 {
+                // The expressions of a batch may take a while; others are served in between.
+                tokio::task::yield_now().await;
+            }
             match Box::pin(self.prepare(trigger, request, incoming, telling)).await {
                 Ok(message) => prepared.push(message),
                 Err(refusal) if may_be_left_out(trigger, &refusal) => leave_out(trigger, &refusal),
@@ -144,44 +147,53 @@ impl Ingress {
             Telling::Acceptance => {}
             Telling::Answer => {
                 let (tenant, execution) = (trigger.tenant_id, accepted.execution_id());
-                accepted.expected = Some(self.answers.expect(tenant, execution));
+                let share = self.toll.waiting_share(tenant)?;
+                accepted.expected = Some(self.answers.expect(tenant, execution, share));
                 reply_to = Some(self.answers.address());
             }
             Telling::Novelty => {
                 let (tenant, session) = (trigger.tenant_id, message.session_id);
-                accepted.is_new_session = self.novelty.is_new(tenant, session).await;
+                accepted.is_new_session = self.novelty.is_new(tenant, session, message.id).await;
             }
         }
-        Ok(Prepared { message, receipt, reply_to, accepted, _share: share })
+        Ok(Prepared { message, receipt, reply_to, accepted, share })
     }
 
-    /// Hands over all of them at once, which keeps the order of each session: the publisher takes
-    /// them in the order in which they are given to it.
+    /// Hands over all of them at once, which keeps the order of each session.
     async fn hand_over_all<'s>(
         &'s self,
         trigger: &CompiledTrigger,
         prepared: Vec<Prepared<'s>>,
     ) -> Result<Vec<Accepted<'s>>, Refusal> {
-        let on_their_way = prepared.into_iter().map(|message| self.hand_over(trigger, message));
-        let mut accepted = Vec::new();
-        for outcome in join_all(on_their_way).await {
-            match outcome {
-                Ok(message) => accepted.push(message),
+        let mut outgoing = Vec::with_capacity(prepared.len());
+        let mut waiting = Vec::with_capacity(prepared.len());
+        for Prepared { message, receipt, reply_to, accepted, share } in prepared {
+            outgoing.push(Outgoing { message, reply_to });
+            waiting.push((receipt, accepted, share));
+        }
+        let buffer = trigger.config.execution.buffer.as_ref();
+        let outcomes = self.outbox.hand_over(outgoing, buffer).await;
+        let mut handed = Vec::with_capacity(waiting.len());
+        let mut refused = None;
+        for (outcome, (receipt, accepted, _share)) in outcomes.into_iter().zip(waiting) {
+            match self.settle(trigger, outcome, receipt, accepted).await {
+                Ok(accepted) => handed.push(accepted),
                 Err(refusal) if may_be_left_out(trigger, &refusal) => leave_out(trigger, &refusal),
-                Err(refusal) => return Err(refusal),
+                Err(refusal) => refused = refused.or(Some(refusal)),
             }
         }
-        Ok(accepted)
+        refused.map_or(Ok(handed), Err)
     }
 
-    async fn hand_over<'s>(
-        &'s self,
+    /// Takes back what a message paid that was certainly not published.
+    async fn settle<'s>(
+        &self,
         trigger: &CompiledTrigger,
-        prepared: Prepared<'s>,
+        outcome: Result<(), HandOverError>,
+        receipt: Receipt,
+        accepted: Accepted<'s>,
     ) -> Result<Accepted<'s>, Refusal> {
-        let Prepared { message, receipt, reply_to, accepted, _share } = prepared;
-        let buffer = trigger.config.execution.buffer.as_ref();
-        if let Err(error) = self.outbox.hand_over(message, buffer, reply_to).await {
+        if let Err(error) = outcome {
             if !error.is_outcome_unknown() {
                 self.toll.refund(receipt).await;
             }
@@ -207,7 +219,7 @@ fn may_be_left_out(trigger: &CompiledTrigger, refusal: &Refusal) -> bool {
 fn leave_out(trigger: &CompiledTrigger, refusal: &Refusal) {
     let code = refusal.code();
     LEFT_OUT.with_label_values(&[code]).inc();
-    tracing::info!(
+    tracing::debug!(
         trigger.id = %trigger.id,
         refusal.code = code,
         "a message of a batch is left out: {code}"

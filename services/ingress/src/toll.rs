@@ -8,7 +8,7 @@ mod gate;
 mod rate_state;
 mod shares;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use prometheus::{IntCounterVec, register_int_counter_vec};
@@ -17,7 +17,7 @@ use recado_kv::Kv;
 use recado_messages::Inbound;
 use recado_store::{Store, messages};
 use recado_types::{Fingerprint, MessageId, TenantId};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
 use crate::refusal::Refusal;
@@ -28,9 +28,15 @@ use shares::Shares;
 
 pub(crate) use rate_state::RateState;
 
+/// How many messages of a batch are on their way to the broker at a time, at most.
+const MAX_TOGETHER: usize = 64;
+
 /// How long the database may take to say whether it knows an id. It is about a sender's mistake,
 /// which must not make everybody wait.
 const LOOK_UP_WITHIN: Duration = Duration::from_millis(300);
+
+/// How long the database is not asked after it did not answer.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(1);
 
 /// `outcome` is `free` (there was nothing to pay), `admitted`, `duplicate`, `conflict`, `unknown`
 /// (admitted, but Redis does not tell whether the id is new), or what refused:
@@ -54,8 +60,11 @@ pub(crate) struct Receipt {
 pub(crate) struct Toll {
     gate: Gate,
     shares: Arc<Shares>,
+    waiting: Arc<Shares>,
     store: Store,
     tenant_per_minute: Option<u32>,
+    /// The database is not asked before; see [`LEFT_ALONE_FOR`].
+    ask_after: Mutex<Option<Instant>>,
 }
 
 impl Toll {
@@ -64,18 +73,23 @@ impl Toll {
         Self {
             gate: Gate::new(kv),
             shares: Shares::of(limits.max_publishing),
+            waiting: Shares::of(limits.max_connections),
             store,
             tenant_per_minute: limits.tenant_per_minute,
+            ask_after: Mutex::default(),
         }
     }
 
     /// A place in flight for a message of `tenant`, to be held until it is published. It is asked
     /// for before the message pays, so that one that gets none has paid nothing.
     pub(crate) fn share(&self, tenant: TenantId) -> Result<Share, Refusal> {
-        self.shares.acquire(tenant).map_err(|retry_in| {
-            count("limited_by_share");
-            Refusal::RateLimited { limited: RateState::of_share(retry_in) }
-        })
+        acquire(&self.shares, tenant)
+    }
+
+    /// A place among those who wait for an answer, for somebody of `tenant`: who waits holds a
+    /// connection.
+    pub(crate) fn waiting_share(&self, tenant: TenantId) -> Result<Share, Refusal> {
+        acquire(&self.waiting, tenant)
     }
 
     /// Lets `message` pay. `sender` is who sent it, if that is known, and in the one way that is
@@ -87,17 +101,13 @@ impl Toll {
         message: &Inbound,
         clock: &dyn Clock,
     ) -> Result<Receipt, Refusal> {
-        let limits = PerMinute {
-            tenant: self.tenant_per_minute,
-            trigger: trigger.config.rate_limit.per_minute,
-            sender: trigger.config.rate_limit.per_sender_per_minute,
-        };
+        let limits = self.limits(trigger);
         let claim = message.fingerprint.map(|fingerprint| (message.id, fingerprint));
         let paid = self.gate.pay(trigger.tenant_id, trigger.id, sender, &limits, claim).await;
         let (rate, claimed) = match paid {
             Verdict::Go { rate } => (rate, claim),
             // It is published again: the first one may never have been. The database makes it one.
-            Verdict::Duplicate => (None, None),
+            Verdict::Duplicate { rate } => (rate, None),
             Verdict::Conflict => return Err(Refusal::IdempotencyConflict),
             Verdict::Unknown { rate } => {
                 self.refuse_if_recorded_otherwise(message).await?;
@@ -124,21 +134,70 @@ impl Toll {
     /// Refuses a message whose id is recorded with another content. If the database is away too,
     /// nobody can tell; of two messages with one id it will keep the first.
     async fn refuse_if_recorded_otherwise(&self, message: &Inbound) -> Result<(), Refusal> {
-        let asked = Box::pin(messages::fingerprint(&self.store, message.id));
-        let recorded = match timeout(LOOK_UP_WITHIN, asked).await {
-            Ok(Ok(recorded)) => recorded.and_then(|recorded| recorded.fingerprint),
-            Ok(Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, message.id = %message.id, "{} is not looked up", message.id);
-                None
-            }
-            Err(_elapsed) => None,
-        };
+        let recorded = self.recorded(message.id).await;
         if recorded.is_some() && recorded != message.fingerprint {
             return Err(Refusal::IdempotencyConflict);
         }
         Ok(())
     }
+
+    /// An error if the tenant or the trigger is known to admit nothing at present.
+    pub(crate) async fn check(
+        &self,
+        trigger: &CompiledTrigger,
+        clock: &dyn Clock,
+    ) -> Result<(), Refusal> {
+        let limits = self.limits(trigger);
+        match self.gate.known(trigger.tenant_id, trigger.id, &limits).await {
+            None => Ok(()),
+            Some(refused) => {
+                let limited = RateState::limited(&refused, clock.now());
+                Err(Refusal::RateLimited { limited })
+            }
+        }
+    }
+
+    fn limits(&self, trigger: &CompiledTrigger) -> PerMinute {
+        PerMinute {
+            tenant: self.tenant_per_minute,
+            trigger: trigger.config.rate_limit.per_minute,
+            sender: trigger.config.rate_limit.per_sender_per_minute,
+        }
+    }
+
+    /// How many messages of a batch may be on their way at a time, so that it fits its tenant's
+    /// share with room for others.
+    pub(crate) fn batch_size(&self) -> usize {
+        (self.shares.each() / 2).clamp(1, MAX_TOGETHER)
+    }
+
+    /// The fingerprint under which an id is recorded, as far as the database tells in time.
+    async fn recorded(&self, id: MessageId) -> Option<Fingerprint> {
+        if self.ask_after().is_some_and(|after| Instant::now() < after) {
+            return None;
+        }
+        let asked = Box::pin(messages::fingerprint(&self.store, id));
+        let error: Box<dyn std::error::Error> = match timeout(LOOK_UP_WITHIN, asked).await {
+            Ok(Ok(recorded)) => return recorded.and_then(|recorded| recorded.fingerprint),
+            Ok(Err(error)) => error.into(),
+            Err(elapsed) => elapsed.into(),
+        };
+        tracing::debug!(error = &*error, message.id = %id, "{id} is not looked up");
+        *self.ask_after.lock().expect("no holder of this lock panics") =
+            Some(Instant::now() + LEFT_ALONE_FOR);
+        None
+    }
+
+    fn ask_after(&self) -> Option<Instant> {
+        *self.ask_after.lock().expect("no holder of this lock panics")
+    }
+}
+
+fn acquire(shares: &Arc<Shares>, tenant: TenantId) -> Result<Share, Refusal> {
+    shares.acquire(tenant).map_err(|retry_in| {
+        count("limited_by_share");
+        Refusal::RateLimited { limited: RateState::of_share(retry_in) }
+    })
 }
 
 fn count(outcome: &str) {

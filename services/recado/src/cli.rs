@@ -84,9 +84,23 @@ pub(crate) struct Bench {
     /// How long each phase lasts
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub(crate) seconds: u64,
+    /// Measure one part only
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(crate) only: Option<BenchPart>,
+    /// How long ingress is kept under load to see whether its memory grows; 0 for not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) soak: u64,
     /// Where to write the figures as JSON, besides printing them
     #[arg(long, value_name = "PATH")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Ingress with the other roles frozen, beside the bare publisher
+    Ingress,
+    /// What ingress holds in memory
+    Memory,
 }
 
 #[derive(Args)]

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
-use recado_types::SessionId;
+use recado_types::{MessageId, SessionId};
 
 use crate::{Kv, KvError};
 
 impl Kv {
-    /// Notes for `ttl` that somebody writes in the session; answers whether nobody had.
-    pub async fn begin_session(&self, session: SessionId, ttl: Duration) -> Result<bool, KvError> {
+    /// Notes for `ttl` that the session begins with `message`, unless it began before; answers
+    /// whether it is the one it begins with.
+    pub async fn begin_session(
+        &self,
+        session: SessionId,
+        message: MessageId,
+        ttl: Duration,
+    ) -> Result<bool, KvError> {
         let mut connection = self.usable()?;
+        let message = message.to_string();
         let mut note = redis::cmd("SET");
-        note.arg(format!("{}:session:{session}", self.prefix)).arg(1);
-        note.arg("NX").arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        note.arg(format!("{}:session:{session}", self.prefix)).arg(&message);
+        note.arg("NX").arg("GET").arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let noted: redis::RedisResult<Option<String>> = note.query_async(&mut connection).await;
-        Ok(self.noted("note a session", noted)?.is_some())
+        Ok(self.noted("note a session", noted)?.is_none_or(|first| first == message))
     }
 }

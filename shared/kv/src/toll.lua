@@ -77,11 +77,8 @@ end
 local function pay()
   local id, fingerprint, ttl_ms = ARGV[2], ARGV[3], ARGV[4]
   local claim_key = prefix .. ':claim:' .. id
-  if id ~= '' then
-    local holder = redis.call('GET', claim_key)
-    if holder == fingerprint then return { 'duplicate', {} } end
-    if holder then return { 'conflict', {} } end
-  end
+  local holder = id ~= '' and redis.call('GET', claim_key)
+  if holder and holder ~= fingerprint then return { 'conflict', {} } end
   local rates, is_limited = {}, false
   for i = 5, #ARGV, 2 do
     local rate = look(ARGV[i], tonumber(ARGV[i + 1]))
@@ -96,8 +93,9 @@ local function pay()
     table.insert(descriptions, describe(rate, is_limited and rate.total >= rate.limit))
   end
   if is_limited then return { 'limited', descriptions } end
+  if holder then return { 'duplicate', descriptions } end
   if id ~= '' then
-    redis.call('SET', claim_key, fingerprint, 'NX', 'PX', ttl_ms)
+    redis.call('SET', claim_key, fingerprint, 'PX', ttl_ms)
   end
   return { 'admitted', descriptions }
 end

@@ -2,9 +2,9 @@
 //!
 //! All of it is decided by one script, `toll.lua`, so it is atomic and one round trip.
 //!
-//! * **Claim first.** An id that is known with the same fingerprint is a [`Paid::Duplicate`], and
-//!   costs nothing: a provider's retry is not punished. Known with another fingerprint it is a
-//!   [`Paid::Conflict`].
+//! * **Claim first.** An id that is known with another fingerprint is a [`Paid::Conflict`], and
+//!   costs nothing. Known with the same one it is a [`Paid::Duplicate`], which pays like any other:
+//!   a recorded request that is sent again and again must not be free.
 //! * **All limits or none.** Only if every limit admits the message is any of them used up, and
 //!   the id claimed.
 //!
@@ -127,8 +127,8 @@ pub struct Toll<'a> {
 pub enum Paid {
     /// It may, and has paid. With the limit that has the least left, if there is any limit.
     Admitted(Option<RateState>),
-    /// This message has claimed its id before. Nothing was used up.
-    Duplicate,
+    /// This message has claimed its id before. It may pass all the same, and has paid.
+    Duplicate(Option<RateState>),
     /// Another message has claimed this id. Nothing was used up.
     Conflict,
     /// A limit was used up before. Nothing else was.
@@ -214,11 +214,11 @@ fn read(
     rates: &[Rate],
 ) -> Result<Paid, RedisError> {
     match word.as_str() {
-        "duplicate" => Ok(Paid::Duplicate),
         "conflict" => Ok(Paid::Conflict),
-        "admitted" | "limited" => {
+        "admitted" | "duplicate" | "limited" => {
+            let passed = if word == "duplicate" { Paid::Duplicate } else { Paid::Admitted };
             let opinions: Vec<Opinion> = rates.iter().zip(descriptions).map(opinion).collect();
-            Ok(conclude(&opinions).map_or_else(Paid::Limited, Paid::Admitted))
+            Ok(conclude(&opinions).map_or_else(Paid::Limited, passed))
         }
         _ => Err(RedisError::from((ErrorKind::UnexpectedReturnType, "no answer of toll.lua"))),
     }

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use crate::{Store, StoreError};
 
 /// Records messages in their order and answers those that nobody has requested an execution for:
-/// the new ones, and the repeated ones whose window is still open.
+/// the new ones, and the repeated ones whose window is still open; and those in conflict.
+///
+/// A row that is neither ours nor to be seen is one that somebody else committed while we waited
+/// for it. What it says cannot be compared here, so it is taken for a conflict: trying again tells.
 const RECORD: &str = "\
 -- messages.record
 WITH input AS (
@@ -25,13 +28,19 @@ WITH input AS (
     SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint
       FROM input ORDER BY place
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    RETURNING id, fingerprint
+), compared AS (
+    SELECT input.id,
+           recorded.id IS NOT NULL
+           OR (known.execution_id IS NULL
+               AND (known.requested_at IS NULL
+                    OR known.requested_at < now() - interval '1 minute')) AS is_open,
+           CASE WHEN recorded.id IS NULL AND known.id IS NULL THEN input.fingerprint IS NOT NULL
+                ELSE coalesce(recorded.fingerprint, known.fingerprint) <> input.fingerprint
+           END IS TRUE AS is_conflict
+      FROM input LEFT JOIN recorded USING (id) LEFT JOIN messages known USING (id)
 )
-SELECT input.id
-  FROM input LEFT JOIN recorded USING (id) LEFT JOIN messages known USING (id)
- WHERE recorded.id IS NOT NULL
-    OR (known.execution_id IS NULL
-        AND (known.requested_at IS NULL OR known.requested_at < now() - interval '1 minute'))";
+SELECT id, is_open, is_conflict FROM compared WHERE is_open OR is_conflict";
 
 /// A request that was confirmed a minute ago and did not make an execution is taken for lost.
 const OPEN: &str = "\
@@ -115,9 +124,19 @@ impl<'m> Columns<'m> {
     }
 }
 
-/// Records `messages` (in their order) and answers the ids of those that nobody has requested an
-/// execution for yet. Recording a message again changes nothing.
-pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Vec<MessageId>, StoreError> {
+/// What a batch of messages came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those that nobody has requested an execution for yet.
+    pub open: Vec<MessageId>,
+    /// Ids under which something else is recorded than (one of) the messages said: those were
+    /// not kept. Two messages are told apart by their fingerprints; one without is in no conflict.
+    pub conflicts: Vec<MessageId>,
+}
+
+/// Records `messages`, in their order. Of two with one id the first counts; recording it again
+/// changes nothing.
+pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Kept, StoreError> {
     let failed = StoreError::query("messages.record");
     let columns = Columns::of(messages.iter().copied());
     let client = store.client("messages.record").await?;
@@ -138,7 +157,11 @@ pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Vec<MessageI
         )
         .await
         .map_err(&failed)?;
-    Ok(rows.iter().map(|row| MessageId(row.get("id"))).collect())
+    let those_that = |is_so: &str| {
+        let rows = rows.iter().filter(|row| row.get(is_so));
+        rows.map(|row| MessageId(row.get("id"))).collect()
+    };
+    Ok(Kept { open: those_that("is_open"), conflicts: those_that("is_conflict") })
 }
 
 /// The first `limit` messages of each of `sessions` that wait for an execution, by session and in

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -128,6 +129,16 @@ impl BarePublisher {
             other => Err(BaselineError::NotTaken(Box::new(other))),
         }
     }
+}
+
+/// Throws away what waits in `queue`: a producer that is measured alone has no consumer. What a
+/// consumer has been handed and has not acknowledged stays.
+pub async fn purge(url: &str, queue: &str) -> Result<(), BaselineError> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
+    connection.close(200, "purged".into()).await?;
+    Ok(())
 }
 
 /// Commits rows of `row_bytes` bytes, one by one, from so many `connections`: what the disk under

@@ -10,7 +10,7 @@ use recado_testkit::stub::Fault;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
-use super::n_executions;
+use super::{AWAY, n_executions, wait};
 use crate::support::{Answer, Asker, SOON, Story, ended, system, thinker};
 
 /// How long the model takes: somebody waits whenever something dies.
@@ -27,9 +27,13 @@ fn config() -> Value {
 }
 
 async fn connect(app: &TestApp) -> anyhow::Result<(Model, Asker)> {
+    connect_as(app, &config()).await
+}
+
+async fn connect_as(app: &TestApp, config: &Value) -> anyhow::Result<(Model, Asker)> {
     let model = Model::start();
     model.fail_always(Fault::Delay(THINKING));
-    let asker = Asker::connect(app, &thinker(app, &model).await?, &config()).await?;
+    let asker = Asker::connect(app, &thinker(app, &model).await?, config).await?;
     Ok((model, asker))
 }
 
@@ -74,6 +78,43 @@ async fn who_waits_for_a_killed_runner_is_answered_by_its_successor() -> Story {
     Ok(app.finish().await?)
 }
 
+#[tokio::test]
+async fn who_waits_while_there_is_no_runner_learns_where_the_answer_will_be() -> Story {
+    let mut app = system().start().await?;
+    let mut impatient = config();
+    impatient["timeout_ms"] = json!(1_000);
+    impatient["execution"] = json!({"timeout_ms": 30_000});
+    let (model, asker) = connect_as(&app, &impatient).await?;
+    app.kill(Role::AgentRunner, 0)?;
+    let answer = asker.ask(&app, &question("hello")).await?;
+    assert_eq!((answer.status, answer.error().as_str()), (504, "execution_timeout"));
+
+    app.restart(Role::AgentRunner, 0).await?;
+    let details = ended(&app, &asker.trigger_id, 1).await?;
+    let execution = &details[0]["execution"];
+    assert_eq!(answer.json()?["details"]["execution_id"], execution["id"]);
+    assert_eq!(execution["status"], "success");
+    assert_answers(&asker.ask(&app, &question("hello")).await?, "hello")?;
+    assert_eq!((n_executions(&app).await, model.count()), (1, 1));
+    Ok(app.finish().await?)
+}
+
+/// The runner holds its result until somebody can write it down.
+#[tokio::test]
+async fn who_waits_while_postgres_is_restarted_is_answered() -> Story {
+    let mut app = system().private_servers().start().await?;
+    let asked = connect(&app).await?;
+    let happen = async |app: &mut TestApp| {
+        app.servers().postgres.kill()?;
+        wait(AWAY).await;
+        Ok(app.servers().postgres.restart().await?)
+    };
+    let answer = ask_while(&mut app, &asked, "hello", happen).await?;
+    assert_answers(&answer, "hello")?;
+    assert_eq!((n_executions(&app).await, asked.0.count()), (1, 1));
+    Ok(app.finish().await?)
+}
+
 /// The news of the end has no way, and the sender is answered all the same.
 #[tokio::test]
 async fn who_waits_while_rabbitmq_is_away_is_answered_without_it() -> Story {
@@ -84,9 +125,8 @@ async fn who_waits_while_rabbitmq_is_away_is_answered_without_it() -> Story {
     assert_answers(&answer, "hello")?;
 
     app.servers().rabbitmq.restart().await?;
-    let (_, asker) = &asked;
     let answer = wait_for("messages to be taken again", SOON, async || {
-        asker.ask(&app, &question("again")).await.ok().filter(|answer| answer.status != 503)
+        asked.1.ask(&app, &question("again")).await.ok().filter(|answer| answer.status != 503)
     });
     assert_answers(&answer.await?, "again")?;
     assert_eq!(n_executions(&app).await, 2);

@@ -10,11 +10,12 @@ mod signature;
 pub(crate) use api_key::ApiKeys;
 pub(crate) use keys::Keys;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue};
 use chrono::{DateTime, Utc};
 use recado_http::auth::API_KEY_HEADER;
 use recado_types::trigger::InboundAuth;
 
+use crate::payload::PayloadLimits;
 use crate::public_url::PublicUrl;
 use crate::refusal::Refusal;
 use crate::trigger::CompiledTrigger;
@@ -30,12 +31,27 @@ pub(crate) struct Received<'a> {
     pub(crate) body: &'a [u8],
     /// When it came: what signed timestamps are compared with.
     pub(crate) at: DateTime<Utc>,
+    /// What a body may hold, for those who have to look into it by themselves.
+    pub(crate) limits: PayloadLimits,
 }
 
 impl<'a> Received<'a> {
     /// The first header of this name, if it is a text.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The header of this name, if it stands there exactly once and is a text. All that a check
+    /// depends on is read so: of two, a proxy in front of us might have looked at the other one.
+    pub(crate) fn only_header(&self, name: &str) -> Option<&'a str> {
+        self.only_value(name)?.to_str().ok()
+    }
+
+    /// Like [`Self::only_header`], of any bytes.
+    pub(crate) fn only_value(&self, name: &str) -> Option<&'a HeaderValue> {
+        let mut values = self.headers.get_all(name);
+        let only = values.next()?;
+        values.next().is_none().then_some(only)
     }
 
     /// The query, undecoded and without its question mark.
@@ -52,13 +68,13 @@ pub(crate) async fn authenticate(
 ) -> Result<(), Refusal> {
     let is_authentic = match trigger.config.auth {
         InboundAuth::Signature { algorithm } => {
-            let claimed = request.header(signature::HEADER);
+            let claimed = request.only_header(signature::HEADER);
             let is_signed =
                 |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
             trigger.own_keys.any(request.at, is_signed)
         }
         InboundAuth::ApiKey => {
-            api_keys.check(request.header(API_KEY_HEADER), trigger.tenant_id).await?;
+            api_keys.check(request.only_header(API_KEY_HEADER), trigger.tenant_id).await?;
             true
         }
         InboundAuth::Channel | InboundAuth::None => true,
@@ -67,4 +83,21 @@ pub(crate) async fn authenticate(
     let by_channel = trigger.config.auth == InboundAuth::Channel || trigger.channel.always_checks();
     let is_authentic = is_authentic && (!by_channel || trigger.channel.is_authentic(request));
     is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::channel::tests::Request;
+
+    #[test]
+    fn a_header_that_is_repeated_or_no_text_is_none() {
+        let request =
+            Request::post("").header("x-one", "1").header("x-two", "1").header("x-two", "1");
+        let request = request.header("x-odd", "é");
+        let of = |name| request.received().only_header(name).map(str::to_owned);
+        assert_eq!(of("X-One").as_deref(), Some("1"));
+        assert_eq!((of("X-Two"), of("X-Odd"), of("X-None")), (None, None, None));
+        let received = request.received();
+        assert!(received.only_value("X-Odd").is_some() && received.only_value("X-Two").is_none());
+    }
 }

@@ -7,24 +7,20 @@
 use recado_types::trigger;
 use serde_json::Value;
 
-use super::signed::{has_hub_signature, only_header};
+use super::signed::has_hub_signature;
 use super::{Arrival, Channel, Incoming, Secrets, form_json, success, text_at};
 use crate::auth::{Keys, Received};
-use crate::payload::PayloadLimits;
 use crate::refusal::Refusal;
 
 /// The adapter of `github`. An event is what its payload is, and its sender is an account's login.
 #[derive(Debug)]
 pub(super) struct Github {
     keys: Keys,
-    /// Of JSON in a form.
-    limits: PayloadLimits,
 }
 
 impl Github {
     pub(super) fn new(channel: &trigger::Channel, secrets: &Secrets) -> Self {
-        let keys = secrets.keys_or_own(channel.signing_secret_ref.as_deref());
-        Self { keys, limits: PayloadLimits::default() }
+        Self { keys: secrets.keys_or_own(channel.signing_secret_ref.as_deref()) }
     }
 }
 
@@ -35,11 +31,11 @@ impl Channel for Github {
 
     fn interpret(&self, request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
         // Sent once, when the webhook is made.
-        if only_header(request, "X-GitHub-Event") == Some("ping") {
+        if request.only_header("X-GitHub-Event") == Some("ping") {
             return Ok(Arrival::Notice(success()));
         }
-        let payload = form_json::opened(payload, self.limits)?;
-        let provider_id = only_header(request, "X-GitHub-Delivery").map(str::to_owned);
+        let payload = form_json::opened(payload, request.limits)?;
+        let provider_id = request.only_header("X-GitHub-Delivery").map(str::to_owned);
         let sender = text_at(&payload, "/sender/login").map(str::to_owned);
         let event = Incoming { provider_id, sender, ..Incoming::of(payload) };
         Ok(Arrival::Messages(vec![event]))

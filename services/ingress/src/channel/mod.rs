@@ -18,6 +18,7 @@ mod tampering;
 mod teams;
 mod twilio;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -55,9 +56,10 @@ pub(crate) trait Channel: Debug + Send + Sync {
         false
     }
 
-    /// Fields of the payload that differ between the tries of one message.
-    fn volatile_fields(&self) -> &'static [&'static str] {
-        &[]
+    /// What of a message's payload is the same in all tries of it, and another in every other
+    /// message: not what the provider puts around it anew each time.
+    fn essence<'p>(&self, payload: &'p Value) -> Cow<'p, Value> {
+        Cow::Borrowed(payload)
     }
 }
 
@@ -87,6 +89,8 @@ pub(crate) struct Incoming {
     /// What the trigger's paths look into: of a batch, the part that is about this message, in the
     /// shape of the whole.
     pub(crate) payload: Value,
+    /// What was sent, where the payload is what the trigger makes of it.
+    pub(crate) original: Option<Value>,
     /// What the provider calls the message; the same for a retry of it.
     pub(crate) provider_id: Option<String>,
     /// What it says, where the trigger does not ask for something else.
@@ -101,7 +105,12 @@ impl Incoming {
     /// A message that is what its payload is.
     pub(crate) fn of(payload: Value) -> Self {
         let says = Says::Payload;
-        Self { payload, provider_id: None, says, description: None, sender: None }
+        Self { payload, original: None, provider_id: None, says, description: None, sender: None }
+    }
+
+    /// The payload as it was sent.
+    pub(crate) fn as_sent(&self) -> &Value {
+        self.original.as_ref().unwrap_or(&self.payload)
     }
 }
 
@@ -164,6 +173,18 @@ fn text_at<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
+/// The payload without these of its fields.
+fn without<'p>(payload: &'p Value, names: &[&str]) -> Cow<'p, Value> {
+    let is_one = |name: &str| names.contains(&name);
+    match payload {
+        Value::Object(fields) if fields.keys().any(|name| is_one(name)) => {
+            let others = fields.iter().filter(|(name, _)| !is_one(name));
+            Cow::Owned(others.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }
+        _ => Cow::Borrowed(payload),
+    }
+}
+
 /// What stands in for something that is no text: `[image/jpeg] holiday.jpg`.
 fn described(kind: &str, what: Option<&str>) -> String {
     match what {
@@ -215,6 +236,7 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::payload::PayloadLimits;
     use crate::public_url::PublicUrl;
 
     /// A request under construction: `Request::post(b"…").header("x", "y").at(1_800_000_000)`.
@@ -224,6 +246,7 @@ pub(crate) mod tests {
         headers: HeaderMap,
         body: Vec<u8>,
         at: DateTime<Utc>,
+        limits: PayloadLimits,
     }
 
     impl Request {
@@ -234,6 +257,7 @@ pub(crate) mod tests {
                 headers: HeaderMap::new(),
                 body: body.into(),
                 at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+                limits: PayloadLimits::default(),
             }
         }
 
@@ -253,6 +277,11 @@ pub(crate) mod tests {
             self
         }
 
+        pub(crate) fn limits(mut self, limits: PayloadLimits) -> Self {
+            self.limits = limits;
+            self
+        }
+
         pub(crate) fn received(&self) -> Received<'_> {
             Received {
                 public_url: &self.public_url,
@@ -260,6 +289,7 @@ pub(crate) mod tests {
                 headers: &self.headers,
                 body: &self.body,
                 at: self.at,
+                limits: self.limits,
             }
         }
     }

@@ -1,8 +1,7 @@
 //! What the providers' ways of signing have in common.
 //!
-//! A header that a signature depends on stands there once: of two, a proxy in front of us might
-//! have looked at the other one. A signed time is near ours, or a recorded request could be sent
-//! again for ever.
+//! A header that a signature depends on stands there once ([`Received::only_header`]). A signed
+//! time is near ours, or a recorded request could be sent again for ever.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -21,16 +20,6 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// The header of this name, if it stands there exactly once and is a text.
-pub(super) fn only_header<'a>(request: &Received<'a>, name: &str) -> Option<&'a str> {
-    let mut values = request.headers.get_all(name);
-    let only = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    only.to_str().ok()
-}
 
 /// Whether `timestamp`, whole Unix seconds, is near `now`.
 pub(super) fn is_recent(timestamp: &str, now: DateTime<Utc>) -> bool {
@@ -53,7 +42,7 @@ pub(super) fn base64_key(line: &str) -> Option<Vec<u8>> {
 /// Whether `X-Hub-Signature-256`, by which GitHub and Meta sign the body alone, is made with one
 /// of `keys`.
 pub(super) fn has_hub_signature(request: &Received<'_>, keys: &Keys) -> bool {
-    let claimed = only_header(request, "X-Hub-Signature-256");
+    let claimed = request.only_header("X-Hub-Signature-256");
     let Some(claimed) = claimed.and_then(|text| hex_after("sha256=", text)) else { return false };
     let claimed = [claimed];
     keys.any(request.at, |key| is_sha256_of(&claimed, key, &[request.body]))
@@ -63,7 +52,6 @@ pub(super) fn has_hub_signature(request: &Received<'_>, keys: &Keys) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::Request;
     use super::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
@@ -90,16 +78,6 @@ mod tests {
         assert!(is_recent("0", at(0)));
         assert!(is_recent("0", DateTime::UNIX_EPOCH));
         assert!(!is_recent(&longest, DateTime::<Utc>::MIN_UTC));
-    }
-
-    #[test]
-    fn a_header_that_is_repeated_or_no_text_is_none() {
-        let request =
-            Request::post("").header("x-one", "1").header("x-two", "1").header("x-two", "1");
-        let request = request.header("x-odd", "é");
-        let of = |name| only_header(&request.received(), name).map(str::to_owned);
-        assert_eq!(of("X-One").as_deref(), Some("1"));
-        assert_eq!((of("X-Two"), of("X-Odd"), of("X-None")), (None, None, None));
     }
 
     #[test]

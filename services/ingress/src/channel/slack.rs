@@ -13,33 +13,29 @@ use recado_types::trigger;
 use serde_json::Value;
 
 use super::hmac::is_sha256_of;
-use super::signed::{hex_after, is_recent, only_header};
+use super::signed::{hex_after, is_recent};
 use super::{Arrival, Channel, Incoming, Says, Secrets, as_it_is, echo, form_json, text_at};
 use crate::answer::Answer;
 use crate::auth::{Keys, Received};
-use crate::payload::PayloadLimits;
 use crate::refusal::Refusal;
 
 /// The adapter of `slack`.
 #[derive(Debug)]
 pub(super) struct Slack {
     keys: Keys,
-    /// Of JSON in a form.
-    limits: PayloadLimits,
 }
 
 impl Slack {
     pub(super) fn new(channel: &trigger::Channel, secrets: &Secrets) -> Self {
-        let keys = secrets.keys(channel.signing_secret_ref.as_deref(), as_it_is);
-        Self { keys, limits: PayloadLimits::default() }
+        Self { keys: secrets.keys(channel.signing_secret_ref.as_deref(), as_it_is) }
     }
 }
 
 impl Channel for Slack {
     /// `v0=<hex>`, over `v0:<timestamp>:<body>`.
     fn is_authentic(&self, request: &Received<'_>) -> bool {
-        let timestamp = only_header(request, "X-Slack-Request-Timestamp");
-        let claimed = only_header(request, "X-Slack-Signature");
+        let timestamp = request.only_header("X-Slack-Request-Timestamp");
+        let claimed = request.only_header("X-Slack-Signature");
         let claimed = claimed.and_then(|text| hex_after("v0=", text));
         let (Some(timestamp), Some(claimed)) = (timestamp, claimed) else { return false };
         let (claimed, signed) = ([claimed], [b"v0:", timestamp.as_bytes(), b":", request.body]);
@@ -47,8 +43,8 @@ impl Channel for Slack {
             && self.keys.any(request.at, |key| is_sha256_of(&claimed, key, &signed))
     }
 
-    fn interpret(&self, _request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
-        let payload = form_json::opened(payload, self.limits)?;
+    fn interpret(&self, request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
+        let payload = form_json::opened(payload, request.limits)?;
         let message = match text_at(&payload, "/type") {
             Some("url_verification") => return handshake(&payload),
             Some("event_callback") => event::message(payload),
@@ -82,8 +78,8 @@ fn command(payload: Value) -> Option<Incoming> {
     let owned = |name| text_at(&payload, name).map(str::to_owned);
     let command = owned("/command").filter(|_| text_at(&payload, "/ssl_check") != Some("1"))?;
     let (provider_id, sender) = (owned("/trigger_id"), owned("/user_id"));
-    let says = Says::Text(owned("/text").unwrap_or_default());
-    Some(Incoming { payload, provider_id, says, description: Some(command), sender })
+    let (says, description) = (Says::Text(owned("/text").unwrap_or_default()), Some(command));
+    Some(Incoming { provider_id, says, description, sender, ..Incoming::of(payload) })
 }
 
 #[cfg(test)]

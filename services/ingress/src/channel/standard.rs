@@ -10,7 +10,7 @@ use recado_types::trigger;
 use serde_json::Value;
 
 use super::hmac::is_sha256_of;
-use super::signed::{base64_key, is_recent, only_header};
+use super::signed::{base64_key, is_recent};
 use super::{Arrival, Channel, Incoming, Secrets};
 use crate::auth::{Keys, Received};
 use crate::refusal::Refusal;
@@ -66,9 +66,9 @@ impl<'a> Headers<'a> {
     fn of(request: &Received<'a>) -> Option<Self> {
         let named = |id, timestamp, signature| {
             Some(Self {
-                id: only_header(request, id).filter(|id| !id.is_empty() && !id.contains('.'))?,
-                timestamp: only_header(request, timestamp)?,
-                signature: only_header(request, signature)?,
+                id: request.only_header(id).filter(|id| !id.is_empty() && !id.contains('.'))?,
+                timestamp: request.only_header(timestamp)?,
+                signature: request.only_header(signature)?,
             })
         };
         named("webhook-id", "webhook-timestamp", "webhook-signature")

@@ -13,7 +13,7 @@ use recado_types::trigger;
 use serde_json::Value;
 
 use super::hmac::is_sha256_of;
-use super::signed::{base64_key, only_header};
+use super::signed::base64_key;
 use super::{Arrival, Channel, Incoming, Says, Secrets, described, text_at};
 use crate::answer::Answer;
 use crate::auth::{Keys, Received};
@@ -36,7 +36,8 @@ impl Teams {
 
 impl Channel for Teams {
     fn is_authentic(&self, request: &Received<'_>) -> bool {
-        let claimed = only_header(request, "Authorization")
+        let claimed = request
+            .only_header("Authorization")
             .and_then(|text| BASE64.decode(text.strip_prefix("HMAC ")?).ok());
         let Some(claimed) = claimed else { return false };
         let claimed = [claimed];
@@ -52,7 +53,9 @@ impl Channel for Teams {
         let description = describe_attachments(&payload);
         let provider_id = owned("/id");
         let sender = owned("/from/aadObjectId").or_else(|| owned("/from/id"));
-        Ok(Arrival::Messages(vec![Incoming { payload, provider_id, says, description, sender }]))
+        let message =
+            Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
+        Ok(Arrival::Messages(vec![message]))
     }
 }
 
@@ -127,11 +130,10 @@ mod tests {
             "attachments": [{"contentType": "text/html", "content": "<div/>"}],
         });
         let expected = Incoming {
-            payload: payload.clone(),
             provider_id: Some("1485983408511".into()),
             says: Says::Text("is it 5 < 6?".into()),
-            description: None,
             sender: Some("0b1c".into()),
+            ..Incoming::of(payload.clone())
         };
         assert_eq!(message(&payload), expected);
         let guest = message(&json!({"type": "message", "text": "hi", "from": {"id": "29:1"}}));

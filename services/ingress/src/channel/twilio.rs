@@ -2,10 +2,12 @@
 
 mod signature;
 
+use std::borrow::Cow;
+
 use recado_types::trigger;
 use serde_json::Value;
 
-use super::{Arrival, Channel, Incoming, Says, Secrets, described};
+use super::{Arrival, Channel, Incoming, Says, Secrets, described, without};
 use crate::answer::Answer;
 use crate::auth::{Keys, Received};
 use crate::refusal::Refusal;
@@ -44,7 +46,14 @@ impl Channel for Twilio {
         let (provider_id, sender) = (owned("MessageSid"), owned("From"));
         let says = Says::Text(said(&payload).unwrap_or_default().to_owned());
         let description = describe_media(&payload).or_else(|| describe_location(&payload));
-        Ok(Arrival::Messages(vec![Incoming { payload, provider_id, says, description, sender }]))
+        let message =
+            Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
+        Ok(Arrival::Messages(vec![message]))
+    }
+
+    /// Twilio tells the fallback URL, which may be the same, what went wrong with the first try.
+    fn essence<'p>(&self, payload: &'p Value) -> Cow<'p, Value> {
+        without(payload, &["ErrorCode", "ErrorUrl"])
     }
 }
 
@@ -120,11 +129,10 @@ mod tests {
         let payload = json!({"MessageSid": "SM1", "SmsStatus": "received", "Body": "Olá",
                              "From": "+5511", "NumMedia": "0"});
         let expected = Incoming {
-            payload: payload.clone(),
             provider_id: Some("SM1".into()),
             says: Says::Text("Olá".into()),
-            description: None,
             sender: Some("+5511".into()),
+            ..Incoming::of(payload.clone())
         };
         assert_eq!(message(&payload), expected);
     }

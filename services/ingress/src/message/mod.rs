@@ -44,7 +44,7 @@ pub(crate) fn normalise(
         accepted_at: clock.now(),
         text,
         context,
-        fingerprint: named.map(|_| fingerprint(payload, trigger.channel.volatile_fields())),
+        fingerprint: named.map(|_| fingerprint(&trigger.channel.essence(incoming.as_sent()))),
     })
 }
 
@@ -58,16 +58,9 @@ pub(crate) fn value_at<'v>(
     context.get(&field.to_string()).or_else(|| field.find(payload))
 }
 
-/// What a payload says, without what differs between two tries: keys in order, no spaces.
-fn fingerprint(payload: &Value, volatile: &[&str]) -> Fingerprint {
-    let steady = match payload {
-        Value::Object(fields) if !volatile.is_empty() => {
-            let steady = fields.iter().filter(|(name, _)| !volatile.contains(&name.as_str()));
-            Value::Object(steady.map(|(name, value)| (name.clone(), value.clone())).collect())
-        }
-        _ => return Fingerprint::of(payload.to_string().as_bytes()),
-    };
-    Fingerprint::of(steady.to_string().as_bytes())
+/// That of a content, however it was spelled: keys in order, no spaces.
+fn fingerprint(essence: &Value) -> Fingerprint {
+    Fingerprint::of(essence.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use super::{acknowledged, note};
+use super::{acknowledged, note, only_post};
 use crate::auth::Received;
 use crate::ingress::Ingress;
 use crate::payload;
@@ -56,6 +56,11 @@ pub(crate) async fn receive(
     }
 }
 
+/// Anything but POST.
+pub(crate) async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(problem(only_post(), request.path()))
+}
+
 async fn take(
     ingress: &Ingress,
     request: &HttpRequest,
@@ -74,6 +79,9 @@ async fn take(
     let body = ingress.body(request, payload).await?;
     let received = ingress.received(request, &body);
     check_token(&trigger, &received)?;
+    if trigger.channel.always_checks() && !trigger.channel.is_authentic(&received) {
+        return Err(Refusal::InvalidSignature);
+    }
     let value = payload::anything(&body, ingress.limits.payload)?;
     let messages = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {
         Taken::Notice(answer) => return Ok((answer.into(), "notice")),

@@ -6,7 +6,9 @@ pub(crate) mod run;
 
 use std::time::Instant;
 
+use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
+use recado_http::{ApiError, Problem};
 use recado_types::TriggerId;
 use serde_json::Value;
 use uuid::Uuid;
@@ -39,11 +41,14 @@ fn note<T>(
     REQUESTS.with_label_values(&[surface, label]).inc();
     let seconds = begun.elapsed().as_secs_f64();
     REQUEST_SECONDS.with_label_values(&[surface, label]).observe(seconds);
-    if let Err(refusal) = outcome
-        && refusal.is_the_senders()
-    {
-        let trigger_id = trigger.map(tracing::field::display);
-        tracing::info!(trigger.id = trigger_id, refusal.code = label, "webhook refused");
+    let trigger_id = trigger.map(tracing::field::display);
+    match outcome {
+        // Anybody can guess at links: that is counted, and not written down.
+        Ok(_) | Err(Refusal::TriggerNotFound | Refusal::AppNotFound) => {}
+        Err(refusal) if refusal.is_the_senders() => {
+            tracing::info!(trigger.id = trigger_id, refusal.code = label, "webhook refused");
+        }
+        Err(_logged_with_its_causes) => {}
     }
 }
 
@@ -54,4 +59,9 @@ fn acknowledged(body: Value, rate: Option<RateState>) -> HttpResponse {
         rate.write_headers(response.headers_mut());
     }
     response
+}
+
+/// The error for any other method where there is only POST.
+fn only_post() -> ApiError {
+    ApiError::from(Problem::MethodNotAllowed).with_header(ALLOW, HeaderValue::from_static("POST"))
 }

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use recado_http::{ApiError, Problem};
+use recado_http::ApiError;
 use recado_store::executions::EndedExecution;
 use recado_types::TriggerId;
 use recado_types::trigger::Mode;
 
-use super::{id_in_path, note};
+use super::{id_in_path, note, only_post};
 use crate::answer::{self, Answer};
 use crate::channel::Challenge;
 use crate::ingress::Ingress;
@@ -46,8 +45,7 @@ pub(crate) async fn challenge(
     match trigger.channel.challenge(&ingress.received(&request, b"")) {
         Challenge::Passed(answer) => Ok(answer.into()),
         Challenge::Failed => Err(Refusal::ChallengeFailed.into()),
-        Challenge::Unknown => Err(ApiError::from(Problem::MethodNotAllowed)
-            .with_header(ALLOW, HeaderValue::from_static("POST"))),
+        Challenge::Unknown => Err(only_post()),
     }
 }
 
@@ -104,7 +102,7 @@ fn told(
     let execution = message.execution_id();
     let response = match ended.status.as_str() {
         "success" => ended.agent_response.as_deref().unwrap_or_default(),
-        "timeout" => return Err(Refusal::TimeIsUp { execution }),
+        "timeout" => return Err(Refusal::ExecutionTimedOut { execution }),
         _ => {
             let code = ended.error_code.clone();
             return Err(Refusal::ExecutionFailed { execution, code });

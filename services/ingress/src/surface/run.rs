@@ -13,7 +13,7 @@ use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use super::{acknowledged, id_in_path, note};
+use super::{acknowledged, id_in_path, note, only_post};
 use crate::ingress::Ingress;
 use crate::refusal::Refusal;
 use crate::take::{Accepted, Taken, Telling};
@@ -48,6 +48,11 @@ pub(crate) async fn receive(
         Ok((response, _)) => Ok(response),
         Err(refusal) => Err(problem(refusal.into(), request.path())),
     }
+}
+
+/// Anything but POST.
+pub(crate) async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(problem(only_post(), request.path()))
 }
 
 async fn take(

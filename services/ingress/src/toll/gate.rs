@@ -66,7 +66,7 @@ pub(super) enum Verdict {
     /// It may. If it had something to claim, it is the first message with its id.
     Go { rate: Option<RateState> },
     /// It was claimed before.
-    Duplicate,
+    Duplicate { rate: Option<RateState> },
     /// Another message has claimed its id.
     Conflict,
     /// Its limits admit it, but nobody knows whether another message has claimed its id.
@@ -80,7 +80,7 @@ impl Verdict {
     fn outcome(&self) -> &'static str {
         match self {
             Self::Go { .. } => "admitted",
-            Self::Duplicate => "duplicate",
+            Self::Duplicate { .. } => "duplicate",
             Self::Conflict => "conflict",
             Self::Unknown { .. } => "unknown",
             Self::Limited(refused) => match refused.state.rate.key.kind() {
@@ -140,6 +140,16 @@ impl Gate {
         verdict
     }
 
+    /// The limit of the tenant or the trigger that is known to admit nothing yet.
+    pub(super) async fn known(
+        &self,
+        tenant: TenantId,
+        trigger: TriggerId,
+        limits: &PerMinute,
+    ) -> Option<Refused> {
+        self.remembered(&limits.rates(tenant, trigger, None)).await
+    }
+
     /// Gives up the claim of a message that was certainly not published, so that its id is free
     /// for another content. If that fails, another content is refused for a day; the same message
     /// is taken all the same.
@@ -161,7 +171,7 @@ impl Gate {
         };
         match self.kv.pay(&toll).await {
             Ok(Paid::Admitted(rate)) => Verdict::Go { rate },
-            Ok(Paid::Duplicate) => Verdict::Duplicate,
+            Ok(Paid::Duplicate(rate)) => Verdict::Duplicate { rate },
             Ok(Paid::Conflict) => Verdict::Conflict,
             Ok(Paid::Limited(refused)) => {
                 self.remember(&refused).await;

@@ -36,6 +36,11 @@ impl Shares {
         Arc::new(Self { each, held: Mutex::default() })
     }
 
+    /// How many places a tenant may hold.
+    pub(super) fn each(&self) -> usize {
+        self.each
+    }
+
     /// A place for a message of `tenant`; or, if it holds all that it may, when to come back.
     pub(super) fn acquire(self: &Arc<Self>, tenant: TenantId) -> Result<Share, Duration> {
         let mut held = self.held();

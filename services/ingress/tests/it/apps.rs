@@ -1,5 +1,6 @@
 //! `/v1/apps/…`: the webhook channels of a published app, guarded by a token.
 
+use futures_util::future::{join, join_all};
 use recado_store::apps::{self, AppPatch, AppStatus};
 use recado_store::executions;
 use recado_testkit::{http_client, wait_for};
@@ -126,25 +127,36 @@ async fn the_body_is_the_message_whatever_its_type_says() {
 }
 
 #[tokio::test]
-async fn a_session_is_new_until_its_first_message_is_admitted() {
-    let running = Running::start().await;
+async fn one_of_the_messages_of_a_session_begins_it() {
+    let mut running = Running::start().await;
+    let other = running.another_instance().await;
     let app = app(&running, AppStatus::Published).await;
     let channel = running.channel_of(app, shared()).await;
     let path = path(app, channel);
     let queue = running.requested();
-    let session = SessionId::derived(running.tenant, channel, &[] as &[&str]);
-    let expected = |created: bool| {
-        let session_id = format!("session_{}", session.0.simple());
-        json!({"accepted": true, "created_session": created, "session_id": session_id})
+    let there = |body: &'static str| {
+        let request = http_client().post(format!("{}{path}", other.url));
+        answered(request.header(TOKEN_HEADER, WEBHOOK_SECRET).body(body))
     };
-    let answer = post(&running, &path, "Olá").await;
-    assert_eq!((answer.status, answer.json()), (202, expected(true)));
-    let requested = queue.next().await;
-    assert_eq!(requested.messages[0].session_id, session);
+    let session = SessionId::derived(running.tenant, channel, &[] as &[&str]);
+    let told = |answer: &Answered| {
+        let body = answer.json();
+        assert_eq!(answer.status, 202, "{body}");
+        assert_eq!(body["session_id"], format!("session_{}", session.0.simple()));
+        body["created_session"].as_bool().unwrap()
+    };
+    let here = (0..10).map(|_| post(&running, &path, "Olá"));
+    let (here, there_too) = join(join_all(here), join_all((0..10).map(|_| there("Oi")))).await;
+    let n_created = here.iter().chain(&there_too).filter(|answer| told(answer)).count();
+    assert_eq!(n_created, 1);
 
+    // Redis may forget it; the database does not.
+    let requested = queue.wait_for(20).await.remove(0);
+    assert_eq!(requested.messages[0].session_id, session);
     executions::admit(&running.store, &[&requested], running.now()).await.unwrap();
-    let answer = post(&running, &path, "Tudo bem?").await;
-    assert_eq!((answer.status, answer.json()), (202, expected(false)));
+    running.redis().wipe().await.unwrap();
+    assert!(!told(&post(&running, &path, "Olá").await));
+    other.stop().await;
     running.stop().await;
 }
 

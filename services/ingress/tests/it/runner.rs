@@ -10,7 +10,7 @@ use recado_types::{ExecutionId, LlmCallId};
 use crate::queue::Queue;
 use crate::running::Running;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 const HISTORY: History = History { turns: 0, bytes: 0 };
 
 /// Who takes on what ingress asks for.

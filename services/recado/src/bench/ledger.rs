@@ -14,6 +14,8 @@ const CAPACITY: usize = 1 << 18;
 pub(super) struct Ledger {
     epoch: Instant,
     entries: Box<[Entry]>,
+    /// How many numbers there are.
+    n_numbers: usize,
     next: AtomicUsize,
     n_callbacks: AtomicUsize,
     n_strays: AtomicUsize,
@@ -41,11 +43,21 @@ pub(super) struct Tally {
 }
 
 impl Ledger {
+    /// For messages that are answered.
     pub(super) fn new() -> Self {
-        let entries = (0..CAPACITY).map(|_| Entry::default()).collect();
+        Self::of((0..CAPACITY).map(|_| Entry::default()).collect(), CAPACITY)
+    }
+
+    /// For messages that nobody will answer: numbers without end, of which nothing is noted.
+    pub(super) fn unkept() -> Self {
+        Self::of(Box::default(), usize::MAX)
+    }
+
+    fn of(entries: Box<[Entry]>, n_numbers: usize) -> Self {
         Self {
             epoch: Instant::now(),
             entries,
+            n_numbers,
             next: AtomicUsize::new(0),
             n_callbacks: AtomicUsize::new(0),
             n_strays: AtomicUsize::new(0),
@@ -55,22 +67,26 @@ impl Ledger {
     /// The next `n` numbers; `None` when the run has used up what there is.
     pub(super) fn take(&self, n: usize) -> Option<Range<usize>> {
         let first = self.next.fetch_add(n, Ordering::Relaxed);
-        (first + n <= self.entries.len()).then_some(first..first + n)
+        (first + n <= self.n_numbers).then_some(first..first + n)
     }
 
     /// The number that will be taken next.
     pub(super) fn position(&self) -> usize {
-        self.next.load(Ordering::Relaxed).min(self.entries.len())
+        self.next.load(Ordering::Relaxed).min(self.n_numbers)
     }
 
     /// Message `number` was sent at `at`.
     pub(super) fn posted(&self, number: usize, at: Instant) {
-        self.entries[number].posted.store(self.nanos(at), Ordering::Relaxed);
+        if let Some(entry) = self.entries.get(number) {
+            entry.posted.store(self.nanos(at), Ordering::Relaxed);
+        }
     }
 
     /// Message `number` was answered with a 2xx.
     pub(super) fn acknowledged(&self, number: usize) {
-        self.entries[number].acknowledged.store(self.nanos(Instant::now()), Ordering::Relaxed);
+        if let Some(entry) = self.entries.get(number) {
+            entry.acknowledged.store(self.nanos(Instant::now()), Ordering::Relaxed);
+        }
     }
 
     /// A callback came with these messages.
@@ -169,6 +185,15 @@ mod tests {
         ledger.called_back([CAPACITY].into_iter());
         ledger.called_back(std::iter::empty());
         assert_eq!(ledger.n_strays(), 3);
+    }
+
+    #[test]
+    fn what_is_not_kept_has_numbers_all_the_same() {
+        let ledger = Ledger::unkept();
+        assert_eq!(ledger.take(CAPACITY + 1), Some(0..CAPACITY + 1));
+        ledger.posted(7, Instant::now());
+        ledger.acknowledged(7);
+        assert_eq!((ledger.position(), ledger.end_to_end(7)), (CAPACITY + 1, None));
     }
 
     #[test]

@@ -157,7 +157,12 @@ async fn post_all(plan: &Plan, target: &Target, ledger: &Ledger) -> Answers {
     answers
 }
 
-async fn post(wire: &mut Option<Wire>, target: &Target, request: &[u8]) -> io::Result<u16> {
+/// Posts one request over a connection, which is made if there is none; gives the status.
+pub(super) async fn post(
+    wire: &mut Option<Wire>,
+    target: &Target,
+    request: &[u8],
+) -> io::Result<u16> {
     let wire = match wire {
         Some(wire) => wire,
         none => none.insert(Wire::new(TcpStream::connect(target.address).await?)?),

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use recado_testkit::baseline::{Pace, bare_commits};
 
 use super::cost::{Cost, Snapshot};
-use super::cpu;
+use super::cpu::{self, Reading};
 use super::latency::Latencies;
 use super::ledger::{Ledger, Tally};
 use super::load::{self, Answers, IN_FLIGHT, Plan};
@@ -27,12 +27,9 @@ const IDLE: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 16;
 const COMMITTING: Duration = Duration::from_secs(2);
 
-/// Ingress alone: short, because all of it is worked off afterwards.
-const ALONE: Duration = Duration::from_secs(2);
-
 /// What follows the last callback is done by then, and PostgreSQL's backends, which report what
 /// they did once a second, have reported it.
-const AFTERMATH: Duration = Duration::from_millis(1_500);
+pub(super) const AFTERMATH: Duration = Duration::from_millis(1_500);
 
 /// Nothing more comes after so long a silence.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -45,9 +42,9 @@ const BURST_SIZE: usize = 3;
 
 /// A measurement under way.
 pub(super) struct Measurement<'a> {
-    system: &'a System,
-    ledger: Arc<Ledger>,
-    seconds: Duration,
+    pub(super) system: &'a System,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) seconds: Duration,
     pub(super) figures: Vec<Figure>,
     pub(super) processes: Vec<Process>,
     /// What must not have happened, in words.
@@ -55,9 +52,18 @@ pub(super) struct Measurement<'a> {
 }
 
 /// The bare publisher, as fast as it gets.
-struct Bare {
-    per_second: f64,
-    latencies: Latencies,
+pub(super) struct Bare {
+    pub(super) per_second: f64,
+    pub(super) latencies: Latencies,
+}
+
+/// CPU time of each group for a message, in milliseconds.
+pub(super) struct CpuPerMessage(Vec<(&'static str, f64)>);
+
+impl CpuPerMessage {
+    pub(super) fn of(&self, group: &str) -> Option<f64> {
+        self.0.iter().find(|(name, _)| *name == group).map(|(_, ms)| *ms)
+    }
 }
 
 impl<'a> Measurement<'a> {
@@ -67,19 +73,34 @@ impl<'a> Measurement<'a> {
         Self { system, ledger, seconds, figures, processes, faults }
     }
 
-    /// Runs all phases.
-    pub(super) async fn run(&mut self) -> anyhow::Result<()> {
+    /// Runs all phases; the one that looks whether ingress grows takes `soak`.
+    pub(super) async fn all(&mut self, soak: Duration) -> anyhow::Result<()> {
         let idle = self.idle().await?;
         let bare = self.bare().await?;
         self.bare_commits().await?;
         self.warm_up().await?;
         let sustained = self.saturate(&bare, &idle).await?;
-        self.ingress_alone(&bare).await?;
+        self.ingress(&bare, soak).await?;
         self.keep_pace(sustained / 2.0).await?;
         self.buffered().await?;
         match self.ledger.n_strays() {
             0 => {}
             n => self.faults.push(format!("{n} callbacks brought nothing new")),
+        }
+        Ok(())
+    }
+
+    /// Runs the phases that are about ingress.
+    pub(super) async fn ingress_only(&mut self, soak: Duration) -> anyhow::Result<()> {
+        let bare = self.bare().await?;
+        self.warm_up().await?;
+        self.ingress(&bare, soak).await
+    }
+
+    async fn ingress(&mut self, bare: &Bare, soak: Duration) -> anyhow::Result<()> {
+        let accepted = self.ingress_alone(bare).await?;
+        if !soak.is_zero() {
+            self.soak(accepted, soak).await?;
         }
         Ok(())
     }
@@ -98,19 +119,27 @@ impl<'a> Measurement<'a> {
 
     async fn bare(&mut self) -> anyhow::Result<Bare> {
         progress("publishing with a bare program");
+        let before = cpu::read(&self.system.groups).context("/proc cannot be read")?;
         let measured = self.system.with_bare_publisher(async |publisher| {
-            publisher.saturate(IN_FLIGHT, WARM_UP).await?;
-            let full = publisher.saturate(IN_FLIGHT, self.seconds).await?;
-            let half = Pace::start(full.per_second() / 2.0, self.seconds);
-            Ok((full, publisher.keep_pace(&half, IN_FLIGHT).await?))
+            let warming = publisher.saturate(IN_FLIGHT, WARM_UP).await?;
+            Ok((warming.latencies.len(), publisher.saturate(IN_FLIGHT, self.seconds).await?))
         });
-        let (full, half) = measured.await?;
+        let (n_warming, full) = measured.await?;
+        let used = cpu::read(&self.system.groups).context("/proc cannot be read")?;
+        let cpu = self.cpu_between(&before, &used, n_warming + full.latencies.len());
+        let half = self.system.with_bare_publisher(async |publisher| {
+            let pace = Pace::start(full.per_second() / 2.0, self.seconds);
+            publisher.keep_pace(&pace, IN_FLIGHT).await
+        });
+        let half = half.await?;
         let per_second = full.per_second();
         let (latencies, half) = (Latencies::from(full.latencies), Latencies::from(half.latencies));
         self.figures.extend([
             Figure::new("bare publisher: confirmed, 64 in flight", per_second, "/s"),
             Figure::new("  confirm p50", latencies.p50(), "ms"),
             Figure::new("  confirm p99", latencies.p99(), "ms"),
+            Figure::new("  CPU time per message, the program", cpu.of("generator and sink"), "ms"),
+            Figure::new("  CPU time per message, RabbitMQ", cpu.of("RabbitMQ"), "ms"),
             Figure::new("  confirm p50 at half of that rate", half.p50(), "ms"),
             Figure::new("  confirm p99 at half of that rate", half.p99(), "ms"),
         ]);
@@ -135,7 +164,7 @@ impl<'a> Measurement<'a> {
     async fn warm_up(&mut self) -> anyhow::Result<()> {
         progress("warming up");
         let plan = Plan::saturate(&self.ledger, WARM_UP);
-        self.post_and_settle(plan, &self.system.instant).await?;
+        self.post_and_settle(plan, &self.system.targets.instant).await?;
         tokio::time::sleep(AFTERMATH).await;
         Ok(())
     }
@@ -145,7 +174,7 @@ impl<'a> Measurement<'a> {
         progress("posting as fast as it is answered, all roles at work");
         let before = Snapshot::take(self.system).await?;
         let plan = Plan::saturate(&self.ledger, self.seconds);
-        let (answers, tally) = self.post_and_settle(plan, &self.system.instant).await?;
+        let (answers, tally) = self.post_and_settle(plan, &self.system.targets.instant).await?;
         tokio::time::sleep(AFTERMATH).await;
         let cost = before.cost(self.system, idle, tally.n_called_back).await?;
 
@@ -169,32 +198,6 @@ impl<'a> Measurement<'a> {
         Ok(sustained)
     }
 
-    /// What ingress could take if the others ran elsewhere, and how fast they work off a backlog.
-    async fn ingress_alone(&mut self, bare: &Bare) -> anyhow::Result<()> {
-        progress("posting to ingress, the other roles frozen");
-        self.system.pause_workers()?;
-        let plan = Plan::saturate(&self.ledger, ALONE);
-        let answers = load::run(plan, &self.system.instant, &self.ledger).await;
-        self.system.resume_workers()?;
-        let answers = answers?;
-        let resumed = Instant::now();
-        let tally = self.settle(&answers).await;
-        let worked_off = ratio(count(tally.n_called_back), resumed.elapsed().as_secs_f64());
-        let accepted = answers.per_second();
-        let acknowledged = Latencies::from(answers.latencies);
-        self.figures.extend([
-            Figure::new("ingress alone: accepted, 64 in flight", accepted, "/s")
-                .against(bare.per_second)
-                .goal(Goal::RatioAtLeast(0.5)),
-            Figure::new("  acknowledged p50", acknowledged.p50(), "ms")
-                .against(bare.latencies.p50()),
-            Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
-                .against(bare.latencies.p99()),
-            Figure::new("  its backlog worked off by the others", worked_off, "/s"),
-        ]);
-        Ok(())
-    }
-
     /// At a rate that leaves room, and the bare publisher at the same rate.
     async fn keep_pace(&mut self, rate: f64) -> anyhow::Result<()> {
         progress("posting at half of what is sustained");
@@ -203,7 +206,7 @@ impl<'a> Measurement<'a> {
         });
         let bare = Latencies::from(bare.await?.latencies);
         let plan = Plan::Keep(Pace::start(rate, self.seconds));
-        let (answers, tally) = self.post_and_settle(plan, &self.system.instant).await?;
+        let (answers, tally) = self.post_and_settle(plan, &self.system.targets.instant).await?;
         let acknowledged = Latencies::from(answers.latencies);
         let called_back = Latencies::from(tally.end_to_end);
         self.figures.extend([
@@ -225,7 +228,7 @@ impl<'a> Measurement<'a> {
         let duration = Duration::from_secs(1) * BURSTS / BURSTS_PER_SECOND;
         let pace = Pace::start(f64::from(BURSTS_PER_SECOND), duration);
         let plan = Plan::Bursts { pace, size: BURST_SIZE };
-        let (answers, _) = self.post_and_settle(plan, &self.system.buffered).await?;
+        let (answers, _) = self.post_and_settle(plan, &self.system.targets.buffered).await?;
         let n_executions = self.ledger.n_callbacks() - n_callbacks;
         let late = Latencies::from(self.lateness(answers.numbers));
         self.figures.extend([
@@ -245,6 +248,14 @@ impl<'a> Measurement<'a> {
         answered.map(|took| took.saturating_sub(WINDOW)).collect()
     }
 
+    /// What each group has used between two readings, for each of so many messages.
+    pub(super) fn cpu_between(&self, then: &Reading, now: &Reading, n: usize) -> CpuPerMessage {
+        let ms = |used: Duration| ratio(used.as_secs_f64() * 1_000.0, count(n));
+        let used = now.since(then).into_iter().map(ms);
+        let groups = self.system.groups.iter().map(|group| group.name);
+        CpuPerMessage(groups.zip(used).collect())
+    }
+
     async fn post_and_settle(
         &mut self,
         plan: Plan,
@@ -256,7 +267,7 @@ impl<'a> Measurement<'a> {
     }
 
     /// Waits until everything that was acknowledged has been called back, or nothing more comes.
-    async fn settle(&mut self, answers: &Answers) -> Tally {
+    pub(super) async fn settle(&mut self, answers: &Answers) -> Tally {
         let mut heard = (self.ledger.n_callbacks(), Instant::now());
         let tally = loop {
             let tally = self.ledger.tally(answers.numbers.clone());
@@ -269,12 +280,17 @@ impl<'a> Measurement<'a> {
             }
             tokio::time::sleep(POLL).await;
         };
-        if let Some(error) = &answers.error {
-            self.faults.push(format!("{} errors, the first: {error}", answers.n_errors));
-        }
+        self.note_errors(answers);
         if tally.n_missing > 0 {
             self.faults.push(format!("{} acknowledged messages were lost", tally.n_missing));
         }
         tally
+    }
+
+    /// An answer that was not a 2xx must not have been.
+    pub(super) fn note_errors(&mut self, answers: &Answers) {
+        if let Some(error) = &answers.error {
+            self.faults.push(format!("{} errors, the first: {error}", answers.n_errors));
+        }
     }
 }

@@ -41,8 +41,9 @@ impl Target {
 fn body(number: usize, session: usize) -> String {
     let text = format!("[[{number}]] {:.<TEXT_BYTES$}", "Is there a table for two ");
     let text = &text[..TEXT_BYTES];
-    let head =
-        format!(r#"{{"userId":"user-{session:06}","userName":"Ana","chatInput":"{text}","rest":""#);
+    let head = format!(
+        r#"{{"id":"{number}","userId":"user-{session:06}","userName":"Ana","chatInput":"{text}","rest":""#
+    );
     let rest = BODY_BYTES - head.len() - 2;
     format!(r#"{head}{:x<rest$}"}}"#, "")
 }

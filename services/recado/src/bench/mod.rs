@@ -5,16 +5,20 @@
 //! The generator and the sink live in this process; their CPU time is reported and not counted.
 //! `docs/performance.md` says what each figure means.
 
+mod alone;
 mod cost;
 mod cpu;
+mod fixtures;
 mod http1;
 mod latency;
 mod ledger;
 mod load;
 mod measure;
+mod memory;
 mod message;
 mod report;
 mod sink;
+mod soak;
 mod system;
 
 use std::fs;
@@ -42,7 +46,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 pub(crate) fn main(options: &cli::Bench) -> ExitCode {
     let report = Runtime::new()
         .context("failed to start the runtime")
-        .and_then(|runtime| runtime.block_on(Box::pin(run(options.seconds))));
+        .and_then(|runtime| runtime.block_on(Box::pin(run(options))));
     match report.and_then(|report| publish(&report, options.json.as_deref())) {
         Ok(exit) => exit,
         Err(error) => {
@@ -61,15 +65,28 @@ fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run(seconds: u64) -> anyhow::Result<Report> {
+async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     let load_before = load_average();
+    memory::raise_open_files();
     progress("starting private servers and the five roles");
     let ledger = Arc::new(Ledger::new());
     let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
-    let system = System::start(sink.address).await?;
-    let mut measurement = Measurement::new(&system, ledger, Duration::from_secs(seconds));
-    let measured = Box::pin(measurement.run()).await;
-    let Measurement { figures, processes, mut faults, .. } = measurement;
+    let mut system = System::start(sink.address).await?;
+    let phase = Duration::from_secs(options.seconds);
+    let mut measurement = Measurement::new(&system, ledger, phase);
+    let soak = Duration::from_secs(options.soak);
+    let measured = match options.only {
+        None => Box::pin(measurement.all(soak)).await,
+        Some(cli::BenchPart::Ingress) => Box::pin(measurement.ingress_only(soak)).await,
+        Some(cli::BenchPart::Memory) => Ok(()),
+    };
+    let Measurement { mut figures, processes, mut faults, .. } = measurement;
+    let measured = match measured {
+        Ok(()) if options.only != Some(cli::BenchPart::Ingress) => {
+            Box::pin(memory::measure(&mut system)).await.map(|more| figures.extend(more))
+        }
+        measured => measured,
+    };
     let finished = system.finish().await;
     measured?;
     if let Err(error) = finished {
@@ -83,7 +100,7 @@ async fn run(seconds: u64) -> anyhow::Result<Report> {
         load_before,
         load_after: load_average(),
     };
-    Ok(Report { machine, seconds_per_phase: seconds, figures, processes, faults })
+    Ok(Report { machine, seconds_per_phase: options.seconds, figures, processes, faults })
 }
 
 /// Tells whoever waits what is being done.

@@ -111,17 +111,19 @@ impl Figure {
 }
 
 impl Report {
-    /// Two tables, and what the numbers were measured on.
+    /// Two tables (one, if only a part was measured), and what the numbers were measured on.
     pub(super) fn print(&self) -> String {
         let mut text = self.machine.print(self.seconds_per_phase);
         let mut rows = vec![["figure", "value", "baseline", "ratio", "goal"].map(str::to_owned)];
         rows.extend(self.figures.iter().map(Figure::cells));
         text.push_str(&table(&rows));
-        text.push('\n');
-        let header = ["process", "CPU ms/message", "idle CPU ms/s", "resident MiB"];
-        let mut rows = vec![header.map(str::to_owned)];
-        rows.extend(self.processes.iter().map(Process::cells));
-        text.push_str(&table(&rows));
+        if !self.processes.is_empty() {
+            text.push('\n');
+            let header = ["process", "CPU ms/message", "idle CPU ms/s", "resident MiB"];
+            let mut rows = vec![header.map(str::to_owned)];
+            rows.extend(self.processes.iter().map(Process::cells));
+            text.push_str(&table(&rows));
+        }
         for fault in &self.faults {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "\nFAULT: {fault}");

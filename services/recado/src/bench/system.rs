@@ -1,5 +1,4 @@
-//! What is measured: private servers, each role as a process of its own, one tenant with an
-//! echoing agent and two triggers.
+//! What is measured: private servers, each role as a process of its own, and some triggers.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -8,21 +7,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use recado_clock::{Clock as _, SystemClock};
+use recado_broker::topology;
 use recado_service::config::{Env as _, ProcessEnv};
-use recado_store::agents::AgentDraft;
-use recado_store::tenants::EnsureTenant;
-use recado_store::triggers::{Saved, TriggerDraft};
-use recado_store::{Keyring, Store, agents, tenants, triggers};
 use recado_testkit::app::{Role, TestApp};
-use recado_testkit::baseline::{BarePublisher, BaselineError};
+use recado_testkit::baseline::{self, BarePublisher, BaselineError};
 use recado_testkit::{http_client, sql};
-use recado_types::trigger::TriggerConfig;
-use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
-use serde_json::{Value, json};
 
-use super::WINDOW;
-use super::cpu::{Group, Kind};
+use super::cpu::{self, Group, Kind};
+use super::fixtures::{self, Fixtures};
 use super::message::{BODY_BYTES, Target};
 
 /// Settings that somebody may want to compare: given to `recado bench`, they reach the roles.
@@ -43,11 +35,21 @@ const WORKERS: [Role; 3] = [Role::Buffer, Role::AgentRunner, Role::Delivery];
 /// The running system. To be ended with [`System::finish`].
 pub(super) struct System {
     app: TestApp,
-    /// JSON, HMAC-SHA256, one session per user, run at once.
+    pub(super) fixtures: Fixtures,
+    pub(super) targets: Targets,
+    pub(super) groups: Vec<Group>,
+}
+
+/// Triggers to post to.
+pub(super) struct Targets {
+    /// Run at once, and called back.
     pub(super) instant: Arc<Target>,
     /// The same behind a message buffer.
     pub(super) buffered: Arc<Target>,
-    pub(super) groups: Vec<Group>,
+    /// Run at once, if anybody does: nobody is called back.
+    pub(super) unanswered: Arc<Target>,
+    /// The same, with an id and limits to be checked.
+    pub(super) counted: Arc<Target>,
 }
 
 /// What the system has counted since it was started.
@@ -75,7 +77,7 @@ impl System {
         }
         let mut app = Box::pin(builder.start()).await.context("the system did not start")?;
         match prepare(&mut app, &secret_keys, callback).await {
-            Ok((instant, buffered, groups)) => Ok(Self { app, instant, buffered, groups }),
+            Ok((fixtures, targets, groups)) => Ok(Self { app, fixtures, targets, groups }),
             Err(error) => {
                 app.finish().await?;
                 Err(error)
@@ -109,6 +111,26 @@ impl System {
         WORKERS.into_iter().try_for_each(|role| self.app.cont(role, 0))
     }
 
+    /// Throws away what ingress has published and no role has been handed.
+    pub(super) async fn purge(&self) -> anyhow::Result<()> {
+        let url = self.app.amqp_url();
+        baseline::purge(&url, topology::EXECUTIONS.name).await.context("the queue was not emptied")
+    }
+
+    /// The memory that ingress holds, in MiB.
+    pub(super) fn ingress_mib(&self) -> anyhow::Result<f64> {
+        cpu::resident_mib(self.app.pid(Role::Ingress, 0)?).context("/proc cannot be read")
+    }
+
+    /// Ends ingress in good order and starts it again, on the address it had.
+    pub(super) async fn restart_ingress(&mut self) -> anyhow::Result<()> {
+        let exit = self.app.terminate(Role::Ingress, 0).await?;
+        if exit.code != Some(0) {
+            bail!("ingress ended with {:?} on SIGTERM", exit.code);
+        }
+        self.app.restart(Role::Ingress, 0).await
+    }
+
     /// What PostgreSQL and the publishers have counted.
     pub(super) async fn counters(&self) -> anyhow::Result<Counters> {
         let url = self.database_url();
@@ -137,18 +159,18 @@ async fn prepare(
     app: &mut TestApp,
     secret_keys: &str,
     callback: SocketAddr,
-) -> anyhow::Result<(Arc<Target>, Arc<Target>, Vec<Group>)> {
+) -> anyhow::Result<(Fixtures, Targets, Vec<Group>)> {
     let ingress = app.url(Role::Ingress, 0, "ingress_url")?;
     let address = ingress.trim_start_matches("http://").trim_end_matches('/');
     let address = address.parse().context("ingress announced no plain address")?;
-    let database = recado_store::Config::new(&app.database_url(), 1, "recado-bench");
-    let fixtures = Fixtures::make(Store::new(&database, Keyring::parse(secret_keys)?)?).await?;
-    let target = async |window_ms| {
-        let (trigger, secret) = fixtures.trigger(&configuration(callback, window_ms)).await?;
-        Ok::<_, anyhow::Error>(Arc::new(Target { address, trigger, secret }))
+    let fixtures = Fixtures::make(&app.database_url(), secret_keys, address).await?;
+    let targets = Targets {
+        instant: fixtures.trigger(&fixtures::answered(callback)).await?,
+        buffered: fixtures.trigger(&fixtures::buffered(callback)).await?,
+        unanswered: fixtures.trigger(&fixtures::unanswered()).await?,
+        counted: fixtures.trigger(&fixtures::counted()).await?,
     };
-    let window_ms = u64::try_from(WINDOW.as_millis())?;
-    Ok((target(None).await?, target(Some(window_ms)).await?, groups(app)?))
+    Ok((fixtures, targets, groups(app)?))
 }
 
 fn groups(app: &mut TestApp) -> anyhow::Result<Vec<Group>> {
@@ -168,80 +190,6 @@ fn groups(app: &mut TestApp) -> anyhow::Result<Vec<Group>> {
     let ourselves = std::process::id();
     groups.push(Group { name: "generator and sink", root: ourselves, kind: Kind::Harness });
     Ok(groups)
-}
-
-fn configuration(callback: SocketAddr, window_ms: Option<u64>) -> Value {
-    let mut configuration = json!({
-        "auth": {"type": "signature", "algorithm": "sha256"},
-        "query_extraction": {"mode": "field", "field": "chatInput"},
-        "context_mapping": {"userId": "$.userId", "userName": "$.userName"},
-        "session_strategy": {"mode": "derive", "fields": ["userId"]},
-        "execution": {
-            "mode": "async",
-            "callback": {
-                "url": format!("http://{callback}/callback"),
-                "method": "POST",
-                "content_type": "application/json",
-                "body_template": {"text": "{{agent_response}}"}
-            }
-        }
-    });
-    if let Some(window_ms) = window_ms {
-        configuration["execution"]["message_buffer"] =
-            json!({"enabled": true, "window_ms": window_ms});
-    }
-    configuration
-}
-
-/// The rows that the triggers belong to.
-struct Fixtures {
-    store: Store,
-    clock: SystemClock,
-    tenant: TenantId,
-    agent: AgentId,
-}
-
-impl Fixtures {
-    async fn make(store: Store) -> anyhow::Result<Self> {
-        let clock = SystemClock::default();
-        let tenant = TenantId(clock.fresh_id());
-        let project = ProjectId(clock.fresh_id());
-        let agent = AgentId(clock.fresh_id());
-        let new = EnsureTenant { id: tenant, project_id: project, name: "Bench" };
-        tenants::ensure(&store, &new, clock.now()).await.context("the tenant was not made")?;
-        let draft = AgentDraft {
-            project_id: project,
-            name: "Echo".into(),
-            model: "builtin.echo".parse()?,
-            system_prompt: "You repeat what you are told.".into(),
-        };
-        agents::ensure(&store, tenant, agent, &draft, clock.now())
-            .await
-            .context("the agent was not made")?;
-        Ok(Self { store, clock, tenant, agent })
-    }
-
-    /// Makes a trigger; gives its id and what its webhooks are signed with.
-    async fn trigger(&self, configuration: &Value) -> anyhow::Result<(String, String)> {
-        if let Err(problems) = TriggerConfig::parse(configuration) {
-            bail!("the trigger is configured wrongly: {problems:?}");
-        }
-        let draft = TriggerDraft {
-            agent_id: self.agent,
-            app_id: None,
-            name: "Bench".into(),
-            trigger_config: configuration.clone(),
-            secret_refs: Vec::new(),
-            enabled: true,
-        };
-        let id = TriggerId(self.clock.fresh_id());
-        let secret = triggers::generate_webhook_secret();
-        let now = self.clock.now();
-        match triggers::create(&self.store, self.tenant, id, &draft, &secret, now).await? {
-            Saved::Saved(_) => Ok((id.to_string(), secret)),
-            other => bail!("the trigger was not saved: {other:?}"),
-        }
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nothing here is counted beyond 2^53")]
@@ -265,14 +213,5 @@ mod tests {
         let text = "# HELP a_total All\n# TYPE a_total counter\n\
                     a_total{key=\"x y\"} 3\na_total{key=\"z\"} 4.5\na_total_created 9\n";
         assert!((sum_of(text, "a_total") - 7.5).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn both_triggers_are_configured_as_a_user_could() {
-        let callback = SocketAddr::from(([127, 0, 0, 1], 80));
-        for window_ms in [None, Some(500)] {
-            let parsed = TriggerConfig::parse(&configuration(callback, window_ms)).unwrap();
-            assert_eq!(parsed.execution.buffer.is_some(), window_ms.is_some());
-        }
     }
 }

@@ -118,19 +118,20 @@ async fn of_a_hundred_claims_of_an_id_over_two_instances_one_is_new() {
     }
     let paid = payments.join_all().await;
     let n_new = paid.iter().filter(|paid| matches!(paid, Paid::Admitted(_))).count();
-    let n_duplicates = paid.iter().filter(|paid| **paid == Paid::Duplicate).count();
+    let n_duplicates = paid.iter().filter(|paid| matches!(paid, Paid::Duplicate(_))).count();
     assert_eq!((n_new, n_duplicates), (1, 99));
     let left = remaining(pay(&fixture.kv, &[tenant(1_000)], None).await);
-    assert_eq!(left, 998, "a duplicate costs nothing");
+    assert_eq!(left, 899, "a duplicate costs as much as the first");
 }
 
 #[tokio::test]
-async fn a_duplicate_is_recognised_even_over_the_limit() {
+async fn a_duplicate_pays_like_any_other_and_a_conflict_is_one_even_over_the_limit() {
     let fixture = Fixture::new().await;
-    pay(&fixture.kv, &[tenant(1)], Some(claim(1, "a"))).await;
-    refusal(pay(&fixture.kv, &[tenant(1)], Some(claim(2, "b"))).await);
-    assert_eq!(pay(&fixture.kv, &[tenant(1)], Some(claim(1, "a"))).await, Paid::Duplicate);
-    assert_eq!(pay(&fixture.kv, &[tenant(1)], Some(claim(1, "b"))).await, Paid::Conflict);
+    pay(&fixture.kv, &[tenant(2)], Some(claim(1, "a"))).await;
+    let repeated = pay(&fixture.kv, &[tenant(2)], Some(claim(1, "a"))).await;
+    assert!(matches!(repeated, Paid::Duplicate(Some(state)) if state.remaining == 0));
+    refusal(pay(&fixture.kv, &[tenant(2)], Some(claim(1, "a"))).await);
+    assert_eq!(pay(&fixture.kv, &[tenant(2)], Some(claim(1, "b"))).await, Paid::Conflict);
 }
 
 #[tokio::test]
@@ -281,7 +282,7 @@ fn in_whole_seconds(paid: Paid) -> Paid {
         Paid::Limited(Refused { state, retry_in }) => {
             Paid::Limited(Refused { state: rounded(state), retry_in: ceil(retry_in) })
         }
-        Paid::Duplicate | Paid::Conflict => paid,
+        Paid::Duplicate(_) | Paid::Conflict => paid,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Where each message finds its one execution.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use recado_messages::{ExecutionRequested, Inbound};
-use recado_types::ExecutionId;
+use recado_types::{ExecutionId, MessageId};
 use uuid::Uuid;
 
 use super::waiting::{Waiting, wait};
@@ -56,20 +57,25 @@ const MAX_OVERTAKEN: usize = 100;
 /// overlap, because a window was flushed twice, give two executions without a message in common,
 /// and a request that brings nothing new gives none. Whose agent answers is decided here, and who
 /// waits for it is noted.
+///
+/// A message that is known with another fingerprint is in conflict: what is known counts, and is
+/// attached if it was not. It is compared after attaching, since buffer may be recording it now.
 const ADMIT: &str = "\
 -- executions.admit
 WITH input AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
-                         $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
-                         $9::uuid[], $10::integer[], $11::text[], $12::text[])
-             WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
-                                       text, context, accepted_at, fingerprint,
-                                       alone_id, request, separator, reply_to, place)
+    SELECT asked.*, known.execution_id AS known_execution, known.fingerprint AS known_fingerprint
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
+                  $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
+                  $9::uuid[], $10::integer[], $11::text[], $12::text[])
+           WITH ORDINALITY AS asked (id, tenant_id, trigger_id, session_id,
+                                     text, context, accepted_at, fingerprint,
+                                     alone_id, request, separator, reply_to, place)
+      LEFT JOIN messages known USING (id)
 ), open AS (
     SELECT input.*,
            first_value(alone_id) OVER (PARTITION BY request ORDER BY place) AS execution_id
-      FROM input LEFT JOIN messages known USING (id)
-     WHERE known.execution_id IS NULL
+      FROM input
+     WHERE known_execution IS NULL
 ), attached AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
                           text, context, accepted_at, fingerprint, execution_id)
@@ -78,7 +84,7 @@ WITH input AS (
       FROM open ORDER BY place
     ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
        WHERE messages.execution_id IS NULL
-    RETURNING id, seq, tenant_id, trigger_id, session_id, execution_id
+    RETURNING id, seq, tenant_id, trigger_id, session_id, execution_id, fingerprint
 ), new_sessions AS (
     INSERT INTO sessions (id, tenant_id, trigger_id, agent_id, created_at)
     SELECT DISTINCT ON (session_id) session_id, attached.tenant_id, trigger_id,
@@ -108,7 +114,10 @@ WITH input AS (
 )
 SELECT (SELECT count(*) FROM attached) AS n_messages,
        (SELECT count(*) FROM new_executions) AS n_executions,
-       (SELECT count(*) FROM queued) AS n_lanes";
+       (SELECT count(*) FROM queued) AS n_lanes,
+       ARRAY(SELECT input.id FROM input LEFT JOIN attached USING (id)
+              WHERE coalesce(attached.fingerprint, known_fingerprint) <> input.fingerprint)
+           AS conflicts";
 
 /// What a batch of requests came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,9 +129,14 @@ pub struct Admitted {
     /// Those who asked for an execution that has ended already: they are to be told now. All
     /// others are told when it ends (see [`Finished::Done`](super::Finished::Done)).
     pub finished: Vec<Waiting>,
+    /// Ids under which something else is known than (one of) the messages said: those found no
+    /// execution, and what they said is kept nowhere. Two messages are told apart by their
+    /// fingerprints; one without is in no conflict.
+    pub conflicts: Vec<MessageId>,
 }
 
-/// Admits requests, in their order. Admitting one again changes nothing.
+/// Admits requests, in their order. Of two messages with one id the first counts; admitting one
+/// again changes nothing.
 pub async fn admit(
     store: &Store,
     requests: &[&ExecutionRequested],
@@ -137,7 +151,7 @@ pub async fn admit(
     let overtaken = overtaken(&transaction, requests).await.map_err(&failed)?;
     let requests: Vec<&ExecutionRequested> =
         overtaken.iter().chain(requests.iter().copied()).collect();
-    let entries = distinct(&requests);
+    let (entries, mut conflicts) = distinct(&requests);
     let columns = Columns::of(entries.iter().map(|entry| entry.message));
     let alone: Vec<Uuid> =
         entries.iter().map(|entry| ExecutionId::of_first(entry.message.id).0).collect();
@@ -169,6 +183,7 @@ pub async fn admit(
         .map_err(&failed)?;
     let count = |column| u64::try_from(row.get::<_, i64>(column)).unwrap_or_default();
     let (n_messages, n_executions) = (count("n_messages"), count("n_executions"));
+    conflicts.extend(row.get::<_, Vec<Uuid>>("conflicts").into_iter().map(MessageId));
     // Where each request made an execution, each execution knows who waits for it.
     let finished = if n_executions < requests.len() as u64 {
         wait(&transaction, &requests).await.map_err(&failed)?
@@ -176,7 +191,7 @@ pub async fn admit(
         Vec::new()
     };
     transaction.commit().await.map_err(&failed)?;
-    Ok(Admitted { n_messages, n_executions, finished })
+    Ok(Admitted { n_messages, n_executions, finished, conflicts })
 }
 
 /// The windows that `requests` would overtake, as requests of their own.
@@ -219,14 +234,26 @@ struct Entry<'m> {
 }
 
 /// A statement cannot touch a row twice, so of a message that is there twice the first counts.
-fn distinct<'m>(requests: &[&'m ExecutionRequested]) -> Vec<Entry<'m>> {
-    let mut seen = HashSet::new();
-    let mut entries = Vec::new();
+/// Also answers the ids that came with two contents.
+fn distinct<'m>(requests: &[&'m ExecutionRequested]) -> (Vec<Entry<'m>>, Vec<MessageId>) {
+    let mut firsts = HashMap::new();
+    let (mut entries, mut conflicts) = (Vec::new(), Vec::new());
     for (request, requested) in (0..).zip(requests) {
-        for message in requested.messages.iter().filter(|message| seen.insert(message.id)) {
-            let (separator, reply_to) = (&requested.separator, requested.reply_to.as_deref());
-            entries.push(Entry { message, request, separator, reply_to });
+        let (separator, reply_to) = (&requested.separator, requested.reply_to.as_deref());
+        for message in &requested.messages {
+            match firsts.entry(message.id) {
+                Vacant(first) => {
+                    first.insert(message.fingerprint);
+                    entries.push(Entry { message, request, separator, reply_to });
+                }
+                Occupied(first) => {
+                    let (first, again) = (*first.get(), message.fingerprint);
+                    if first.is_some() && again.is_some() && first != again {
+                        conflicts.push(message.id);
+                    }
+                }
+            }
         }
     }
-    entries
+    (entries, conflicts)
 }

@@ -2,7 +2,7 @@
 //!
 //! What it checks, it checks whatever `auth` says, and before the payload is read. Then the payload
 //! goes through the input schema and the output transform, and what comes out is the payload to
-//! everything after this.
+//! everything after this, except where two tries are compared.
 
 mod signature;
 
@@ -43,7 +43,7 @@ struct SecretHeader {
 impl SecretHeader {
     /// Compares hashes, which have one length, so nothing can be told from the time it takes.
     fn is_in(&self, request: &Received<'_>) -> bool {
-        let Some(value) = request.headers.get(&self.name) else { return false };
+        let Some(value) = request.only_value(&self.name) else { return false };
         let given = Sha256::digest(value.as_bytes());
         self.values.any(request.at, |expected| {
             Sha256::digest(expected).as_slice().ct_eq(given.as_slice()).into()
@@ -83,9 +83,12 @@ impl Channel for Generic {
                 reason: misfit.reason,
             })?;
         }
-        let payload = match &self.described.output_transform {
-            Some(transform) => transform.apply(&payload).map_err(|error| untransformed(&error))?,
-            None => payload,
+        let (payload, original) = match &self.described.output_transform {
+            Some(transform) => {
+                let made = transform.apply(&payload).map_err(|error| untransformed(&error))?;
+                (made, Some(payload))
+            }
+            None => (payload, None),
         };
         let says = match &self.described.message_template {
             Some(template) => {
@@ -97,7 +100,7 @@ impl Channel for Generic {
             }
             None => Says::Payload,
         };
-        Ok(Arrival::Messages(vec![Incoming { says, ..Incoming::of(payload) }]))
+        Ok(Arrival::Messages(vec![Incoming { says, original, ..Incoming::of(payload) }]))
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same bytes.
 //!
 //! Whatever is missing or is not what the description says makes the request one of somebody else;
-//! nothing is guessed. The body is parsed here only if the description looks into it, and its size
+//! nothing is guessed. A header that a signature is in, or covers, stands there once. The body is parsed here only if the description looks into it, and its size
 //! is bounded before that.
 
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use md5::Md5;
 use recado_types::field_path::scalar_text;
 use recado_types::jmespath::Expression;
@@ -25,6 +25,7 @@ use sha2::{Sha256, Sha384, Sha512};
 use unicode_normalization::UnicodeNormalization;
 use url::form_urlencoded;
 
+use super::super::hmac::is_code_of;
 use crate::auth::{Keys, Received};
 
 /// Base64 of the standard alphabet, padded or not.
@@ -44,8 +45,10 @@ pub(super) fn is_authentic(
     }
     let request = Reader { request, json: OnceCell::new() };
     let Some(claimed) = request.claimed(rules) else { return false };
+    let claimed = [claimed];
     let Some(signed) = request.signed(rules) else { return false };
-    keys.any(request.request.at, |key| is_signature(rules.hash, key, &signed, &claimed))
+    let signed: Vec<&[u8]> = signed.iter().map(AsRef::as_ref).collect();
+    keys.any(request.request.at, |key| is_signature(rules.hash, &claimed, key, &signed))
 }
 
 /// A request, and its body as JSON once somebody has asked for it.
@@ -65,7 +68,7 @@ impl<'r> Reader<'r> {
     fn claimed(&self, rules: &SignatureVerification) -> Option<Vec<u8>> {
         let Spot { place, prefix, pattern } = &rules.spot;
         let text = match place {
-            Place::Header(name) => Cow::Borrowed(self.request.header(name)?),
+            Place::Header(name) => Cow::Borrowed(self.request.only_header(name)?),
             Place::Query(name) => {
                 let mut pairs = form_urlencoded::parse(self.request.query().as_bytes());
                 pairs.find(|(key, _)| key == name)?.1
@@ -104,9 +107,7 @@ impl<'r> Reader<'r> {
 
     fn piece(&self, component: &Component) -> Result<Option<Cow<'r, [u8]>>, Unfit> {
         let whole = match &component.part {
-            Part::Header(name) => {
-                self.request.headers.get(name).map(|value| Cow::Borrowed(value.as_bytes()))
-            }
+            Part::Header(name) => self.header(name)?.map(Cow::Borrowed),
             Part::RawBody => Some(Cow::Borrowed(self.request.body)),
             Part::Body(expression) => {
                 self.text_of(expression)?.map(|text| Cow::Owned(text.into_bytes()))
@@ -117,6 +118,15 @@ impl<'r> Reader<'r> {
             Some(pattern) => whole.and_then(|whole| matched(pattern, &whole)).map(Cow::Owned),
             None => whole,
         })
+    }
+
+    /// A header, if it is there; of two, nobody knows which one was meant.
+    fn header(&self, name: &str) -> Result<Option<&'r [u8]>, Unfit> {
+        match self.request.only_value(name) {
+            Some(value) => Ok(Some(value.as_bytes())),
+            None if self.request.headers.contains_key(name) => Err(Unfit),
+            None => Ok(None),
+        }
     }
 
     /// The text that is found in the body. An object or a list has many spellings, so it is none.
@@ -150,21 +160,12 @@ fn decode(encoding: Encoding, code: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn is_signature(hash: SigningHash, key: &[u8], signed: &[Cow<'_, [u8]>], claimed: &[u8]) -> bool {
+fn is_signature(hash: SigningHash, claimed: &[Vec<u8>], key: &[u8], signed: &[&[u8]]) -> bool {
     match hash {
-        SigningHash::Sha256 => verify::<Hmac<Sha256>>(key, signed, claimed),
-        SigningHash::Sha512 => verify::<Hmac<Sha512>>(key, signed, claimed),
-        SigningHash::Sha384 => verify::<Hmac<Sha384>>(key, signed, claimed),
-        SigningHash::Sha1 => verify::<Hmac<Sha1>>(key, signed, claimed),
-        SigningHash::Md5 => verify::<Hmac<Md5>>(key, signed, claimed),
+        SigningHash::Sha256 => is_code_of::<Hmac<Sha256>>(claimed, key, signed),
+        SigningHash::Sha512 => is_code_of::<Hmac<Sha512>>(claimed, key, signed),
+        SigningHash::Sha384 => is_code_of::<Hmac<Sha384>>(claimed, key, signed),
+        SigningHash::Sha1 => is_code_of::<Hmac<Sha1>>(claimed, key, signed),
+        SigningHash::Md5 => is_code_of::<Hmac<Md5>>(claimed, key, signed),
     }
-}
-
-/// In constant time; a code of another length is another code.
-fn verify<M: Mac + KeyInit>(key: &[u8], signed: &[Cow<'_, [u8]>], claimed: &[u8]) -> bool {
-    let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { return false };
-    for piece in signed {
-        mac.update(piece);
-    }
-    mac.verify_slice(claimed).is_ok()
 }

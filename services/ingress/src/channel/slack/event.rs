@@ -32,7 +32,7 @@ pub(super) fn message(payload: Value) -> Option<Incoming> {
     }
     let provider_id = text_at(&payload, "/event_id").map(str::to_owned);
     let (says, sender) = (Says::Text(text), Some(sender));
-    Some(Incoming { payload, provider_id, says, description, sender })
+    Some(Incoming { provider_id, says, description, sender, ..Incoming::of(payload) })
 }
 
 fn is_written_by_people(event: &Value) -> bool {

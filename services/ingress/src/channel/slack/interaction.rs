@@ -22,7 +22,7 @@ pub(super) fn message(payload: Value) -> Option<Incoming> {
     };
     let says = said.filter(|text| !text.trim().is_empty()).map_or(Says::Payload, Says::Text);
     let provider_id = owned("/trigger_id");
-    Some(Incoming { payload, provider_id, says, description: None, sender: Some(sender) })
+    Some(Incoming { provider_id, says, sender: Some(sender), ..Incoming::of(payload) })
 }
 
 /// The labels of what was pressed or chosen, or the text that was entered.

@@ -90,11 +90,10 @@ fn a_message_is_named_by_its_event() {
     for kind in ["message", "app_mention"] {
         let payload = event(&json!({"type": kind}));
         let expected = Incoming {
-            payload: payload.clone(),
             provider_id: Some("Ev9UQ52YNA".into()),
             says: Says::Text("Olá".into()),
-            description: None,
             sender: Some("U061F7AUR".into()),
+            ..Incoming::of(payload.clone())
         };
         assert_eq!(message(&payload), expected);
     }
@@ -156,11 +155,11 @@ fn a_command_says_its_text_or_else_itself() {
     let payload =
         json!({"command": "/ask", "text": "the time", "user_id": "U1", "trigger_id": "1.2"});
     let expected = Incoming {
-        payload: payload.clone(),
         provider_id: Some("1.2".into()),
         says: Says::Text("the time".into()),
         description: Some("/ask".into()),
         sender: Some("U1".into()),
+        ..Incoming::of(payload.clone())
     };
     assert_eq!(message(&payload), expected);
 }

@@ -17,18 +17,15 @@ use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::super::hmac::is_code_of;
-use super::super::signed::only_header;
 use crate::auth::{Keys, Received};
 use crate::payload::form;
 
 const HEADER: &str = "X-Twilio-Signature";
 const BODY_HASH: &str = "bodySHA256";
-/// More than the operator can allow a form to have.
-const MAX_SIGNED_FIELDS: usize = 100_000;
 
 /// Whether Twilio, or somebody else with one of the auth tokens, made `request`.
 pub(super) fn is_authentic(request: &Received<'_>, auth_tokens: &Keys) -> bool {
-    let claimed = only_header(request, HEADER).and_then(|text| BASE64.decode(text.trim()).ok());
+    let claimed = request.only_header(HEADER).and_then(|text| BASE64.decode(text.trim()).ok());
     let Some(claimed) = claimed else { return false };
     let claimed = [claimed];
     let Some(signed_after_url) = signed_after_url(request) else { return false };
@@ -44,13 +41,14 @@ pub(super) fn is_authentic(request: &Received<'_>, auth_tokens: &Keys) -> bool {
     })
 }
 
-/// What is signed beside the URL; `None` if the body is not the one that was signed, or no form.
+/// What is signed beside the URL; `None` if the body is not the one that was signed, or no form
+/// that we would read.
 fn signed_after_url(request: &Received<'_>) -> Option<String> {
     let body_hash = form_urlencoded::parse(request.query().as_bytes())
         .find(|(name, _)| name.as_ref() == BODY_HASH);
     match body_hash {
         Some((_, hash)) => is_hash_of(&hash, request.body).then(String::new),
-        None => form::pairs(request.body, MAX_SIGNED_FIELDS).ok().map(sorted),
+        None => form::pairs(request.body, request.limits.form_fields).ok().map(sorted),
     }
 }
 
@@ -80,7 +78,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::payload::PayloadLimits;
     use crate::public_url::PublicUrl;
+
+    const MAX_FIELDS: usize = 8;
 
     /// The vectors that Twilio's own libraries are tested with.
     const TOKEN: &str = "12345";
@@ -94,9 +95,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         let signature = HeaderValue::from_str(signature).unwrap();
         headers.insert(HeaderName::from_static("x-twilio-signature"), signature);
-        let at = DateTime::UNIX_EPOCH;
-        let request =
-            Received { public_url: &public_url, path_and_query: path, headers: &headers, body, at };
+        let request = Received {
+            public_url: &public_url,
+            path_and_query: path,
+            headers: &headers,
+            body,
+            at: DateTime::UNIX_EPOCH,
+            limits: PayloadLimits { form_fields: MAX_FIELDS, ..PayloadLimits::default() },
+        };
         is_authentic(&request, &Keys::own(TOKEN, None))
     }
 
@@ -157,6 +163,15 @@ mod tests {
         let hashed = "/x?bodySHA256=";
         let signature = signed("https://mycompany.com/x?bodySHA256=", "");
         assert!(!accepts("https://mycompany.com", hashed, &signature, b""));
+    }
+
+    #[test]
+    fn no_more_fields_are_read_than_a_form_may_have() {
+        for (n_fields, is_read) in [(MAX_FIELDS, true), (MAX_FIELDS + 1, false)] {
+            let signature = signed("https://h/x", "a1");
+            let body = vec!["a=1"; n_fields].join("&");
+            assert_eq!(accepts("https://h", "/x", &signature, body.as_bytes()), is_read);
+        }
     }
 
     proptest! {

@@ -97,9 +97,9 @@ async fn two_instances_share_limits_and_claims() {
         gate.pay(TENANT, TRIGGER, Some(sender), &limits, claim).await
     };
     assert_eq!(remaining(pay(here, "+5511", claim("a")).await), 1);
-    assert_eq!(pay(there, "+5511", claim("a")).await, Verdict::Duplicate);
+    let repeated = pay(there, "+5511", claim("a")).await;
+    assert!(matches!(repeated, Verdict::Duplicate { .. }), "{repeated:?}");
     assert_eq!(pay(there, "+5511", claim("b")).await, Verdict::Conflict);
-    assert_eq!(remaining(pay(there, "+5511", None).await), 0);
     assert_eq!(pay(here, "+5511", None).await.outcome(), "limited_by_sender");
     assert_eq!(remaining(pay(here, "+5521", None).await), 0);
     assert_eq!(pay(there, "+5531", None).await.outcome(), "limited_by_trigger");
@@ -147,7 +147,7 @@ async fn while_redis_is_away_an_instance_counts_for_itself_and_knows_no_claims()
     let gate = &instances.gates[0];
     recado_testkit::wait_for("Redis to be used again", Duration::from_secs(20), async || {
         let verdict = pay_claim(gate, claim("a")).await;
-        matches!(verdict, Verdict::Duplicate | Verdict::Go { .. }).then_some(())
+        matches!(verdict, Verdict::Duplicate { .. } | Verdict::Go { .. }).then_some(())
     })
     .await
     .unwrap();

@@ -27,6 +27,7 @@ fn a_payload_is_checked_transformed_and_told() {
     assert_eq!(message.says, Says::Text("Ana wrote hi {{who}}!".into()));
     let transformed = json!({"who": "Ana", "first": {"text": "hi {{who}}"}, "none": null});
     assert_eq!(message.payload, transformed);
+    assert_eq!(*message.as_sent(), serde_json::from_str::<Value>(body).unwrap());
     assert_eq!((message.provider_id, message.sender), (None, None));
 
     let (field, reason) = refused(&*channel, json!({"user": {}}));

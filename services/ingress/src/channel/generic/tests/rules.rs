@@ -200,6 +200,30 @@ fn all_headers_have_to_match() {
 }
 
 #[test]
+fn a_header_that_counts_stands_there_once() {
+    let token = channel(
+        json!({"authentication": {"headers": [{"name": "X-Token", "secret_ref": "TOKEN"}]}}),
+        SECRET,
+    );
+    let twice = Request::post("x").header("X-Token", "t0ken").header("X-Token", "t0ken");
+    assert!(!is_authentic(&*token, &twice));
+
+    let rules = rules(json!({
+        "signedComponents": [{"source": "header", "key": "X-Id", "required": false},
+                             {"source": "body"}],
+    }));
+    let signed = signed_by(&rules, SECRET);
+    assert!(is_authentic(&*signed, &request("x", "ax").header("X-Id", "a")));
+    // Neither as one of them, nor as if there were none.
+    for signed_as in ["ax", "bx", "aax", "x"] {
+        let twice = request("x", signed_as).header("X-Id", "a").header("X-Id", "b");
+        assert!(!is_authentic(&*signed, &twice), "{signed_as}");
+    }
+    let signature = hmac(SECRET, "x");
+    assert!(!is_authentic(&*signed, &request("x", "x").header("X-Signature", &signature)));
+}
+
+#[test]
 fn headers_and_signature_are_both_checked() {
     let both = channel(
         json!({

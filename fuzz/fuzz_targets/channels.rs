@@ -136,7 +136,7 @@ fn becomes_messages(trigger: &Trigger, request: &Request, payload: &Value) {
 }
 
 fn sign_twilio(body: &[u8], key: &str) -> Option<Headers> {
-    let fields = form_fields(body, 100_000)?;
+    let fields = form_fields(body, 1_000)?;
     let signature = twilio::sign(key, &format!("{PUBLIC_URL}{PATH}"), &fields);
     Some(vec![("X-Twilio-Signature", signature)])
 }

@@ -18,8 +18,7 @@ pub(crate) static FLUSHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// retry as well as after it, and once more if they came in a batch.
 pub(crate) static CONFLICTS: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Messages met whose id is known with another content, at each try";
-    register_int_counter!("buffer_conflicts_total", help)
-        .expect("the name is valid and used once")
+    register_int_counter!("buffer_conflicts_total", help).expect("the name is valid and used once")
 });
 
 /// Windows put back into Redis after a wipe.

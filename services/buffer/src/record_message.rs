@@ -106,3 +106,6 @@ impl Buffer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,13 @@ use recado_store::Store;
 use recado_store::listen::Change;
 use recado_store::members::{self, Member};
 use recado_types::TenantId;
-use recado_types::field_path::scalar_text;
 use recado_types::identity;
 use recado_types::trigger::{MatchColumn, SenderRule};
 use serde_json::{Map, Value};
 
 use crate::channel::Incoming;
 use crate::lookup::{Freshness, Lookups};
+use crate::message::identity::exact_text;
 use crate::message::value_at;
 use crate::refusal::Refusal;
 use crate::trigger::CompiledTrigger;
@@ -54,7 +54,10 @@ impl Senders {
     ) -> Result<Option<String>, Refusal> {
         let access = &trigger.config.sender_access;
         let sender = match &access.identity_field {
-            Some(field) => value_at(field, context, &incoming.payload).and_then(scalar_text),
+            Some(field) => {
+                let mapping = &trigger.config.context_mapping;
+                value_at(field, mapping, context, &incoming.payload).and_then(exact_text)
+            }
             None => incoming.sender.clone(),
         };
         let sender = sender.filter(|sender| !sender.trim().is_empty());

@@ -10,9 +10,10 @@ const MAX_LEN: usize = 512;
 const MAX_STEPS: usize = 32;
 
 /// A path of names separated by dots, with indices after a dot or in brackets: `items.0.text` is
-/// `items[0].text`. An index counts in an array from 0 and is a key in an object; an object that
-/// has the whole path as one key (forms do: `a.b=1`) is found too. Brackets around anything but a
-/// number belong to the name, as in the forms' `data[email]`.
+/// `items[0].text`. An index counts in an array from 0 and is a key in an object. Where the steps
+/// lead nowhere, an object that has the whole path as one key (forms do: `a.b=1`) is found too:
+/// only then, or else a stranger's key could hide the field that was meant. Brackets around
+/// anything but a number belong to the name, as in the forms' `data[email]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
     text: String,
@@ -102,14 +103,12 @@ impl fmt::Display for FieldPath {
 impl FieldPath {
     /// What stands at the path, if anything does.
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        if let Some(found) = value.as_object().and_then(|object| object.get(&self.text)) {
-            return Some(found);
-        }
-        self.steps.iter().try_fold(value, |value, step| match value {
+        let stepped = self.steps.iter().try_fold(value, |value, step| match value {
             Value::Object(object) => object.get(step),
             Value::Array(items) => items.get(step.parse::<usize>().ok()?),
             _ => None,
-        })
+        });
+        stepped.or_else(|| value.as_object()?.get(&self.text))
     }
 }
 
@@ -142,6 +141,18 @@ mod tests {
         assert_eq!(find("0", &value), Some(json!("key")));
         assert_eq!(find("a.b.1.c", &value), None);
         assert_eq!(find("a.b.c", &value), None);
+    }
+
+    #[test]
+    fn a_key_with_dots_hides_no_field() {
+        let forged = json!({"user.id": "ceo", "user": {"id": "me"}, "a.b": 1, "a": {"c": 2}});
+        assert_eq!(find("user.id", &forged), Some(json!("me")));
+        assert_eq!(find("a.b", &forged), Some(json!(1)));
+        assert_eq!(find("x[0]", &json!({"x[0]": "forged", "x": ["real"]})), Some(json!("real")));
+        assert_eq!(
+            find("user.id", &json!({"user.id": 1, "user": {"id": null}})),
+            Some(json!(null))
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod numbers;
 pub mod shape;
 pub mod template;
 pub mod trigger;
+mod work;
 
 pub use ids::{
     AgentId, ApiKeyId, AppId, AttemptId, DeliveryId, ExecutionId, Fingerprint, LlmCallId, MemberId,

@@ -1,5 +1,8 @@
 //! Text with `{{placeholders}}`, and JSON made of such texts.
 //!
+//! The placeholders of a [`Template`] are names that its user gives values for; those of a
+//! [`PayloadTemplate`] are paths into a payload.
+//!
 //! Values are put in once: what a value contains is never read as a template again, so an agent
 //! that answers `{{token}}` sends exactly that. JSON templates are filled value by value and
 //! serialised afterwards, so nothing in a value can break out of its string.
@@ -9,7 +12,11 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use crate::field_path::{FieldPath, scalar_text};
+use crate::field_path::{FieldPathError, scalar_text};
+
+mod payload;
+
+pub use payload::{PayloadTemplate, TooLarge};
 
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 16_384;
@@ -20,13 +27,14 @@ const MAX_NODES: usize = 512;
 /// A text with placeholders, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<Part<String>>,
 }
 
+/// A piece of a template, whose placeholders say what they mean by a `P`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum Part<P> {
     Text(String),
-    Placeholder(String),
+    Placeholder(P),
 }
 
 /// Why a template is refused.
@@ -38,6 +46,19 @@ pub enum TemplateError {
     /// Something else than a name between the braces.
     #[error("`{{{{{0}}}}}` is not a placeholder: a name has letters, digits, `_`, `-` and `.`")]
     BadName(String),
+    /// Something else than a path between the braces of a [`PayloadTemplate`].
+    #[error(
+        "`{{{{{0}}}}}` is not a placeholder: a path has letters, digits, `_`, `-`, `.`, `[` and `]`"
+    )]
+    NoPath(String),
+    /// A path with a mistake in it.
+    #[error("`{{{{{path}}}}}` is not a placeholder: {reason}")]
+    BadPath {
+        /// What stands between the braces.
+        path: String,
+        /// What is wrong with it.
+        reason: FieldPathError,
+    },
     /// More text, levels or values than a template may have.
     #[error(
         "the template is too large: at most {MAX_TEMPLATE} bytes a text, \
@@ -74,50 +95,10 @@ impl FromStr for Template {
     }
 }
 
-/// The values of a payload, by path. What is not in it is nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct PayloadValues<'v>(pub &'v Value);
-
-impl Values for PayloadValues<'_> {
-    fn get(&self, name: &str) -> Option<Cow<'_, Value>> {
-        let found = name.parse::<FieldPath>().ok().and_then(|path| path.find(self.0));
-        Some(found.map_or(Cow::Owned(Value::Null), Cow::Borrowed))
-    }
-}
-
-/// What became of a rendering that may take only so much room.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    /// There is no value for a placeholder.
-    #[error(transparent)]
-    Missing(#[from] MissingValue),
-    /// The text grew beyond its limit, in bytes.
-    #[error("the rendered text is larger than {0} bytes")]
-    TooLarge(usize),
-}
-
 impl Template {
     /// Parses `text`.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.len() > MAX_TEMPLATE {
-            return Err(TemplateError::TooLarge);
-        }
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(open) = rest.find("{{") {
-            if open > 0 {
-                parts.push(Part::Text(rest[..open].to_owned()));
-            }
-            let inner = &rest[open + 2..];
-            let position = || text[..text.len() - rest.len() + open].chars().count();
-            let close = inner.find("}}").ok_or_else(|| TemplateError::Unclosed(position()))?;
-            parts.push(Part::Placeholder(name_of(&inner[..close])?));
-            rest = &inner[close + 2..];
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Self { parts })
+        Ok(Self { parts: parse_parts(text, name_of)? })
     }
 
     /// The names of its placeholders, in order, repeated where they repeat.
@@ -156,26 +137,6 @@ impl Template {
                     text.push_str(&escape(&text_of(&value)));
                 }
             }
-        }
-        Ok(text)
-    }
-
-    /// Like [`Self::render`], and gives up before the text is larger than `most` bytes: a template
-    /// may name a large value many times.
-    pub fn render_within(&self, values: &impl Values, most: usize) -> Result<String, RenderError> {
-        let mut text = String::new();
-        for part in &self.parts {
-            let piece = match part {
-                Part::Text(literal) => Cow::Borrowed(literal.as_str()),
-                Part::Placeholder(name) => {
-                    let value = lookup(values, name)?;
-                    Cow::Owned(text_of(&value))
-                }
-            };
-            if text.len() + piece.len() > most {
-                return Err(RenderError::TooLarge(most));
-            }
-            text.push_str(&piece);
         }
         Ok(text)
     }
@@ -263,13 +224,44 @@ impl JsonTemplate {
     }
 }
 
+/// Takes a template apart; `placeholder` judges what stands between the braces.
+fn parse_parts<P>(
+    text: &str,
+    placeholder: impl Fn(&str) -> Result<P, TemplateError>,
+) -> Result<Vec<Part<P>>, TemplateError> {
+    if text.len() > MAX_TEMPLATE {
+        return Err(TemplateError::TooLarge);
+    }
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find("{{") {
+        if open > 0 {
+            parts.push(Part::Text(rest[..open].to_owned()));
+        }
+        let inner = &rest[open + 2..];
+        let position = || text[..text.len() - rest.len() + open].chars().count();
+        let close = inner.find("}}").ok_or_else(|| TemplateError::Unclosed(position()))?;
+        parts.push(Part::Placeholder(placeholder(&inner[..close])?));
+        rest = &inner[close + 2..];
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    Ok(parts)
+}
+
 fn name_of(inner: &str) -> Result<String, TemplateError> {
     let name = inner.trim();
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || name.len() > 128 || !name.chars().all(allowed) {
-        return Err(TemplateError::BadName(inner.chars().take(64).collect()));
+        return Err(TemplateError::BadName(beginning_of(inner)));
     }
     Ok(name.to_owned())
+}
+
+/// As much of a placeholder as its mistake is told with.
+fn beginning_of(inner: &str) -> String {
+    inner.chars().take(64).collect()
 }
 
 fn lookup<'v>(values: &'v impl Values, name: &str) -> Result<Cow<'v, Value>, MissingValue> {

@@ -20,7 +20,8 @@ use recado_store::{Keyring, Store};
 use recado_testkit::model::Model;
 use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
 use recado_types::{
-    AgentId, ExecutionId, MessageId, ProjectId, ProviderId, SessionId, TenantId, TriggerId,
+    AgentId, ExecutionId, Fingerprint, MessageId, ProjectId, ProviderId, SessionId, TenantId,
+    TriggerId,
 };
 use serde_json::{Map, json};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,7 @@ pub(crate) struct System {
     publisher: Publisher,
     store: Store,
     context: Context,
+    amqp_url: String,
     /// What the waiting process is stopped by, and its tasks.
     asking: (CancellationToken, TaskTracker),
     _servers: (TestDatabase, Vhost),
@@ -73,12 +75,25 @@ impl System {
             let is_up = async || link.borrow().is_up().then_some(());
             wait_for("a link to the broker", SOON, is_up).await.unwrap();
         }
+        let amqp_url = vhost.url().to_owned();
         let (asking, servers) = ((stop, tasks), (database, vhost));
-        Self { model, replies, publisher, store, context, asking, _servers: servers }
+        Self { model, replies, publisher, store, context, amqp_url, asking, _servers: servers }
     }
 
     /// Asks for the execution of message `n`, and wants to be told of its end.
     pub(crate) async fn ask(&self, n: u128) {
+        self.publisher.publish(&self.request(n)).await.unwrap();
+    }
+
+    /// Asks for several executions in one go, which is likely to make them one batch.
+    pub(crate) async fn ask_together(&self, requests: &[ExecutionRequested]) {
+        for published in self.publisher.publish_all(requests).await {
+            published.unwrap();
+        }
+    }
+
+    /// A request for the execution of message `n`, whose end is to be told.
+    pub(crate) fn request(&self, n: u128) -> ExecutionRequested {
         let message = Inbound {
             id: MessageId(Uuid::from_u128(n)),
             tenant_id: TENANT,
@@ -89,12 +104,26 @@ impl System {
             context: Map::new(),
             fingerprint: None,
         };
-        let request = ExecutionRequested {
+        ExecutionRequested {
             messages: vec![message],
             separator: String::new(),
             reply_to: Some(self.replies.queue().to_owned()),
-        };
-        self.publisher.publish(&request).await.unwrap();
+        }
+    }
+
+    /// A request for the execution of message `n` with `text` under a provider's id.
+    pub(crate) fn request_saying(&self, n: u128, text: &str) -> ExecutionRequested {
+        let mut request = self.request(n);
+        text.clone_into(&mut request.messages[0].text);
+        request.messages[0].fingerprint = Some(Fingerprint::of(text.as_bytes()));
+        request
+    }
+
+    /// A connection to the broker that the runner does not know of.
+    pub(crate) async fn amqp(&self) -> lapin::Connection {
+        lapin::Connection::connect(&self.amqp_url, lapin::ConnectionProperties::default())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn outcome(&self, execution: ExecutionId) -> Option<EndedExecution> {

@@ -53,6 +53,7 @@ mod tests {
     use super::super::tampering::{Flip, assert_only_what_was_signed_is_authentic};
     use super::super::tests::{Request, adapter_of, messages, notice};
     use super::*;
+    use crate::payload::PayloadLimits;
 
     const SIGNATURE: &str = "X-Hub-Signature-256";
 
@@ -102,6 +103,17 @@ mod tests {
                 .header("X-GitHub-Event", "issues")
                 .header("X-GitHub-Delivery", "72d3162e");
             assert_eq!(messages(&*github(), &request), std::slice::from_ref(&expected));
+        }
+    }
+
+    #[test]
+    fn json_in_a_form_is_within_the_operators_limits() {
+        for (json_fields, is_read) in [(1, true), (0, false)] {
+            let limits = PayloadLimits { json_fields, ..PayloadLimits::default() };
+            let request = Request::post("").limits(limits);
+            let form = json!({"payload": r#"{"a": 1}"#});
+            let arrival = github().interpret(&request.received(), form);
+            assert_eq!(arrival.is_ok(), is_read, "{arrival:?}");
         }
     }
 

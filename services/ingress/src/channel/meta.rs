@@ -6,6 +6,9 @@
 
 mod batch;
 mod content;
+mod scale;
+
+use std::borrow::Cow;
 
 use recado_types::trigger;
 use serde_json::Value;
@@ -69,6 +72,12 @@ impl Channel for Meta {
 
     fn sends_batches(&self) -> bool {
         true
+    }
+
+    /// The message alone: what Meta sends again it may put into another batch, with another time
+    /// and the name that the person has by then.
+    fn essence<'p>(&self, payload: &'p Value) -> Cow<'p, Value> {
+        Cow::Borrowed(payload.pointer(batch::MESSAGE).unwrap_or(payload))
     }
 }
 

@@ -53,8 +53,7 @@ impl Channel for Teams {
         let description = describe_attachments(&payload);
         let provider_id = owned("/id");
         let sender = owned("/from/aadObjectId").or_else(|| owned("/from/id"));
-        let message =
-            Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
+        let message = Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
         Ok(Arrival::Messages(vec![message]))
     }
 }

@@ -46,8 +46,7 @@ impl Channel for Twilio {
         let (provider_id, sender) = (owned("MessageSid"), owned("From"));
         let says = Says::Text(said(&payload).unwrap_or_default().to_owned());
         let description = describe_media(&payload).or_else(|| describe_location(&payload));
-        let message =
-            Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
+        let message = Incoming { provider_id, says, description, sender, ..Incoming::of(payload) };
         Ok(Arrival::Messages(vec![message]))
     }
 

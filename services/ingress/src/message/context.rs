@@ -1,5 +1,6 @@
 //! What a trigger takes from the payload for the agent, its tools and its callback.
 
+use recado_types::json_path::Subject;
 use recado_types::trigger::ContextField;
 use serde_json::{Map, Value};
 
@@ -9,25 +10,31 @@ use crate::refusal::Refusal;
 /// times over; without this, one request could become a message of a hundred times its size.
 pub(super) const MAX_CONTEXT: usize = 256 * 1024;
 
-/// Maps `payload`. What is not in it is not in the context.
+/// Maps `payload`. What is not in it is not in the context; what takes too many steps to be looked
+/// for, all fields together, refuses the request, because a field that is left out looks the same as
+/// one that is not there.
 pub(crate) fn map(
     mapping: &[ContextField],
     payload: &Value,
 ) -> Result<Map<String, Value>, Refusal> {
     let mut context = Map::new();
     let mut size = 0;
+    let mut subject = Subject::new(payload);
     for field in mapping {
-        let Some(value) = field.find(payload) else { continue };
+        let found = field.find(&mut subject).map_err(|error| refused(field, error.to_string()))?;
+        let Some(value) = found else { continue };
         size += size_of(&value);
         if size > MAX_CONTEXT {
-            return Err(Refusal::InvalidInput {
-                field: format!("context_mapping.{}", field.name),
-                reason: format!("the mapped context is larger than {MAX_CONTEXT} bytes"),
-            });
+            let reason = format!("the mapped context is larger than {MAX_CONTEXT} bytes");
+            return Err(refused(field, reason));
         }
         context.insert(field.name.clone(), value);
     }
     Ok(context)
+}
+
+fn refused(field: &ContextField, reason: String) -> Refusal {
+    Refusal::InvalidInput { field: format!("context_mapping.{}", field.name), reason }
 }
 
 /// About as many bytes as the value has in JSON.

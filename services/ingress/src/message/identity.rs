@@ -63,7 +63,7 @@ fn in_payload(configured: &Idempotency, payload: &Value) -> Result<Named, Refusa
 
 /// The text of a value that is to tell things apart. A number that is not kept exactly (more than
 /// 64 bits, or a fraction) would make two things one, so it has none.
-pub(super) fn exact_text(value: &Value) -> Option<String> {
+pub(crate) fn exact_text(value: &Value) -> Option<String> {
     if value.is_f64() {
         return None;
     }

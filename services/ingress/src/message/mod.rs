@@ -4,7 +4,7 @@
 //! wherever the provider has one.
 
 mod context;
-mod identity;
+pub(crate) mod identity;
 mod session;
 mod text;
 
@@ -13,6 +13,7 @@ use recado_clock::Clock;
 use recado_messages::Inbound;
 use recado_types::Fingerprint;
 use recado_types::field_path::FieldPath;
+use recado_types::trigger::ContextField;
 use serde_json::{Map, Value};
 
 pub(crate) use context::map as context_of;
@@ -35,7 +36,7 @@ pub(crate) fn normalise(
     let of_channel = incoming.provider_id.clone();
     let named = identity::of(trigger.id, &config.idempotency, headers, payload, of_channel)?;
     let id = named.unwrap_or_else(|| clock.fresh_id().into());
-    let session_id = session::of(trigger, id, &config.session_strategy, &context, payload)?;
+    let session_id = session::of(trigger, id, &context, payload)?;
     Ok(Inbound {
         id,
         tenant_id: trigger.tenant_id,
@@ -48,14 +49,21 @@ pub(crate) fn normalise(
     })
 }
 
-/// A value that tells senders or conversations apart: of the context, by its whole name, before
-/// the payload, by its path.
+/// A value that tells senders or conversations apart: of the context, if the trigger maps
+/// something to that name, and otherwise of the payload, by its path. What is mapped and not there
+/// is not looked for elsewhere: a field of the same name may be anybody's to write.
 pub(crate) fn value_at<'v>(
     field: &FieldPath,
+    mapping: &[ContextField],
     context: &'v Map<String, Value>,
     payload: &'v Value,
 ) -> Option<&'v Value> {
-    context.get(&field.to_string()).or_else(|| field.find(payload))
+    let name = field.to_string();
+    let is_mapped = mapping.iter().any(|mapped| mapped.name == name);
+    match context.get(&name) {
+        None if !is_mapped => field.find(payload),
+        of_context => of_context,
+    }
 }
 
 /// That of a content, however it was spelled: keys in order, no spaces.

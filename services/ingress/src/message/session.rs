@@ -4,7 +4,7 @@
 //! would put strangers into one conversation.
 
 use recado_types::field_path::FieldPath;
-use recado_types::trigger::SessionStrategy;
+use recado_types::trigger::{ContextField, SessionStrategy, TriggerConfig};
 use recado_types::{MessageId, SessionId};
 use serde_json::{Map, Value};
 
@@ -17,11 +17,11 @@ use crate::trigger::CompiledTrigger;
 pub(super) fn of(
     trigger: &CompiledTrigger,
     message: MessageId,
-    strategy: &SessionStrategy,
     context: &Map<String, Value>,
     payload: &Value,
 ) -> Result<SessionId, Refusal> {
-    match strategy {
+    let TriggerConfig { session_strategy, context_mapping, .. } = &trigger.config;
+    match session_strategy {
         SessionStrategy::Ephemeral => Ok(SessionId::ephemeral(message)),
         SessionStrategy::Shared => {
             Ok(SessionId::derived(trigger.tenant_id, trigger.id, &[] as &[&str]))
@@ -29,21 +29,22 @@ pub(super) fn of(
         SessionStrategy::Derive(fields) => {
             let values: Vec<String> = fields
                 .iter()
-                .map(|field| value_of(field, context, payload))
+                .map(|field| value_of(field, context_mapping, context, payload))
                 .collect::<Result<_, _>>()?;
             Ok(SessionId::derived(trigger.tenant_id, trigger.id, &values))
         }
     }
 }
 
-/// A field's value: of the context, by its whole name, before the payload, by its path.
+/// A field's value, which must be there.
 fn value_of(
     field: &FieldPath,
+    mapping: &[ContextField],
     context: &Map<String, Value>,
     payload: &Value,
 ) -> Result<String, Refusal> {
     let name = field.to_string();
-    let value = value_at(field, context, payload);
+    let value = value_at(field, mapping, context, payload);
     let refuse = |reason: &str| Refusal::InvalidInput {
         field: name.clone(),
         reason: format!("{reason}; the session is derived from it"),

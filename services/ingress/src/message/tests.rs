@@ -33,6 +33,17 @@ fn with_headers(config: &Value, payload: &Value, headers: &HeaderMap) -> Result<
     normalise(&trigger, headers, &messages[0], context, &clock())
 }
 
+/// The fingerprint of the last message of a request.
+fn fingerprint_of(config: &Value, payload: &Value) -> Fingerprint {
+    let trigger = compiled(config);
+    let request = Request::post("");
+    let arrival = trigger.channel.interpret(&request.received(), payload.clone()).unwrap();
+    let Arrival::Messages(messages) = arrival else { panic!("{arrival:?}") };
+    let (last, headers) = (messages.last().unwrap(), HeaderMap::new());
+    let message = normalise(&trigger, &headers, last, Map::new(), &clock()).unwrap();
+    message.fingerprint.expect("the provider names it")
+}
+
 fn message(config: &Value, payload: &Value) -> Inbound {
     with_headers(config, payload, &HeaderMap::new()).unwrap()
 }
@@ -134,7 +145,8 @@ fn the_context_wins_over_the_payload() {
     let session = |value: &str| SessionId::derived(trigger.tenant_id, trigger.id, &[value]);
     let both = json!({"id": "request-1", "user": {"id": "ana"}});
     assert_eq!(message(&config, &both).session_id, session("ana"));
-    assert_eq!(message(&config, &json!({"id": "bob"})).session_id, session("bob"));
+    // What is mapped is not looked for elsewhere: anybody may be able to write the other field.
+    assert_eq!(refused(&config, &json!({"id": "ana"})), "id");
 }
 
 #[test]
@@ -159,6 +171,54 @@ fn the_provider_names_a_message_by_header_then_field_then_channel() {
     assert_eq!(message(&config, &payload).id, derived("EV1"));
     let without = json!({"From": "+55", "Body": "a", "MessageSid": "SM1", "EventSid": null});
     assert_eq!(message(&config, &without).id, derived("SM1"));
+}
+
+#[test]
+fn a_message_of_meta_in_another_batch_has_the_same_fingerprint() {
+    let config = json!({"channel": {"type": "meta_whatsapp"}});
+    let message = |text: &str| json!({"id": "wamid.1", "from": "5511", "type": "text", "text": {"body": text}});
+    let batch = |time: u64, name: &str, messages: &[Value]| {
+        let contact = json!({"wa_id": "5511", "profile": {"name": name}});
+        let value = json!({"contacts": [contact], "messages": messages});
+        json!({"entry": [{"time": time, "changes": [{"field": "messages", "value": value}]}]})
+    };
+    let other = json!({"id": "wamid.2", "from": "5521", "type": "text", "text": {"body": "Oi"}});
+    let first = fingerprint_of(&config, &batch(1, "Ana", &[message("Olá")]));
+    let regrouped = batch(2, "Ana", &[other, message("Olá")]);
+    let renamed = batch(1, "Ana Souza", &[message("Olá")]);
+    assert_eq!(fingerprint_of(&config, &regrouped), first);
+    assert_eq!(fingerprint_of(&config, &renamed), first);
+    let another = batch(1, "Ana", &[message("Tchau")]);
+    assert_ne!(fingerprint_of(&config, &another), first);
+}
+
+#[test]
+fn a_fallback_try_of_twilio_has_the_same_fingerprint() {
+    let mut config = twilio();
+    config["session_strategy"] = json!({"mode": "shared"});
+    let try_of = |text: &str| json!({"MessageSid": "SM1", "From": "+55", "Body": text});
+    let mut fallback = try_of("Olá");
+    fallback["ErrorCode"] = json!("11200");
+    fallback["ErrorUrl"] = json!("https://recado.example.com/x");
+    let first = fingerprint_of(&config, &try_of("Olá"));
+    assert_eq!(fingerprint_of(&config, &fallback), first);
+    assert_ne!(fingerprint_of(&config, &try_of("Tchau")), first);
+}
+
+#[test]
+fn a_fingerprint_is_of_what_was_sent_and_not_of_what_the_trigger_makes_of_it() {
+    let config = |made: Value| {
+        json!({
+            "channel": {"type": "generic", "outputTransform": {"objectTransformation": made}},
+            "auth": {"type": "none"},
+            "idempotency": {"path": "id"},
+        })
+    };
+    let (one, more) = (config(json!({"id": "id"})), config(json!({"id": "id", "text": "text"})));
+    let payload = |text: &str| json!({"id": "e1", "text": text});
+    let first = fingerprint_of(&one, &payload("Olá"));
+    assert_eq!(fingerprint_of(&more, &payload("Olá")), first);
+    assert_ne!(fingerprint_of(&one, &payload("Tchau")), first);
 }
 
 #[test]
@@ -189,6 +249,13 @@ fn a_context_is_bounded_however_often_it_maps_the_same() {
     let half = context::MAX_CONTEXT / 2 - 8;
     assert!(with_headers(&config, &payload(half), &HeaderMap::new()).is_ok());
     assert_eq!(refused(&config, &payload(half + 1)), "context_mapping.b");
+}
+
+#[test]
+fn a_context_that_takes_too_many_steps_is_refused_and_not_left_out() {
+    let config = json!({"context_mapping": {"a": "$.n", "b": "$..[?count($..*) == 1]"}});
+    let payload = json!({"n": 1, "list": vec![vec![json!({"a": 1}); 100]; 100]});
+    assert_eq!(refused(&config, &payload), "context_mapping.b");
 }
 
 proptest! {

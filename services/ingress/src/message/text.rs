@@ -1,7 +1,7 @@
 //! What the agent is asked.
 
 use recado_types::field_path::scalar_text;
-use recado_types::template::{PayloadValues, text_of};
+use recado_types::template::text_of;
 use recado_types::trigger::QueryExtraction;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Resul
         }
         QueryExtraction::Template(template) => {
             let field = "query_extraction.template";
-            let text = template.render_within(&PayloadValues(payload), MAX_MADE);
+            let text = template.render_within(payload, MAX_MADE);
             (field.to_owned(), text.map_err(|error| refused(field, error.to_string()))?)
         }
         QueryExtraction::FullBody => ("body".to_owned(), text_of(payload)),

@@ -131,22 +131,26 @@ async fn the_limit_with_the_least_left_is_told() {
     running.stop().await;
 }
 
+/// A recorded request that is sent again and again must not be free.
 #[tokio::test]
-async fn a_retry_costs_nothing() {
+async fn a_repeated_message_counts_like_a_new_one_and_a_conflict_costs_nothing() {
     let running = Running::start().await;
     let mut config = named();
-    config["rate_limit"] = json!({"per_minute": 2});
+    config["rate_limit"] = json!({"per_minute": 3});
     let sender = running.sender(running.trigger(config).await);
     let post = async |id: &str, text: &str| sender.post(JSON, named_message(id, text)).await;
     let first = post("m1", "one").await;
-    assert_eq!((first.status, told(&first)), (202, (Some("2"), Some("1"))));
+    assert_eq!((first.status, told(&first)), (202, (Some("3"), Some("2"))));
     for _ in 0..5 {
-        assert_eq!(post("m1", "one").await.essence(), first.essence());
-        assert_eq!(post("m1", "another").await.status, 409, "nor does a mistake");
+        assert_eq!(post("m1", "another").await.status, 409);
     }
+    let again = post("m1", "one").await;
+    assert_eq!((again.essence(), told(&again)), (first.essence(), (Some("3"), Some("1"))));
     let second = post("m2", "two").await;
-    assert_eq!((second.status, told(&second)), (202, (Some("2"), Some("0"))));
-    assert_limited(&running, &post("m3", "three").await, "2");
+    assert_eq!((second.status, told(&second)), (202, (Some("3"), Some("0"))));
+    for id in ["m1", "m3"] {
+        assert_limited(&running, &post(id, "one").await, "3");
+    }
     running.stop().await;
 }
 

@@ -144,6 +144,19 @@ async fn before_it_ran_an_execution_shows_what_it_will_ask() {
 }
 
 #[tokio::test]
+async fn an_answer_that_a_sender_waited_for_went_back_through_its_webhook() {
+    let server = Server::start().await;
+    let agent = server.agent().await;
+    let trigger = server.trigger(&agent).await;
+    insert_execution(&server, &trigger, &agent).await;
+    let path = format!("/api/triggers/{trigger}/executions/{EXECUTION}");
+    let channel = async || server.get(&path).await.body["execution"]["response_channel"].clone();
+    assert_eq!(channel().await, "webhook_async");
+    server.execute("UPDATE executions SET reply_to = '{replies.1}'").await;
+    assert_eq!(channel().await, "webhook_sync");
+}
+
+#[tokio::test]
 async fn an_execution_is_found_through_its_own_trigger_only() {
     let server = Server::start().await;
     let agent = server.agent().await;

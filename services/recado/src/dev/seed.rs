@@ -29,7 +29,7 @@ pub(crate) struct Demo {
 /// The demo's ways in.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct DemoTriggers {
-    /// JSON with `X-Api-Key`, run at once; the answer is read through the API.
+    /// JSON with `X-Api-Key`; the answer is the agent's.
     pub(crate) erp: TriggerId,
     /// JSON without authentication; bursts within two seconds become one execution.
     pub(crate) chat: TriggerId,
@@ -111,8 +111,7 @@ fn erp() -> Value {
         "auth": {"type": "api_key"},
         "query_extraction": {"mode": "field", "field": "chatInput"},
         "context_mapping": {"userId": "$.userId", "userName": "$.userName"},
-        "session_strategy": {"mode": "derive", "fields": ["userId"]},
-        "execution": {"mode": "async"}
+        "session_strategy": {"mode": "derive", "fields": ["userId"]}
     })
 }
 

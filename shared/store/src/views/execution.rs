@@ -20,6 +20,7 @@ const EXECUTION: &str = "\
 SELECT e.id, e.trigger_id, e.status, e.attempt_count, e.created_at, e.started_at, e.finished_at,
        e.separator, e.message_ids, e.normalized_query, e.agent_response,
        e.error_code, e.error_message, e.tokens_used, e.cost_usd, e.session_id, e.agent_id,
+       e.reply_to <> '{}' AS was_awaited,
        a.name AS agent_name,
        coalesce(s.status, 'active') AS session_status,
        coalesce(s.created_at, e.created_at) AS session_created_at
@@ -88,6 +89,8 @@ pub struct ExecutionView {
     pub normalized_query: String,
     /// What the agent answered.
     pub agent_response: Option<String>,
+    /// Whether a sender waits for its end, or did.
+    pub was_awaited: bool,
     /// Why it failed.
     pub error_code: Option<String>,
     /// Why it failed, for people.
@@ -262,6 +265,7 @@ pub async fn execution(
         finished_at: row.get("finished_at"),
         normalized_query,
         agent_response: row.get("agent_response"),
+        was_awaited: row.get("was_awaited"),
         error_code: row.get("error_code"),
         error_message: row.get("error_message"),
         tokens_used: row.get("tokens_used"),

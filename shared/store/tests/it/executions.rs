@@ -20,7 +20,7 @@ async fn claim(fixture: &Fixture, limit: usize) -> Vec<Claimed> {
 
 /// So many messages were attached to so many new executions, and nobody is to be told anything.
 fn made(n_messages: u64, n_executions: u64) -> Admitted {
-    Admitted { n_messages, n_executions, finished: Vec::new() }
+    Admitted { n_messages, n_executions, ..Admitted::default() }
 }
 
 /// It is ended, and nobody waited for it.

@@ -56,7 +56,7 @@ async fn who_asked_for_an_execution_is_told_of_its_end() {
     let fixture = Fixture::new().await;
     let batch = [sync_request(1, 1, "a"), request(&[message(2, 1)]), sync_request(3, 1, "b")];
     let admitted = admit(&fixture, &batch).await;
-    assert_eq!(admitted, Admitted { n_messages: 3, n_executions: 3, finished: Vec::new() });
+    assert_eq!(admitted, Admitted { n_messages: 3, n_executions: 3, ..Admitted::default() });
     let mut told = Vec::new();
     for _ in &batch {
         let claimed = claim(&fixture).await;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use ::jmespath::ast::{Ast, Comparator, KeyValuePair};
 use ::jmespath::{Rcvar, Variable};
-use serde_json::Value;
 
 use super::EvaluationError;
-use super::values::{Budget, hand_out};
+use super::values::Budget;
 use crate::numbers;
+use crate::work::Work;
 
 pub(super) type Outcome = Result<Rcvar, EvaluationError>;
 
@@ -17,18 +17,20 @@ pub(super) type Outcome = Result<Rcvar, EvaluationError>;
 pub(super) struct Evaluator<'e> {
     /// The expression's text, for the errors of the crate's functions.
     pub(super) text: &'e str,
-    pub(super) budget: Budget,
+    pub(super) budget: Budget<'e>,
+    /// Made once and shared, so that conditions take no memory.
+    null: Rcvar,
+    truth: [Rcvar; 2],
 }
 
 impl<'e> Evaluator<'e> {
-    pub(super) fn new(text: &'e str) -> Self {
-        Self { text, budget: Budget::new() }
-    }
-
-    pub(super) fn run(mut self, ast: &Ast, payload: &Value) -> Result<Value, EvaluationError> {
-        let payload = self.budget.take_in(payload)?;
-        let result = self.evaluate(ast, &payload)?;
-        hand_out(&result)
+    pub(super) fn new(text: &'e str, work: &'e mut Work) -> Self {
+        Self {
+            text,
+            budget: Budget::new(work),
+            null: Rcvar::new(Variable::Null),
+            truth: [false, true].map(|flag| Rcvar::new(Variable::Bool(flag))),
+        }
     }
 
     /// The value of `node` where `data` is the current value. It only dispatches, which keeps its
@@ -38,8 +40,8 @@ impl<'e> Evaluator<'e> {
         match node {
             Ast::Identity { .. } => Ok(Rcvar::clone(data)),
             Ast::Literal { value, .. } => Ok(Rcvar::clone(value)),
-            Ast::Field { name, .. } => Ok(data.get_field(name)),
-            Ast::Index { idx, .. } => Ok(index(data, *idx)),
+            Ast::Field { name, .. } => Ok(self.found(field(data, name))),
+            Ast::Index { idx, .. } => Ok(self.found(index(data, *idx))),
             Ast::Slice { start, stop: end, step, .. } => self.slice(data, *start, *end, *step),
             Ast::Subexpr { lhs, rhs, .. } => {
                 let left = self.evaluate(lhs, data)?;
@@ -49,11 +51,11 @@ impl<'e> Evaluator<'e> {
             Ast::And { lhs, rhs, .. } => self.either(lhs, rhs, data, false),
             Ast::Not { node, .. } => {
                 let truthy = self.evaluate(node, data)?.is_truthy();
-                Ok(Rcvar::new(Variable::Bool(!truthy)))
+                Ok(self.boolean(!truthy))
             }
             Ast::Condition { predicate, then, .. } => {
                 let truthy = self.evaluate(predicate, data)?.is_truthy();
-                if truthy { self.evaluate(then, data) } else { Ok(null()) }
+                if truthy { self.evaluate(then, data) } else { Ok(self.null()) }
             }
             Ast::Comparison { comparator, lhs, rhs, .. } => {
                 let left = self.evaluate(lhs, data)?;
@@ -88,7 +90,7 @@ impl<'e> Evaluator<'e> {
     }
 
     /// `==` and `!=` know all values, an order is only between numbers.
-    fn compare(&mut self, by: &Comparator, a: &Variable, b: &Variable) -> Outcome {
+    fn compare(&mut self, by: &Comparator, a: &Rcvar, b: &Rcvar) -> Outcome {
         let verdict = match by {
             Comparator::Equal => Some(self.budget.equal(a, b)?),
             Comparator::NotEqual => Some(!self.budget.equal(a, b)?),
@@ -97,7 +99,7 @@ impl<'e> Evaluator<'e> {
             Comparator::GreaterThan => order(a, b).map(Ordering::is_gt),
             Comparator::GreaterThanEqual => order(a, b).map(Ordering::is_ge),
         };
-        Ok(Rcvar::new(verdict.map_or(Variable::Null, Variable::Bool)))
+        Ok(verdict.map_or_else(|| self.null(), |verdict| self.boolean(verdict)))
     }
 
     fn slice(
@@ -108,19 +110,19 @@ impl<'e> Evaluator<'e> {
         step: i32,
     ) -> Outcome {
         self.budget.spend_on(data)?;
-        let slice = data.slice(start, end, step);
-        Ok(Rcvar::new(slice.map_or(Variable::Null, Variable::Array)))
+        let Some(items) = data.slice(start, end, step) else { return Ok(self.null()) };
+        self.array(items)
     }
 
     fn values_of(&mut self, subject: &Variable) -> Outcome {
-        let Variable::Object(entries) = subject else { return Ok(null()) };
+        let Variable::Object(entries) = subject else { return Ok(self.null()) };
         self.budget.spend(entries.len())?;
-        Ok(array(entries.values().cloned().collect()))
+        self.array(entries.values().cloned().collect())
     }
 
     /// Each element passed through `rhs`, without those that become `null`.
     fn project(&mut self, subject: &Variable, rhs: &Ast) -> Outcome {
-        let Variable::Array(items) = subject else { return Ok(null()) };
+        let Variable::Array(items) = subject else { return Ok(self.null()) };
         let mut projected = Vec::new();
         for item in items {
             let value = self.evaluate(rhs, item)?;
@@ -128,11 +130,11 @@ impl<'e> Evaluator<'e> {
                 projected.push(value);
             }
         }
-        Ok(array(projected))
+        self.array(projected)
     }
 
     fn flatten(&mut self, subject: &Variable) -> Outcome {
-        let Variable::Array(items) = subject else { return Ok(null()) };
+        let Variable::Array(items) = subject else { return Ok(self.null()) };
         let mut flat = Vec::new();
         for item in items {
             self.budget.spend(1)?;
@@ -143,42 +145,58 @@ impl<'e> Evaluator<'e> {
                 flat.push(Rcvar::clone(item));
             }
         }
-        Ok(array(flat))
+        self.array(flat)
     }
 
     fn list(&mut self, elements: &[Ast], data: &Rcvar) -> Outcome {
         if data.is_null() {
-            return Ok(null());
+            return Ok(self.null());
         }
         let values = elements.iter().map(|element| self.evaluate(element, data));
-        Ok(array(values.collect::<Result<_, _>>()?))
+        let values = values.collect::<Result<_, _>>()?;
+        self.array(values)
     }
 
     fn object(&mut self, pairs: &[KeyValuePair], data: &Rcvar) -> Outcome {
         if data.is_null() {
-            return Ok(null());
+            return Ok(self.null());
         }
-        self.budget.spend_object()?;
+        self.budget.make_object(pairs.iter().map(|pair| &pair.key))?;
         let mut object = BTreeMap::new();
         for pair in pairs {
-            self.budget.spend_text(pair.key.len())?;
             object.insert(pair.key.clone(), self.evaluate(&pair.value, data)?);
         }
         Ok(Rcvar::new(Variable::Object(object)))
     }
+    pub(super) fn null(&self) -> Rcvar {
+        Rcvar::clone(&self.null)
+    }
+
+    pub(super) fn boolean(&self, flag: bool) -> Rcvar {
+        Rcvar::clone(&self.truth[usize::from(flag)])
+    }
+
+    /// A new list, whose items have been paid for with a step each.
+    pub(super) fn array(&mut self, items: Vec<Rcvar>) -> Outcome {
+        self.budget.make_list(items.len())?;
+        Ok(Rcvar::new(Variable::Array(items)))
+    }
+
+    fn found(&self, value: Option<&Rcvar>) -> Rcvar {
+        value.map_or_else(|| self.null(), Rcvar::clone)
+    }
 }
 
-pub(super) fn null() -> Rcvar {
-    Rcvar::new(Variable::Null)
+fn field<'v>(data: &'v Variable, name: &str) -> Option<&'v Rcvar> {
+    if let Variable::Object(entries) = data { entries.get(name) } else { None }
 }
 
-pub(super) fn array(items: Vec<Rcvar>) -> Rcvar {
-    Rcvar::new(Variable::Array(items))
-}
-
-fn index(data: &Variable, index: i32) -> Rcvar {
+/// The item at `index`, from the end if that is negative.
+fn index(data: &Variable, index: i32) -> Option<&Rcvar> {
+    let Variable::Array(items) = data else { return None };
     let distance = index.unsigned_abs() as usize;
-    if index < 0 { data.get_negative_index(distance) } else { data.get_index(distance) }
+    let place = if index < 0 { items.len().checked_sub(distance)? } else { distance };
+    items.get(place)
 }
 
 fn order(a: &Variable, b: &Variable) -> Option<Ordering> {

@@ -11,7 +11,7 @@ use ::jmespath::ast::Ast;
 use ::jmespath::{Context, DEFAULT_RUNTIME, ErrorReason, JmespathError, Rcvar, Variable};
 
 use super::EvaluationError;
-use super::evaluate::{Evaluator, Outcome, array, null};
+use super::evaluate::{Evaluator, Outcome};
 use crate::numbers;
 
 /// How a function is called.
@@ -97,7 +97,8 @@ impl Evaluator<'_> {
         if let ("to_number", [text]) = (name, args)
             && let Variable::String(text) = &**text
         {
-            return Ok(Rcvar::new(text.parse().map_or(Variable::Null, Variable::Number)));
+            let number = text.parse().ok().map(Variable::Number);
+            return Ok(number.map_or_else(|| self.null(), Rcvar::new));
         }
         let mut context = Context::new(self.text, &DEFAULT_RUNTIME);
         let function = DEFAULT_RUNTIME
@@ -106,40 +107,50 @@ impl Evaluator<'_> {
         function.evaluate(args, &mut context).map_err(|error| refused(name, error))
     }
 
-    /// Pays for a function of the crate: for all of the text that it reads, and writes.
+    /// Pays for a function of the crate: for all of the text that it reads, and for what it makes.
     fn pay(&mut self, name: &str, args: &[Rcvar]) -> Result<(), EvaluationError> {
         for arg in args {
             match name {
-                "join" | "max" | "min" | "to_string" => {
+                "to_string" if !arg.is_string() => self.budget.make_json_of(arg)?,
+                "join" | "max" | "min" => {
                     self.budget.spend_deeply(arg)?;
                 }
                 "sort" => {
                     let steps = self.budget.spend_deeply(arg)?;
                     self.budget.spend(steps * comparisons_per_item(length(arg)))?;
+                    self.budget.make_like(arg)?;
+                }
+                "keys" | "merge" | "reverse" | "to_array" | "values" => {
+                    self.budget.make_like(arg)?;
                 }
                 _ => self.budget.spend_on(arg)?,
             }
         }
         if let ("join", [glue, list]) = (name, args)
-            && let Variable::String(glue) = &**glue
+            && let (Variable::String(glue), Variable::Array(items)) = (&**glue, &**list)
         {
-            self.budget.spend_text(glue.len().saturating_mul(length(list)))?;
+            let glued = glue.len().saturating_mul(items.len());
+            self.budget.spend_text(glued)?;
+            let texts = items.iter().filter_map(|item| item.as_string());
+            self.budget.make(glued.saturating_add(texts.map(String::len).sum()))?;
         }
-        Ok(())
+        // A number, a boolean or the name of a type, if it is nothing larger.
+        self.budget.make(0)
     }
 
     fn list_contains(&mut self, items: &[Rcvar], needle: &Rcvar) -> Outcome {
         for item in items {
             if self.budget.equal(item, needle)? {
-                return Ok(Rcvar::new(Variable::Bool(true)));
+                return Ok(self.boolean(true));
             }
         }
-        Ok(Rcvar::new(Variable::Bool(false)))
+        Ok(self.boolean(false))
     }
 
     fn map(&mut self, each: &Ast, list: &Rcvar) -> Outcome {
         let values = list_of("map", list)?.iter().map(|item| self.evaluate(each, item));
-        Ok(array(values.collect::<Result<_, _>>()?))
+        let values = values.collect::<Result<_, _>>()?;
+        self.array(values)
     }
 
     fn sort_by(&mut self, list: &Rcvar, key: &Ast) -> Outcome {
@@ -150,7 +161,7 @@ impl Evaluator<'_> {
             self.budget.spend(steps * per_item)?;
         }
         keyed.sort_by(|(a, _), (b, _)| compare_keys(a, b));
-        Ok(array(keyed.into_iter().map(|(_, item)| item).collect()))
+        self.array(keyed.into_iter().map(|(_, item)| item).collect())
     }
 
     /// The first item with the greatest or the least key.
@@ -163,7 +174,7 @@ impl Evaluator<'_> {
                 best = Some((key, item));
             }
         }
-        Ok(best.map_or_else(null, |(_, item)| item))
+        Ok(best.map_or_else(|| self.null(), |(_, item)| item))
     }
 
     /// The items of a list with their keys, which must be all texts or all numbers.

@@ -6,7 +6,8 @@
 //!   the syntax tree can become before the crate sees the text;
 //! - bounded time and memory: the crate's own interpreter has no limit and shares values, so
 //!   `[@,@]|[@,@]|…` doubles with each step once it is written out. [`evaluate`] interprets the
-//!   same syntax tree, spends a budget for each step, and counts the result while it is made;
+//!   same syntax tree and spends a budget for each step, which all expressions of one [`Subject`]
+//!   share; it pays for the memory of what it makes, and counts the result while it is handed out;
 //! - no surprise at run time that could be seen at save time: unknown functions, wrong numbers of
 //!   arguments and endless references (`&`, kept as a value, may call itself) are refused by
 //!   [`check`].
@@ -34,6 +35,7 @@ use ::jmespath::ast::Ast;
 use serde_json::Value;
 
 use self::evaluate::Evaluator;
+pub use self::values::Subject;
 
 /// The longest expression, in bytes.
 pub const MAX_EXPRESSION: usize = 1_024;
@@ -44,10 +46,20 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_INDEX: i32 = 1_000_000;
 /// The largest result, in bytes of JSON.
 pub const MAX_RESULT: usize = 1_048_576;
-/// The most steps of one evaluation. A step looks at, makes or passes on one value, or 16 bytes of
-/// text; no step allocates more than a few hundred bytes. Taking in a payload of 1 MiB costs half
-/// of it at worst (`[0,0,0,…`), and around 5 % when it is ordinary.
-pub const MAX_STEPS: usize = 2_097_152;
+/// The steps that the expressions of any payload may take together. A step looks at, makes or passes
+/// on one value, or 16 bytes of text; no step allocates more than a few hundred bytes.
+pub const MIN_STEPS: usize = 65_536;
+/// The steps that taking in each value of a payload, or 16 bytes of its text, adds to them.
+pub const STEPS_PER_TAKEN: usize = 8;
+/// The most steps of taking a payload in, and again of all expressions that run on it. Taking in a
+/// payload of 1 MiB takes half of it at worst (`[0,0,0,…`), and around 10 % when it is ordinary.
+///
+/// A step takes some 40 ns in a release build, so a payload costs at most 40 ms to take in and its
+/// expressions as much, however many of them there are.
+pub const MAX_STEPS: usize = 1_048_576;
+/// The most memory of the values that one evaluation makes, in bytes; those of the payload and of
+/// the expression itself are shared.
+pub const MAX_MADE: usize = 16 << 20;
 /// The deepest payload; `serde_json` reads no deeper ones.
 pub const MAX_PAYLOAD_DEPTH: usize = 128;
 
@@ -101,12 +113,15 @@ pub enum ExpressionError {
 /// Why an expression gives no result on a payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
-    /// Over [`MAX_STEPS`].
+    /// Over what the payload's size allows, [`MAX_STEPS`] at most; or the payload is.
     #[error(
-        "narrow the expression down, with a filter or an index for example: \
-         it takes more than {MAX_STEPS} steps on this payload"
+        "narrow the expression down, with a filter or an index for example: it takes too many \
+         steps on this payload, together with the expressions before it"
     )]
     TooMuchWork,
+    /// Over [`MAX_MADE`].
+    #[error("make less on the way: the expression's values take more than {MAX_MADE} bytes")]
+    TooMuchMemory,
     /// Over [`MAX_RESULT`].
     #[error("select less: the result is over {MAX_RESULT} bytes of JSON")]
     TooLarge,
@@ -142,7 +157,14 @@ impl Expression {
 
     /// What the expression selects in `payload`; what is not there is `null`.
     pub fn evaluate(&self, payload: &Value) -> Result<Value, EvaluationError> {
-        Evaluator::new(&self.text).run(&self.ast, payload)
+        self.evaluate_on(&mut Subject::take_in(payload)?)
+    }
+
+    /// The same where several expressions share a payload, and the steps that it allows for.
+    pub fn evaluate_on(&self, subject: &mut Subject) -> Result<Value, EvaluationError> {
+        let Subject { payload, work } = subject;
+        let result = Evaluator::new(&self.text, work).evaluate(&self.ast, payload)?;
+        values::hand_out(&result)
     }
 
     /// Its text, as it was given.

@@ -5,33 +5,94 @@ use std::collections::BTreeMap;
 use ::jmespath::{Rcvar, Variable};
 use serde_json::{Map, Number, Value};
 
-use super::{EvaluationError, MAX_PAYLOAD_DEPTH, MAX_RESULT, MAX_STEPS};
-use crate::numbers;
+use super::{
+    EvaluationError, MAX_MADE, MAX_PAYLOAD_DEPTH, MAX_RESULT, MAX_STEPS, MIN_STEPS, STEPS_PER_TAKEN,
+};
+use crate::work::{Spent, Work};
 
 /// A map is allocated in blocks for eleven entries, so even a small one costs as much as this.
 const STEPS_PER_OBJECT: usize = 8;
-/// Bytes of text that one step pays for.
-const TEXT_PER_STEP: usize = 16;
+/// What a value takes in memory, by itself.
+const BYTES_PER_VALUE: usize = 96;
+/// What a list takes for each of its items, which are shared.
+const BYTES_PER_ITEM: usize = 8;
+/// What an object takes, and for each of its fields: a name, a place, and maybe a value.
+const BYTES_PER_OBJECT: usize = 384;
+const BYTES_PER_FIELD: usize = 128;
+/// The longest number as JSON.
+const LONGEST_NUMBER: usize = 24;
 
-/// The steps that are left.
-pub(super) struct Budget(usize);
+/// A payload that expressions are evaluated on, with the steps that are left for that.
+pub struct Subject {
+    pub(super) payload: Rcvar,
+    pub(super) work: Work,
+}
 
-impl Budget {
-    pub(super) fn new() -> Self {
-        Self(MAX_STEPS)
+impl Subject {
+    /// Takes `payload` in, once for all expressions, and gives them steps in proportion to it.
+    pub fn take_in(payload: &Value) -> Result<Self, EvaluationError> {
+        let mut work = Work::new(MAX_STEPS);
+        let payload = take_in(&mut work, payload, 0)?;
+        let taken = MAX_STEPS - work.left();
+        let steps = taken.saturating_mul(STEPS_PER_TAKEN).saturating_add(MIN_STEPS);
+        Ok(Self { payload, work: Work::new(steps.min(MAX_STEPS)) })
+    }
+}
+
+fn take_in(work: &mut Work, value: &Value, depth: usize) -> Result<Rcvar, EvaluationError> {
+    if depth > MAX_PAYLOAD_DEPTH {
+        return Err(EvaluationError::TooDeep);
+    }
+    work.spend(1)?;
+    Ok(Rcvar::new(match value {
+        Value::Null => Variable::Null,
+        Value::Bool(flag) => Variable::Bool(*flag),
+        Value::Number(number) => Variable::Number(number.clone()),
+        Value::String(text) => {
+            work.spend_text(text.len())?;
+            Variable::String(text.clone())
+        }
+        Value::Array(items) => {
+            let items = items.iter().map(|item| take_in(work, item, depth + 1));
+            Variable::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Object(entries) => Variable::Object(take_in_entries(work, entries, depth + 1)?),
+    }))
+}
+
+fn take_in_entries(
+    work: &mut Work,
+    entries: &Map<String, Value>,
+    depth: usize,
+) -> Result<BTreeMap<String, Rcvar>, EvaluationError> {
+    if !entries.is_empty() {
+        work.spend(STEPS_PER_OBJECT)?;
+    }
+    let mut taken = BTreeMap::new();
+    for (key, value) in entries {
+        work.spend_text(key.len())?;
+        taken.insert(key.clone(), take_in(work, value, depth)?);
+    }
+    Ok(taken)
+}
+
+/// What one evaluation may still do, and make.
+pub(super) struct Budget<'s> {
+    work: &'s mut Work,
+    bytes: usize,
+}
+
+impl<'s> Budget<'s> {
+    pub(super) fn new(work: &'s mut Work) -> Self {
+        Self { work, bytes: MAX_MADE }
     }
 
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), EvaluationError> {
-        self.0 = self.0.checked_sub(steps).ok_or(EvaluationError::TooMuchWork)?;
-        Ok(())
+        Ok(self.work.spend(steps)?)
     }
 
     pub(super) fn spend_text(&mut self, bytes: usize) -> Result<(), EvaluationError> {
-        self.spend(bytes / TEXT_PER_STEP)
-    }
-
-    pub(super) fn spend_object(&mut self) -> Result<(), EvaluationError> {
-        self.spend(STEPS_PER_OBJECT)
+        Ok(self.work.spend_text(bytes)?)
     }
 
     /// Pays for reading `value` itself: a text, or the keys and places of a collection.
@@ -40,7 +101,7 @@ impl Budget {
             Variable::String(text) => self.spend_text(text.len()),
             Variable::Array(items) => self.spend(items.len()),
             Variable::Object(entries) => {
-                self.spend_object()?;
+                self.spend(STEPS_PER_OBJECT)?;
                 entries.keys().try_for_each(|key| {
                     self.spend(1)?;
                     self.spend_text(key.len())
@@ -53,9 +114,9 @@ impl Budget {
     /// Pays for reading `value` and everything in it, and says what that was. What is shared is
     /// paid for each time, as it will be read each time.
     pub(super) fn spend_deeply(&mut self, value: &Variable) -> Result<usize, EvaluationError> {
-        let before = self.0;
+        let before = self.work.left();
         self.spend_on_tree(value)?;
-        Ok(before - self.0)
+        Ok(before - self.work.left())
     }
 
     fn spend_on_tree(&mut self, value: &Variable) -> Result<(), EvaluationError> {
@@ -71,90 +132,74 @@ impl Budget {
     }
 
     /// Whether two values are the same JSON; numbers by their value.
-    pub(super) fn equal(&mut self, a: &Variable, b: &Variable) -> Result<bool, EvaluationError> {
+    pub(super) fn equal(&mut self, a: &Rcvar, b: &Rcvar) -> Result<bool, EvaluationError> {
+        Ok(self.work.equal(a, b)?)
+    }
+
+    /// Pays for the memory of a new value of so many bytes.
+    pub(super) fn make(&mut self, bytes: usize) -> Result<(), EvaluationError> {
+        self.take(bytes.saturating_add(BYTES_PER_VALUE))
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), EvaluationError> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(EvaluationError::TooMuchMemory)?;
+        Ok(())
+    }
+
+    /// Pays for a new list of values that are there already.
+    pub(super) fn make_list(&mut self, items: usize) -> Result<(), EvaluationError> {
+        self.make(items.saturating_mul(BYTES_PER_ITEM))
+    }
+
+    /// Pays for a new object with these names.
+    pub(super) fn make_object<'n>(
+        &mut self,
+        mut names: impl Iterator<Item = &'n String>,
+    ) -> Result<(), EvaluationError> {
+        self.spend(STEPS_PER_OBJECT)?;
+        self.make(BYTES_PER_OBJECT)?;
+        names.try_for_each(|name| {
+            self.spend_text(name.len())?;
+            self.make(BYTES_PER_FIELD + name.len())
+        })
+    }
+
+    /// Pays for a new value with the same parts as `value`, and reading those.
+    pub(super) fn make_like(&mut self, value: &Variable) -> Result<(), EvaluationError> {
+        self.spend_on(value)?;
+        match value {
+            Variable::String(text) => self.make(text.len()),
+            Variable::Array(items) => self.make_list(items.len()),
+            Variable::Object(entries) => self.make_object(entries.keys()),
+            _ => self.make(0),
+        }
+    }
+
+    /// Pays for the text that `value` is as JSON, before it is written.
+    pub(super) fn make_json_of(&mut self, value: &Variable) -> Result<(), EvaluationError> {
         self.spend(1)?;
-        match (a, b) {
-            (Variable::Null, Variable::Null) => Ok(true),
-            (Variable::Bool(a), Variable::Bool(b)) => Ok(a == b),
-            (Variable::Number(a), Variable::Number(b)) => Ok(numbers::compare(a, b).is_eq()),
-            (Variable::String(a), Variable::String(b)) => {
-                self.spend_text(a.len().min(b.len()))?;
-                Ok(a == b)
+        self.spend_on(value)?;
+        match value {
+            Variable::String(text) => self.take(quoted_len(text)),
+            Variable::Array(items) => {
+                self.take(2 + items.len())?;
+                items.iter().try_for_each(|item| self.make_json_of(item))
             }
-            (Variable::Array(a), Variable::Array(b)) if a.len() == b.len() => {
-                self.all_equal(a.iter().zip(b))
+            Variable::Object(entries) => {
+                self.take(2)?;
+                entries.iter().try_for_each(|(key, value)| {
+                    self.take(quoted_len(key) + 2)?;
+                    self.make_json_of(value)
+                })
             }
-            (Variable::Object(a), Variable::Object(b)) if a.len() == b.len() => {
-                Ok(self.same_keys(a, b)? && self.all_equal(a.values().zip(b.values()))?)
-            }
-            _ => Ok(false),
+            _ => self.take(LONGEST_NUMBER),
         }
     }
+}
 
-    fn all_equal<'v>(
-        &mut self,
-        pairs: impl Iterator<Item = (&'v Rcvar, &'v Rcvar)>,
-    ) -> Result<bool, EvaluationError> {
-        for (a, b) in pairs {
-            if !self.equal(a, b)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn same_keys(
-        &mut self,
-        a: &BTreeMap<String, Rcvar>,
-        b: &BTreeMap<String, Rcvar>,
-    ) -> Result<bool, EvaluationError> {
-        for (a, b) in a.keys().zip(b.keys()) {
-            self.spend_text(a.len().min(b.len()))?;
-            if a != b {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes a payload in.
-    pub(super) fn take_in(&mut self, value: &Value) -> Result<Rcvar, EvaluationError> {
-        self.take_in_at(value, 0)
-    }
-
-    fn take_in_at(&mut self, value: &Value, depth: usize) -> Result<Rcvar, EvaluationError> {
-        if depth > MAX_PAYLOAD_DEPTH {
-            return Err(EvaluationError::TooDeep);
-        }
-        self.spend(1)?;
-        Ok(Rcvar::new(match value {
-            Value::Null => Variable::Null,
-            Value::Bool(flag) => Variable::Bool(*flag),
-            Value::Number(number) => Variable::Number(number.clone()),
-            Value::String(text) => {
-                self.spend_text(text.len())?;
-                Variable::String(text.clone())
-            }
-            Value::Array(items) => {
-                let items = items.iter().map(|item| self.take_in_at(item, depth + 1));
-                Variable::Array(items.collect::<Result<_, _>>()?)
-            }
-            Value::Object(entries) => Variable::Object(self.take_in_entries(entries, depth + 1)?),
-        }))
-    }
-
-    fn take_in_entries(
-        &mut self,
-        entries: &Map<String, Value>,
-        depth: usize,
-    ) -> Result<BTreeMap<String, Rcvar>, EvaluationError> {
-        self.spend_object()?;
-        let mut taken = BTreeMap::new();
-        for (key, value) in entries {
-            self.spend_text(key.len())?;
-            taken.insert(key.clone(), self.take_in_at(value, depth)?);
-        }
-        Ok(taken)
+impl From<Spent> for EvaluationError {
+    fn from(_: Spent) -> Self {
+        Self::TooMuchWork
     }
 }
 
@@ -242,7 +287,7 @@ fn whole_if_exact(number: &Number) -> Number {
 #[cfg(test)]
 pub(super) fn json_len(value: &Value) -> usize {
     let mut outlet = Outlet { left: MAX_RESULT };
-    let taken = Budget::new().take_in(value).expect("a test's value is small");
-    outlet.hand_out(&taken).expect("a test's value is small");
+    let taken = Subject::take_in(value).expect("a test's value is small");
+    outlet.hand_out(&taken.payload).expect("a test's value is small");
     MAX_RESULT - outlet.left
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::ops::ControlFlow::{Break, Continue};
 
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, Literal, SingularQuery,
@@ -10,24 +9,24 @@ use jsonpath_rust::parser::model::{
 };
 use serde_json::Value;
 
-use super::search::{Flow, Matches, Search, TEXT_PER_STEP, indexed, named};
+use super::search::{Flow, Matches, Over, Search, indexed, named};
 use crate::numbers;
 
 /// What a comparison compares; `None` is RFC 9535's `Nothing`.
 type Operand<'v> = Option<Cow<'v, Value>>;
 
-impl<'v> Search<'v> {
+impl<'v> Search<'v, '_> {
     /// Whether `filter` holds where `current` is `@`.
     pub(super) fn holds(&mut self, filter: &Filter, current: &'v Value) -> Flow<bool> {
-        self.spend(1)?;
+        self.work.spend(1)?;
         match filter {
             Filter::Or(filters) => self.any_holds(filters, current, true),
-            Filter::And(filters) => Continue(!self.any_holds(filters, current, false)?),
+            Filter::And(filters) => Ok(!self.any_holds(filters, current, false)?),
             Filter::Atom(FilterAtom::Filter { expr, not }) => {
-                Continue(self.holds(expr, current)? != *not)
+                Ok(self.holds(expr, current)? != *not)
             }
             Filter::Atom(FilterAtom::Test { expr, not }) => {
-                Continue(self.nodes(expr, current, 1)?.is_empty() == *not)
+                Ok(self.nodes(expr, current, 1)?.is_empty() == *not)
             }
             Filter::Atom(FilterAtom::Comparison(comparison)) => self.compare(comparison, current),
         }
@@ -36,10 +35,10 @@ impl<'v> Search<'v> {
     fn any_holds(&mut self, filters: &[Filter], current: &'v Value, wanted: bool) -> Flow<bool> {
         for filter in filters {
             if self.holds(filter, current)? == wanted {
-                return Continue(true);
+                return Ok(true);
             }
         }
-        Continue(false)
+        Ok(false)
     }
 
     /// The first `wanted` matches of a query inside a filter; `check` lets no function get here.
@@ -47,12 +46,13 @@ impl<'v> Search<'v> {
         let (from, segments) = match test {
             Test::RelQuery(segments) => (current, segments),
             Test::AbsQuery(query) => (self.root, &query.segments),
-            Test::Function(_) => return Continue(Vec::new()),
+            Test::Function(_) => return Ok(Vec::new()),
         };
         let mut matches = Matches { found: Vec::new(), wanted };
-        let flow = self.follow(from, segments, &mut matches);
-        let complete = flow.is_continue() || matches.found.len() >= matches.wanted;
-        if complete { Continue(matches.found) } else { Break(()) }
+        match self.follow(from, segments, &mut matches) {
+            Ok(()) | Err(Over::Enough) => Ok(matches.found),
+            Err(Over::Spent) => Err(Over::Spent),
+        }
     }
 
     fn compare(&mut self, comparison: &Comparison, current: &'v Value) -> Flow<bool> {
@@ -60,7 +60,7 @@ impl<'v> Search<'v> {
         let a = self.operand(a, current)?;
         let b = self.operand(b, current)?;
         let order = order(a.as_deref(), b.as_deref());
-        Continue(match comparison {
+        Ok(match comparison {
             Comparison::Eq(..) => self.equal_operands(&a, &b)?,
             Comparison::Ne(..) => !self.equal_operands(&a, &b)?,
             Comparison::Lt(..) => order == Some(Ordering::Less),
@@ -73,7 +73,7 @@ impl<'v> Search<'v> {
     }
 
     fn operand(&mut self, operand: &Comparable, current: &'v Value) -> Flow<Operand<'v>> {
-        self.spend(1)?;
+        self.work.spend(1)?;
         let found = match operand {
             Comparable::Literal(literal) => Some(Cow::Owned(value_of(literal))),
             Comparable::Function(function) => self.apply(function, current)?,
@@ -85,13 +85,13 @@ impl<'v> Search<'v> {
             }
         };
         if let Some(Value::String(text)) = found.as_deref() {
-            self.spend(text.len() / TEXT_PER_STEP)?;
+            self.work.spend_text(text.len())?;
         }
-        Continue(found)
+        Ok(found)
     }
 
     fn apply(&mut self, function: &TestFunction, current: &'v Value) -> Flow<Operand<'v>> {
-        Continue(match function {
+        Ok(match function {
             TestFunction::Length(arg) => {
                 let value = self.argument(arg, current)?;
                 value.and_then(|value| length(&value)).map(|length| Cow::Owned(length.into()))
@@ -111,8 +111,8 @@ impl<'v> Search<'v> {
     /// The value of an argument: of a query with exactly one match, of a literal or of a function.
     fn argument(&mut self, arg: &FnArg, current: &'v Value) -> Flow<Operand<'v>> {
         let test = match arg {
-            FnArg::Literal(literal) => return Continue(Some(Cow::Owned(value_of(literal)))),
-            FnArg::Filter(_) => return Continue(None),
+            FnArg::Literal(literal) => return Ok(Some(Cow::Owned(value_of(literal)))),
+            FnArg::Filter(_) => return Ok(None),
             FnArg::Test(test) => test,
         };
         if let Test::Function(function) = &**test {
@@ -121,50 +121,16 @@ impl<'v> Search<'v> {
         let nodes = self.nodes(test, current, 2)?;
         let value = if let [value] = nodes[..] { Some(Cow::Borrowed(value)) } else { None };
         if let Some(Value::String(text)) = value.as_deref() {
-            self.spend(text.len() / TEXT_PER_STEP)?;
+            self.work.spend_text(text.len())?;
         }
-        Continue(value)
+        Ok(value)
     }
 
     fn equal_operands(&mut self, a: &Operand<'_>, b: &Operand<'_>) -> Flow<bool> {
         match (a, b) {
-            (Some(a), Some(b)) => self.equal(a, b),
-            (a, b) => Continue(a.is_none() && b.is_none()),
+            (Some(a), Some(b)) => Ok(self.work.equal(&**a, &**b)?),
+            (a, b) => Ok(a.is_none() && b.is_none()),
         }
-    }
-
-    fn equal(&mut self, a: &Value, b: &Value) -> Flow<bool> {
-        self.spend(1)?;
-        match (a, b) {
-            (Value::Number(a), Value::Number(b)) => Continue(numbers::compare(a, b).is_eq()),
-            (Value::String(a), Value::String(b)) => {
-                self.spend(a.len().min(b.len()) / TEXT_PER_STEP)?;
-                Continue(a == b)
-            }
-            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-                self.all_equal(a.iter().zip(b))
-            }
-            (Value::Object(a), Value::Object(b)) if a.len() == b.len() => {
-                for (a, b) in a.keys().zip(b.keys()) {
-                    self.spend(1 + a.len().min(b.len()) / TEXT_PER_STEP)?;
-                    if a != b {
-                        return Continue(false);
-                    }
-                }
-                self.all_equal(a.values().zip(b.values()))
-            }
-            (Value::Array(_) | Value::Object(_), _) => Continue(false),
-            (a, b) => Continue(a == b),
-        }
-    }
-
-    fn all_equal<'a>(&mut self, pairs: impl Iterator<Item = (&'a Value, &'a Value)>) -> Flow<bool> {
-        for (a, b) in pairs {
-            if !self.equal(a, b)? {
-                return Continue(false);
-            }
-        }
-        Continue(true)
     }
 }
 

@@ -9,9 +9,11 @@
 //! - the text ([`MAX_PATH`] bytes), its nesting ([`MAX_NESTING`] brackets, which also keeps the
 //!   parser from trying the same text over and over) and its segments ([`MAX_SEGMENTS`]); within
 //!   these, parsing and searching fit a stack of 1 MiB in debug builds;
-//! - the work: after [`MAX_STEPS`] values, or 16 bytes of compared or copied text each, a search
-//!   ends with what it has found. A payload of 1 MiB has at most a quarter of that many values, so
-//!   only nested wildcards and filters get there;
+//! - the work: all searches of one [`Subject`] share [`MIN_STEPS`] and [`STEPS_PER_VALUE`] for
+//!   each of its values, at most [`MAX_STEPS`]. A step looks at a value or at 16 bytes of text;
+//!   copying a value takes eight. `$..name` takes two or three for each value, so one payload of
+//!   1 MiB has steps for at least one such path however it is made, and for dozens when it is
+//!   ordinary. A search that runs out of them fails, since part of a result looks like all of it;
 //! - the depth: values nested more than [`MAX_DEPTH`] levels deep are not descended into; payloads
 //!   read by `serde_json` never are.
 //!
@@ -34,6 +36,7 @@ use jsonpath_rust::parser::parse_json_path;
 use serde_json::Value;
 
 use self::search::Search;
+use crate::work::{Work, size_of};
 
 /// The longest path, in bytes.
 pub const MAX_PATH: usize = 512;
@@ -43,7 +46,12 @@ pub const MAX_NESTING: usize = 8;
 pub const MAX_SEGMENTS: usize = 32;
 /// The most matches that [`JsonPath::find`] collects.
 pub const MAX_MATCHES: usize = 100;
-/// The most steps of one search.
+/// The steps that the searches of any payload may take together.
+pub const MIN_STEPS: usize = 262_144;
+/// The steps that each value of a payload, or 16 bytes of its text, adds to them.
+pub const STEPS_PER_VALUE: usize = 64;
+/// The most steps of all searches of one payload: some 50 ms of a release build, since a step takes
+/// 10 to 20 ns.
 pub const MAX_STEPS: usize = 2_097_152;
 /// The deepest value that `..` reaches.
 pub const MAX_DEPTH: usize = 128;
@@ -77,6 +85,31 @@ pub enum JsonPathError {
     Uncompared,
 }
 
+/// Why a search has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// Over what the payload's size allows, [`MAX_STEPS`] at most.
+    #[error(
+        "takes too many steps on this payload, together with the paths before it: \
+         narrow it down, with names instead of `..` and `*` for example"
+    )]
+    TooMuchWork,
+}
+
+/// A payload that paths are searched in, with the steps that are left for that.
+pub struct Subject<'v> {
+    payload: &'v Value,
+    work: Work,
+}
+
+impl<'v> Subject<'v> {
+    /// `payload`, with all of its steps.
+    pub fn new(payload: &'v Value) -> Self {
+        let steps = size_of(payload).saturating_mul(STEPS_PER_VALUE).saturating_add(MIN_STEPS);
+        Self { payload, work: Work::new(steps.min(MAX_STEPS)) }
+    }
+}
+
 impl JsonPath {
     /// Parses `text`; the same as [`str::parse`].
     pub fn parse(text: &str) -> Result<Self, JsonPathError> {
@@ -92,14 +125,18 @@ impl JsonPath {
     }
 
     /// The first `limit` matches, in document order.
-    pub fn find_all(&self, payload: &Value, limit: usize) -> Vec<Value> {
-        Search::new(payload).copy_matches(&self.query.segments, limit)
+    pub fn find_all(
+        &self,
+        subject: &mut Subject<'_>,
+        limit: usize,
+    ) -> Result<Vec<Value>, SearchError> {
+        Search::new(subject.payload, &mut subject.work).copy_matches(&self.query.segments, limit)
     }
 
     /// The value of one match, a list of several (the first [`MAX_MATCHES`]), `None` of none.
-    pub fn find(&self, payload: &Value) -> Option<Value> {
-        let mut found = self.find_all(payload, MAX_MATCHES);
-        if found.len() > 1 { Some(Value::Array(found)) } else { found.pop() }
+    pub fn find(&self, subject: &mut Subject<'_>) -> Result<Option<Value>, SearchError> {
+        let mut found = self.find_all(subject, MAX_MATCHES)?;
+        Ok(if found.len() > 1 { Some(Value::Array(found)) } else { found.pop() })
     }
 
     /// Its text, as it was given.

@@ -1,21 +1,19 @@
 //! The search: depth first, in document order, on a budget.
 //!
-//! Functions return [`ControlFlow::Break`] when the search is over: enough has been found, or the
-//! steps are spent.
-
-use std::ops::ControlFlow::{self, Break, Continue};
+//! Functions return an [`Over`] when the search ends before all was looked at.
 
 use jsonpath_rust::parser::model::{Segment, Selector};
 use serde_json::Value;
 
-use super::{MAX_DEPTH, MAX_STEPS};
+use super::{MAX_DEPTH, SearchError};
+use crate::work::{Spent, Work};
 
-/// Bytes of text that one step pays for.
-pub(super) const TEXT_PER_STEP: usize = 16;
+/// The steps of copying one value, which allocates.
+const STEPS_PER_COPY: usize = 8;
 
-pub(super) struct Search<'v> {
+pub(super) struct Search<'v, 'w> {
     pub(super) root: &'v Value,
-    steps: usize,
+    pub(super) work: &'w mut Work,
     /// How much deeper `..` may go, all of the path's together.
     descents: usize,
 }
@@ -26,44 +24,54 @@ pub(super) struct Matches<'v> {
     pub(super) wanted: usize,
 }
 
-pub(super) type Flow<T = ()> = ControlFlow<(), T>;
+/// Why a search ends early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// As much as was wanted has been found.
+    Enough,
+    /// The steps are spent.
+    Spent,
+}
 
-impl<'v> Search<'v> {
-    pub(super) fn new(root: &'v Value) -> Self {
-        Self { root, steps: MAX_STEPS, descents: MAX_DEPTH }
+impl From<Spent> for Over {
+    fn from(_: Spent) -> Self {
+        Self::Spent
+    }
+}
+
+pub(super) type Flow<T = ()> = Result<T, Over>;
+
+impl<'v, 'w> Search<'v, 'w> {
+    pub(super) fn new(root: &'v Value, work: &'w mut Work) -> Self {
+        Self { root, work, descents: MAX_DEPTH }
     }
 
     /// Copies of the first `wanted` matches; copying is paid for as well.
-    pub(super) fn copy_matches(mut self, segments: &[Segment], wanted: usize) -> Vec<Value> {
+    pub(super) fn copy_matches(
+        mut self,
+        segments: &[Segment],
+        wanted: usize,
+    ) -> Result<Vec<Value>, SearchError> {
         let mut matches = Matches { found: Vec::new(), wanted };
-        if wanted > 0 {
-            // Broken off or not, what was found counts.
-            let _over = self.follow(self.root, segments, &mut matches);
+        if wanted > 0 && self.follow(self.root, segments, &mut matches) == Err(Over::Spent) {
+            return Err(SearchError::TooMuchWork);
         }
-        let affordable = |value: &&&Value| self.spend_deeply(value).is_continue();
-        matches.found.iter().take_while(affordable).map(|value| (*value).clone()).collect()
+        for value in &matches.found {
+            self.spend_on_copy(value).map_err(|Spent| SearchError::TooMuchWork)?;
+        }
+        Ok(matches.found.into_iter().cloned().collect())
     }
 
-    pub(super) fn spend(&mut self, steps: usize) -> Flow {
-        match self.steps.checked_sub(steps) {
-            Some(left) => {
-                self.steps = left;
-                Continue(())
-            }
-            None => Break(()),
-        }
-    }
-
-    fn spend_deeply(&mut self, value: &Value) -> Flow {
-        self.spend(1)?;
+    fn spend_on_copy(&mut self, value: &Value) -> Result<(), Spent> {
+        self.work.spend(STEPS_PER_COPY)?;
         match value {
-            Value::String(text) => self.spend(text.len() / TEXT_PER_STEP),
-            Value::Array(items) => items.iter().try_for_each(|item| self.spend_deeply(item)),
+            Value::String(text) => self.work.spend_text(text.len()),
+            Value::Array(items) => items.iter().try_for_each(|item| self.spend_on_copy(item)),
             Value::Object(entries) => entries.iter().try_for_each(|(key, value)| {
-                self.spend(key.len() / TEXT_PER_STEP)?;
-                self.spend_deeply(value)
+                self.work.spend_text(key.len())?;
+                self.spend_on_copy(value)
             }),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Continue(()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
         }
     }
 
@@ -74,11 +82,11 @@ impl<'v> Search<'v> {
         segments: &[Segment],
         to: &mut Matches<'v>,
     ) -> Flow {
-        self.spend(1)?;
+        self.work.spend(1)?;
         match segments {
             [] => {
                 to.found.push(value);
-                if to.found.len() < to.wanted { Continue(()) } else { Break(()) }
+                if to.found.len() < to.wanted { Ok(()) } else { Err(Over::Enough) }
             }
             [Segment::Descendant(inner), rest @ ..] => self.descend(value, inner, rest, to),
             [segment, rest @ ..] => self.step(value, segment, rest, to),
@@ -93,9 +101,9 @@ impl<'v> Search<'v> {
         rest: &[Segment],
         to: &mut Matches<'v>,
     ) -> Flow {
-        self.spend(1)?;
+        self.work.spend(1)?;
         self.step(value, segment, rest, to)?;
-        let Some(deeper) = self.descents.checked_sub(1) else { return Continue(()) };
+        let Some(deeper) = self.descents.checked_sub(1) else { return Ok(()) };
         self.descents = deeper;
         let flow = children(value).try_for_each(|child| self.descend(child, segment, rest, to));
         self.descents += 1;
@@ -125,15 +133,15 @@ impl<'v> Search<'v> {
         rest: &[Segment],
         to: &mut Matches<'v>,
     ) -> Flow {
-        self.spend(1)?;
+        self.work.spend(1)?;
         match selector {
             Selector::Name(name) => match named(value, name) {
                 Some(child) => self.follow(child, rest, to),
-                None => Continue(()),
+                None => Ok(()),
             },
             Selector::Index(index) => match indexed(value, *index) {
                 Some(child) => self.follow(child, rest, to),
-                None => Continue(()),
+                None => Ok(()),
             },
             Selector::Wildcard => {
                 children(value).try_for_each(|child| self.follow(child, rest, to))
@@ -144,7 +152,7 @@ impl<'v> Search<'v> {
                     .try_for_each(|index| self.follow(&items[index], rest, to))
             }
             Selector::Filter(filter) => children(value).try_for_each(|child| {
-                if self.holds(filter, child)? { self.follow(child, rest, to) } else { Continue(()) }
+                if self.holds(filter, child)? { self.follow(child, rest, to) } else { Ok(()) }
             }),
         }
     }

@@ -12,7 +12,15 @@ fn parse(text: &str) -> Result<JsonPath, JsonPathError> {
 
 fn all(text: &str, payload: &Value) -> Vec<Value> {
     let path = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    path.find_all(payload, usize::MAX)
+    path.find_all(&mut Subject::new(payload), usize::MAX).unwrap()
+}
+
+fn some(text: &str, payload: &Value, limit: usize) -> Result<Vec<Value>, SearchError> {
+    parse(text).unwrap().find_all(&mut Subject::new(payload), limit)
+}
+
+fn find(text: &str, payload: &Value) -> Result<Option<Value>, SearchError> {
+    parse(text).unwrap().find(&mut Subject::new(payload))
 }
 
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
@@ -84,16 +92,19 @@ fn filters_compare_and_test() {
 
 #[test]
 fn one_match_is_its_value_and_several_are_a_list() {
-    let find = |text: &str| parse(text).unwrap().find(&store());
-    assert_eq!(find("$.store.limit"), Some(json!(10)));
-    assert_eq!(find("$.store.books[*].title"), Some(json!(["A", "B", "C"])));
-    assert_eq!(find("$.store.books[0].tags"), Some(json!(["x", "y"])));
-    assert_eq!(find("$.missing"), None);
+    for (path, expected) in [
+        ("$.store.limit", Some(json!(10))),
+        ("$.store.books[*].title", Some(json!(["A", "B", "C"]))),
+        ("$.store.books[0].tags", Some(json!(["x", "y"]))),
+        ("$.missing", None),
+    ] {
+        assert_eq!(find(path, &store()), Ok(expected), "{path}");
+    }
     let many = Value::Array((0..1_000).map(Value::from).collect());
-    let found = parse("$[*]").unwrap().find(&many).unwrap();
-    assert_eq!(found, Value::Array((0..100).map(Value::from).collect()));
-    assert_eq!(parse("$[*]").unwrap().find_all(&many, 0), Vec::<Value>::new());
-    assert_eq!(parse("$[*]").unwrap().find_all(&many, 1), vec![json!(0)]);
+    let first = Value::Array((0..100).map(Value::from).collect());
+    assert_eq!(find("$[*]", &many), Ok(Some(first)));
+    assert_eq!(some("$[*]", &many, 0), Ok(vec![]));
+    assert_eq!(some("$[*]", &many, 1), Ok(vec![json!(0)]));
 }
 
 #[test]
@@ -163,7 +174,9 @@ fn the_worst_paths_and_payloads_fit_half_a_stack() {
         ] {
             if let Ok(path) = parse(&text) {
                 for payload in [&deep, &object] {
-                    assert!(path.find_all(payload, 100).len() <= 100, "{text}");
+                    // Whether there are steps enough does not matter here.
+                    let found = path.find_all(&mut Subject::new(payload), 100);
+                    assert!(found.is_ok_and(|found| found.len() <= 100) || text.contains(".."));
                 }
             }
         }
@@ -173,12 +186,12 @@ fn the_worst_paths_and_payloads_fit_half_a_stack() {
 #[test]
 fn a_long_key_is_not_copied_for_each_match() {
     let payload = json!({"k".repeat(500_000): vec![0; 100_000]});
-    assert_eq!(parse("$.*[*]").unwrap().find_all(&payload, 100).len(), 100);
-    assert_eq!(parse("$[?count(@[*]) == 100000][0]").unwrap().find(&payload), Some(json!(0)));
+    assert_eq!(some("$.*[*]", &payload, 100).unwrap().len(), 100);
+    assert_eq!(find("$[?count(@[*]) == 100000][0]", &payload), Ok(Some(json!(0))));
 }
 
 #[test]
-fn a_search_ends_when_its_steps_are_spent() {
+fn a_search_fails_when_its_steps_are_spent() {
     let payload =
         json!({"list": vec![vec![json!({"a": 1}); 100]; 100], "text": "x".repeat(500_000)});
     for text in [
@@ -187,15 +200,34 @@ fn a_search_ends_when_its_steps_are_spent() {
         "$..[?$.text == $.text && @.b]",
         "$..[?length($.text) == 1]",
         "$..[?$.text < $.text]",
-        "$..*..*..*..*..none",
+        "$..[?count(@..*) == count($..*)]",
     ] {
-        assert_eq!(parse(text).unwrap().find(&payload), None, "{text}");
+        assert_eq!(find(text, &payload), Err(SearchError::TooMuchWork), "{text}");
     }
-    // What was found before the end counts, as far as copying it can be paid for.
-    let found =
-        all("$[*, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *]", &json!([payload]));
-    let most = MAX_STEPS / (500_000 / 16);
-    assert!(!found.is_empty() && found.len() < most.min(1 << 5), "{}", found.len());
+    // Part of the matches, or of one of them, would look like all of it.
+    let copies = "$[*, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *, *]";
+    assert_eq!(some(copies, &json!([payload]), usize::MAX), Err(SearchError::TooMuchWork));
+    assert_eq!(some(copies, &json!([payload]), 1), Ok(vec![payload]));
+}
+
+#[test]
+fn all_searches_of_a_payload_share_its_steps() {
+    let payload = json!({"list": vec![0; 10_000], "n": 1});
+    let mut subject = Subject::new(&payload);
+    let (deep, plain) = (parse("$..none").unwrap(), parse("$.n").unwrap());
+    let done = std::iter::repeat_with(|| deep.find(&mut subject)).take_while(Result::is_ok).count();
+    assert!((10..200).contains(&done), "{done}");
+    assert_eq!(plain.find(&mut Subject::new(&payload)), Ok(Some(json!(1))));
+}
+
+#[test]
+fn a_small_payload_allows_for_fewer_steps() {
+    let payload = json!({"list": [vec![0; 30], vec![0; 30], vec![0; 30]]});
+    let text = "$..[?count($..*) != count($..[?count($..*) == 1])]";
+    let started = std::time::Instant::now();
+    assert_eq!(find(text, &payload), Err(SearchError::TooMuchWork));
+    // Around a tenth of what `MAX_STEPS` take.
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -272,7 +304,8 @@ proptest! {
     #[test]
     fn nothing_panics(text in r#"\$[a-b.*@|&!=<>\[\]()?:,0-9'" -]{0,40}"#, payload in payload()) {
         if let Ok(path) = parse(&text) {
-            prop_assert!(path.find_all(&payload, 3).len() <= 3);
+            let found = path.find_all(&mut Subject::new(&payload), 3);
+            prop_assert!(found.is_ok_and(|found| found.len() <= 3));
         }
     }
 

@@ -63,6 +63,19 @@ impl ChannelKind {
         matches!(self, Self::MetaWhatsapp | Self::Github | Self::Stripe)
     }
 
+    /// Whether its messages say who wrote them, without being told where to look.
+    pub(super) fn knows_senders(self) -> bool {
+        match self {
+            Self::TwilioWhatsapp
+            | Self::TwilioSms
+            | Self::MetaWhatsapp
+            | Self::Slack
+            | Self::Teams
+            | Self::Github => true,
+            Self::Stripe | Self::StandardWebhooks | Self::Svix | Self::Generic => false,
+        }
+    }
+
     fn key_source(self) -> KeySource {
         match self {
             Self::TwilioWhatsapp | Self::TwilioSms => KeySource::Credential,
@@ -81,7 +94,11 @@ pub struct Channel {
     /// Which.
     pub kind: ChannelKind,
     /// `auth.secret_ref`: the secret with the credential for talking to the provider. For Twilio
-    /// it holds `<AccountSID>:<AuthToken>`, and the token also makes signatures.
+    /// it holds `<AccountSID>:<AuthToken>`, and the token makes signatures.
+    ///
+    /// No other channel is talked to but by its callback, which has an `auth` of its own: there it
+    /// is a note for people (seed 000 has one for Meta), of which only the secret's name is
+    /// checked.
     pub credential_ref: Option<String>,
     /// `signing_secret_ref`: the secret that the provider's signatures are made with.
     pub signing_secret_ref: Option<String>,
@@ -98,12 +115,7 @@ impl Channel {
             fields.refuse("type", "is required");
         }
         let kind = fields.choice("type", &ChannelKind::ALL);
-        let credential_ref = fields.object("auth").and_then(|mut auth| {
-            auth.choice("type", &[("basic", ()), ("bearer", ())]);
-            let name = auth.required_string("secret_ref", 1..=128).map(str::to_owned);
-            auth.done();
-            name
-        });
+        let credential_ref = read_credential_ref(&mut fields, kind);
         let Some(kind) = kind else {
             // Which fields it may have is not known, so none is refused.
             return None;
@@ -160,4 +172,16 @@ impl Channel {
             .filter_map(|(path, name)| name.as_deref().map(|name| (path.to_owned(), name)));
         own.chain(self.generic.iter().flat_map(|generic| generic.secret_refs())).collect()
     }
+}
+
+fn read_credential_ref(fields: &mut ObjectReader<'_>, kind: Option<ChannelKind>) -> Option<String> {
+    let mut auth = fields.object("auth")?;
+    // It is not kept: where the credential is used there is one type, and the default.
+    match kind.map(ChannelKind::key_source) {
+        Some(KeySource::Credential) => auth.choice("type", &[("basic", ())]),
+        _ => auth.choice("type", &[("basic", ()), ("bearer", ())]),
+    };
+    let name = auth.required_string("secret_ref", 1..=128).map(str::to_owned);
+    auth.done();
+    name
 }

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::channel::{Channel, ChannelKind};
 use crate::field_path::FieldPath;
 use crate::jmespath::Expression;
-use crate::json_path::JsonPath;
+use crate::json_path::{JsonPath, SearchError, Subject};
 use crate::shape::ObjectReader;
-use crate::template::Template;
+use crate::template::PayloadTemplate;
 
 /// The most context fields.
 const MAX_CONTEXT_FIELDS: usize = 64;
@@ -103,7 +103,7 @@ pub enum QueryExtraction {
     /// What an expression makes of the body.
     Jmespath(Expression),
     /// A text with values of the body in it.
-    Template(Template),
+    Template(PayloadTemplate),
     /// The whole body: a text as it is, anything else as JSON.
     FullBody,
 }
@@ -169,9 +169,9 @@ pub struct ContextField {
 
 impl ContextField {
     /// What its JSONPath (RFC 9535) finds: the value of one match, a list of several (at most
-    /// 100), `None` of none.
-    pub fn find(&self, payload: &Value) -> Option<Value> {
-        self.path.find(payload)
+    /// 100), `None` of none. The fields of one mapping share the steps of one `subject`.
+    pub fn find(&self, subject: &mut Subject<'_>) -> Result<Option<Value>, SearchError> {
+        self.path.find(subject)
     }
 
     /// Whether a model may see it: names with a leading `_`, and `token`, `host` and `userName`,

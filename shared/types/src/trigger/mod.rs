@@ -109,8 +109,14 @@ impl TriggerConfig {
         let session_strategy = SessionStrategy::read(reader);
         let response_adapter = read_response_adapter(reader, channel.as_ref());
         let idempotency = Idempotency::read(reader);
-        let sender_access = SenderAccess::read(reader, channel.is_some());
-        let rate_limit = RateLimit::read(reader);
+        let channel_knows_senders = match &channel {
+            Some(channel) => channel.kind.knows_senders(),
+            // One that could not be read might; its own mistake is enough.
+            None => reader.any("channel").is_some(),
+        };
+        let sender_access = SenderAccess::read(reader, channel_knows_senders);
+        let knows_senders = channel_knows_senders || sender_access.identity_field.is_some();
+        let rate_limit = RateLimit::read(reader, knows_senders);
         let timeout_ms = reader.integer("timeout_ms", 1_000..=MAX_WAIT_MS);
         let execution =
             Execution::read(reader, timeout_ms, response_adapter.format, &context_mapping);

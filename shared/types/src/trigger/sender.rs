@@ -56,49 +56,83 @@ enum Mode {
     Whitelist,
 }
 
+impl Mode {
+    const ALL: [(&'static str, Self); 3] =
+        [("any", Self::Any), ("members", Self::Members), ("whitelist", Self::Whitelist)];
+
+    /// The fields that only one mode reads, with that mode and its name.
+    const OWN_FIELDS: [(&'static str, Self, &'static str); 3] = [
+        ("match_column", Self::Members, "members"),
+        ("resolve_user", Self::Members, "members"),
+        ("identifiers", Self::Whitelist, "whitelist"),
+    ];
+}
+
 impl SenderAccess {
-    /// `may_omit_identity` is for channels that know their senders.
-    pub(super) fn read(reader: &mut ObjectReader<'_>, may_omit_identity: bool) -> Self {
+    /// `channel_knows_senders`: whether senders can be told apart without an `identity_field`.
+    pub(super) fn read(reader: &mut ObjectReader<'_>, channel_knows_senders: bool) -> Self {
         let Some(mut fields) = reader.object("sender_access") else { return Self::default() };
-        let modes =
-            [("any", Mode::Any), ("members", Mode::Members), ("whitelist", Mode::Whitelist)];
-        if fields.any("mode").is_none() {
-            fields.refuse("mode", "is required");
-        }
-        let mode = fields.choice("mode", &modes).unwrap_or(Mode::Any);
+        let mode = fields.required("mode").and_then(|_| fields.choice("mode", &Mode::ALL));
+        let has_identity_field = fields.any("identity_field").is_some();
+        // In mode `any` it is for the limit of one sender.
         let identity_field = fields.parsed("identity_field");
-        if mode != Mode::Any && identity_field.is_none() && !may_omit_identity {
-            fields.refuse("identity_field", "is required to tell senders apart");
+        let needs_identity = matches!(mode, Some(Mode::Members | Mode::Whitelist));
+        if needs_identity && !has_identity_field && !channel_knows_senders {
+            fields.refuse(
+                "identity_field",
+                "is required: only some channels know who writes by themselves",
+            );
         }
-        let columns = [
-            ("phone", MatchColumn::Phone),
-            ("email", MatchColumn::Email),
-            ("external_id", MatchColumn::ExternalId),
-        ];
-        let match_column = fields.choice("match_column", &columns).unwrap_or(MatchColumn::Phone);
-        let resolve_user = fields.boolean("resolve_user").unwrap_or(false);
-        let identifiers = fields.strings("identifiers", 0..=MAX_IDENTIFIERS, MAX_IDENTIFIER);
-        if mode == Mode::Whitelist && identifiers.is_none() {
-            fields.refuse("identifiers", "is required with mode `whitelist`");
-        }
-        let mut keys = BTreeSet::new();
-        for identifier in identifiers.unwrap_or_default() {
-            match identity::any_key(identifier) {
-                Some(key) => drop(keys.insert(key)),
-                None => fields.refuse(
-                    "identifiers",
-                    "must be telephone numbers, addresses or names without control characters",
-                ),
-            }
-        }
-        fields.done();
+        refuse_fields_of_other_modes(&mut fields, mode);
         let rule = match mode {
-            Mode::Any => SenderRule::Any,
-            Mode::Members => SenderRule::Members { match_column, resolve_user },
-            Mode::Whitelist => SenderRule::Whitelist(keys),
+            Some(Mode::Members) => read_members(&mut fields),
+            Some(Mode::Whitelist) => read_whitelist(&mut fields),
+            Some(Mode::Any) | None => SenderRule::Any,
         };
+        fields.done();
         Self { identity_field, rule }
     }
+}
+
+/// A list that nobody reads would look as if it kept people out.
+fn refuse_fields_of_other_modes(fields: &mut ObjectReader<'_>, mode: Option<Mode>) {
+    for (key, owner, name) in Mode::OWN_FIELDS {
+        let is_there = fields.any(key).is_some();
+        if is_there && mode.is_some_and(|mode| mode != owner) {
+            fields.refuse(key, format!("belongs to mode `{name}`"));
+        }
+    }
+}
+
+fn read_members(fields: &mut ObjectReader<'_>) -> SenderRule {
+    let columns = [
+        ("phone", MatchColumn::Phone),
+        ("email", MatchColumn::Email),
+        ("external_id", MatchColumn::ExternalId),
+    ];
+    SenderRule::Members {
+        match_column: fields.choice("match_column", &columns).unwrap_or(MatchColumn::Phone),
+        resolve_user: fields.boolean("resolve_user").unwrap_or(false),
+    }
+}
+
+fn read_whitelist(fields: &mut ObjectReader<'_>) -> SenderRule {
+    const KEY: &str = "identifiers";
+    if fields.any(KEY).is_none() {
+        fields.refuse(KEY, "is required with mode `whitelist`");
+    }
+    let identifiers = fields.strings(KEY, 0..=MAX_IDENTIFIERS, MAX_IDENTIFIER).unwrap_or_default();
+    let mut keys = BTreeSet::new();
+    for identifier in identifiers {
+        match identity::any_key(identifier) {
+            Some(key) => drop(keys.insert(key)),
+            None => fields.refuse(
+                KEY,
+                "must be telephone numbers, addresses or names without control characters",
+            ),
+        }
+    }
+    SenderRule::Whitelist(keys)
 }
 
 /// How many messages a trigger takes.
@@ -114,12 +148,20 @@ impl RateLimit {
     /// The most that can be configured: no installation comes near it.
     const MAX: u32 = 1_000_000;
 
-    pub(super) fn read(reader: &mut ObjectReader<'_>) -> Self {
+    /// `knows_senders`: whether the channel or `sender_access` says who writes.
+    pub(super) fn read(reader: &mut ObjectReader<'_>, knows_senders: bool) -> Self {
         let Some(mut fields) = reader.object("rate_limit") else { return Self::default() };
         let limit = Self {
             per_minute: fields.integer("per_minute", 1..=Self::MAX),
             per_sender_per_minute: fields.integer("per_sender_per_minute", 1..=Self::MAX),
         };
+        if limit.per_sender_per_minute.is_some() && !knows_senders {
+            fields.refuse(
+                "per_sender_per_minute",
+                "needs `sender_access.identity_field`: nothing says who writes, so nobody would \
+                 be limited",
+            );
+        }
         fields.done();
         limit
     }

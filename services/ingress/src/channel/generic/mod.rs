@@ -11,7 +11,6 @@ mod tests;
 
 use std::error::Error;
 
-use recado_types::template::PayloadValues;
 use recado_types::trigger;
 use recado_types::trigger::generic::TransformError;
 use serde_json::Value;
@@ -92,7 +91,7 @@ impl Channel for Generic {
         };
         let says = match &self.described.message_template {
             Some(template) => {
-                let made = template.render_within(&PayloadValues(&payload), MAX_MADE);
+                let made = template.render_within(&payload, MAX_MADE);
                 Says::Text(made.map_err(|error| Refusal::InvalidInput {
                     field: "messageTemplate".into(),
                     reason: error.to_string(),
@@ -100,7 +99,7 @@ impl Channel for Generic {
             }
             None => Says::Payload,
         };
-        Ok(Arrival::Messages(vec![Incoming { says, original, ..Incoming::of(payload) }]))
+        Ok(Arrival::Messages(vec![Incoming { original, says, ..Incoming::of(payload) }]))
     }
 }
 

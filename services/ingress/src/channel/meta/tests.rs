@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::Says;
 use super::super::tampering::{Flip, assert_only_what_was_signed_is_authentic};
 use super::super::tests::{Request, adapter_of, messages, notice};
+use super::scale::Scale;
 use super::*;
 
 fn meta() -> Arc<dyn Channel> {
@@ -105,11 +106,10 @@ fn a_batch_is_one_message_for_each_with_its_own_contact() {
     );
     let whole = batch(&value(&json!([ana, rui]), &json!([first, second, third])));
     let expected = |contact: &Value, message: &Value| Incoming {
-        payload: batch(&value(&json!([contact]), &json!([message]))),
         provider_id: text_at(message, "/id").map(str::to_owned),
         says: Says::Text(text_at(message, "/text/body").unwrap().to_owned()),
-        description: None,
         sender: text_at(message, "/from").map(str::to_owned),
+        ..Incoming::of(batch(&value(&json!([contact]), &json!([message]))))
     };
     assert_eq!(
         all_of(&whole),
@@ -256,17 +256,106 @@ fn a_batch_has_at_most_a_thousand_messages() {
 }
 
 #[test]
-fn what_is_repeated_around_messages_is_bounded() {
-    let around = |n: usize| {
-        // With its two quotation marks.
-        let metadata = "x".repeat(n - 2);
-        let message = json!({"type": "text", "text": {"body": "x"}});
-        let payload =
-            all_of(&batch(&json!({"metadata": metadata, "messages": [message]}))).remove(0);
-        payload.payload.pointer("/entry/0/changes/0/value/metadata").is_some()
+fn what_is_heavy_is_not_repeated_around_messages() {
+    let payload = |length: usize| {
+        let heavy = "x".repeat(length);
+        let value = json!({
+            "metadata": heavy, "contacts": [{"wa_id": "1", "profile": heavy}],
+            "messages": [{"from": "1", "type": "text", "text": {"body": "x"}}],
+        });
+        all_of(&batch(&value)).remove(0).payload
     };
-    assert!(around(batch::MAX_AROUND));
-    assert!(!around(batch::MAX_AROUND + 1));
+    let (light, heavy) = (payload(100), payload(scale::MAX_AROUND));
+    for name in ["metadata", "contacts", "messages"] {
+        let pointer = format!("/entry/0/changes/0/value/{name}");
+        assert!(light.pointer(&pointer).is_some(), "{name}");
+        assert_eq!(heavy.pointer(&pointer).is_some(), name == "messages", "{name}");
+    }
+}
+
+/// The messages of a batch, and how many values were looked at to weigh what is around them.
+fn weighed(payload: Value) -> (Vec<Incoming>, usize) {
+    let mut scale = Scale::default();
+    let messages = batch::messages_by(&mut scale, payload);
+    (messages, scale.n_looked_at())
+}
+
+#[test]
+fn a_batch_of_twenty_thousand_changes_is_weighed_once() {
+    let changes = |messages: Value| {
+        let change = json!({"field": "messages", "value": {"messages": messages}});
+        let mut whole = batch(&Value::Null);
+        whole["object"] = json!(vec![0; 300_000]);
+        assert!(whole["object"].to_string().len() > 600_000);
+        whole["entry"][0]["changes"] = vec![change; 20_000].into();
+        whole
+    };
+    // Of the object, as much as there is room for; and the id of the entry.
+    let object = 1 + scale::MAX_AROUND / size_of::<Value>();
+    let message = json!({"id": "1", "from": "1", "type": "text", "text": {"body": "x"}});
+    for (messages, n_messages) in [
+        (json!([]), 0),
+        (json!([{"type": "reaction"}]), 0),
+        (json!([{}]), 0),
+        (json!([message]), batch::MAX_MESSAGES),
+    ] {
+        let (messages, n_looked_at) = weighed(changes(messages));
+        assert_eq!(messages.len(), n_messages);
+        assert!(n_looked_at <= object + 1, "{n_looked_at}");
+    }
+}
+
+#[test]
+fn what_is_around_is_weighed_only_where_there_is_a_message() {
+    let around = json!({"metadata": {"a": 1}, "contacts": [{"wa_id": "1"}]});
+    let changes = |kind: &str| {
+        let mut value = around.clone();
+        value["messages"] = json!([{"from": "1", "type": kind}]);
+        json!({"entry": [{"changes": vec![json!({"field": "messages", "value": value}); 20_000]}]})
+    };
+    assert_eq!(weighed(changes("reaction")), (Vec::new(), 0));
+    let (messages, n_looked_at) = weighed(changes("unsupported"));
+    // The one more is where it turns out that there are too many.
+    let values_around_one = 4;
+    let most = (batch::MAX_MESSAGES + 1) * values_around_one;
+    assert_eq!((messages.len(), n_looked_at), (batch::MAX_MESSAGES, most));
+}
+
+#[test]
+fn thousands_of_messages_in_one_change_become_a_thousand_small_payloads() {
+    let heavy = "x".repeat(600_000);
+    let of = |message: Value| {
+        let value = json!({"metadata": heavy, "messages": vec![message; 19_900]});
+        weighed(batch(&value)).0
+    };
+    assert_eq!(of(json!({})), []);
+    let messages = of(json!({"type": "unknown"}));
+    assert_eq!(messages.len(), batch::MAX_MESSAGES);
+    for message in messages {
+        assert!(message.payload.to_string().len() < 200, "{message:?}");
+    }
+}
+
+#[test]
+fn a_message_is_the_same_in_another_batch() {
+    let message = |text: &str| {
+        json!({"from": "5511", "id": "wamid.1", "timestamp": "1", "type": "text",
+               "text": {"body": text}})
+    };
+    let essence = |payload: &Value| {
+        let message = all_of(payload).pop().unwrap();
+        meta().essence(message.as_sent()).into_owned()
+    };
+    let contact = |name: &str| json!({"wa_id": "5511", "profile": {"name": name}});
+    let first = batch(&value(&json!([contact("Ana")]), &json!([message("Olá")])));
+    let another = json!({"from": "5521", "id": "wamid.2", "type": "text", "text": {"body": "Oi"}});
+    let mut regrouped =
+        batch(&value(&json!([contact("Ana Souza")]), &json!([another, message("Olá")])));
+    regrouped["entry"][0]["time"] = json!(1_800_000_000);
+    let changed = batch(&value(&json!([contact("Ana")]), &json!([message("Tchau")])));
+    assert_eq!(essence(&first), message("Olá"));
+    assert_eq!(essence(&regrouped), message("Olá"));
+    assert_eq!(essence(&changed), message("Tchau"));
 }
 
 proptest! {

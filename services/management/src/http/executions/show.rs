@@ -161,8 +161,7 @@ fn detail(view: ExecutionView) -> Detail {
         attempt_count: view.attempt_count,
         normalized_query: view.normalized_query,
         agent_response: view.agent_response,
-        // The only one so far: a configuration with another mode is not accepted.
-        response_channel: "webhook_async",
+        response_channel: if view.was_awaited { "webhook_sync" } else { "webhook_async" },
         error_code: view.error_code,
         error_message: view.error_message,
         tokens_used: view.tokens_used,

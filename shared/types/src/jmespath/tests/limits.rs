@@ -135,7 +135,12 @@ fn doubling_is_stopped_before_it_explodes() {
             continue;
         }
         assert!(
-            matches!(result, Err(EvaluationError::TooMuchWork | EvaluationError::TooLarge)),
+            matches!(
+                result,
+                Err(EvaluationError::TooMuchWork
+                    | EvaluationError::TooMuchMemory
+                    | EvaluationError::TooLarge)
+            ),
             "{text}: {:?}",
             result.map(|value| value.to_string().len())
         );
@@ -147,6 +152,51 @@ fn a_long_glue_is_paid_for() {
     let payload = json!({"glue": "x".repeat(100_000), "list": vec![""; 10_000]});
     assert_eq!(evaluate("join(glue, list)", &payload), Err(EvaluationError::TooMuchWork));
     assert_eq!(evaluate("length(join('-', list))", &payload), Ok(json!(9_999)));
+}
+
+#[test]
+fn names_are_paid_for_however_short() {
+    // Objects that differ in their last name only, compared again and again.
+    let names = |last: &str| (0..40).map(|n| format!("a{n:02}")).chain([last.to_owned()]);
+    let object = |last| Value::Object(names(last).map(|name| (name, json!(0))).collect());
+    let payload = json!({"copies": vec![object("y"); 400], "needle": object("z")});
+    let all = "map(&contains(@, `0`), copies[*].*) | length(@)";
+    assert_eq!(evaluate(all, &payload), Ok(json!(400)));
+    assert_eq!(evaluate("contains(copies, needle)", &payload), Ok(json!(false)));
+    let again = format!("[{}]", vec!["contains(copies, needle)"; 39].join(","));
+    assert_eq!(evaluate(&again, &payload), Err(EvaluationError::TooMuchWork));
+}
+
+#[test]
+fn what_is_made_on_the_way_is_bounded_before_it_is_there() {
+    // Escaping doubles what has been escaped before, and each control character takes six bytes.
+    let text = json!({"a": "\u{1}".repeat(500_000)});
+    assert_eq!(evaluate("length(to_string([a]))", &text), Ok(json!(3_000_004)));
+    for expression in [
+        "length(to_string([a, a, a, a, a, a]))",
+        "length(to_string([to_string([to_string([to_string([a])])])]))",
+        "length(join(a, ['', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',\
+                       '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '']))",
+    ] {
+        assert_eq!(evaluate(expression, &text), Err(EvaluationError::TooMuchMemory), "{expression}");
+    }
+    let list = Value::Array(vec![json!(0); 60_000]);
+    assert_eq!(evaluate("length([*].{a: @})", &json!(vec![0; 10_000])), Ok(json!(10_000)));
+    assert_eq!(evaluate("length([*].{a: @})", &list), Err(EvaluationError::TooMuchMemory));
+    assert_eq!(evaluate("length([?@ == `0` && !(@ > `1`)])", &list), Ok(json!(60_000)));
+}
+
+#[test]
+fn all_expressions_of_a_payload_share_its_steps() {
+    let payload = Value::Array(vec![json!(0); 10_000]);
+    let mut subject = Subject::take_in(&payload).unwrap();
+    let filter = parse("length([?@ == `0`])").unwrap();
+    let done = std::iter::repeat_with(|| filter.evaluate_on(&mut subject))
+        .take_while(Result::is_ok)
+        .count();
+    assert!((1..10).contains(&done), "{done}");
+    assert_eq!(filter.evaluate_on(&mut subject), Err(EvaluationError::TooMuchWork));
+    assert_eq!(filter.evaluate(&payload), Ok(json!(10_000)));
 }
 
 #[test]

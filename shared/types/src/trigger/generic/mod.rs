@@ -20,7 +20,7 @@ pub use signature::{Component, Encoding, Part, Place, SignatureVerification, Sig
 pub use transform::{MAX_DEPTH, OutputTransform, TransformError};
 
 use crate::shape::ObjectReader;
-use crate::template::Template;
+use crate::template::PayloadTemplate;
 
 /// What a generic channel checks, and what it makes of a payload.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Generic {
     /// `outputTransform`: what is made of a payload before anything else looks at it.
     pub output_transform: Option<OutputTransform>,
     /// `messageTemplate`: what the agent is asked.
-    pub message_template: Option<Template>,
+    pub message_template: Option<PayloadTemplate>,
 }
 
 impl Generic {
@@ -90,7 +90,7 @@ impl Generic {
     }
 }
 
-fn read_message_template(fields: &mut ObjectReader<'_>) -> Option<Template> {
+fn read_message_template(fields: &mut ObjectReader<'_>) -> Option<PayloadTemplate> {
     const KEY: &str = "messageTemplate";
     let text = fields.string(KEY, 1..=16_384)?;
     if text.trim().is_empty() {

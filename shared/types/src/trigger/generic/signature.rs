@@ -81,6 +81,13 @@ pub struct Component {
     pub is_required: bool,
 }
 
+impl Component {
+    /// Whether a request cannot do without it, and two requests may differ in it.
+    fn varies(&self) -> bool {
+        self.is_required && !matches!(self.part, Part::Literal(_))
+    }
+}
+
 /// How requests are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureVerification {
@@ -195,12 +202,14 @@ fn read_components(fields: &mut ObjectReader<'_>) -> Option<Vec<Component>> {
         let reader = ObjectReader::new(item, &path, fields.problems());
         components.push(reader.and_then(read_component));
     }
-    let is_signed = |component: &Option<Component>| {
-        component.as_ref().is_none_or(|component| !matches!(component.part, Part::Literal(_)))
-    };
-    if !components.iter().any(is_signed) {
-        fields
-            .refuse(KEY, "must have a header or the body: literals are the same in every request");
+    // One that could not be read has its own reason.
+    let may_vary = |component: &Option<Component>| component.as_ref().is_none_or(Component::varies);
+    if !components.iter().any(may_vary) {
+        fields.refuse(
+            KEY,
+            "must have a required header or a required part of the body: a signature over \
+             nothing else is the same for every request, and can be sent again with another body",
+        );
     }
     components.into_iter().collect()
 }

@@ -116,6 +116,15 @@ fn every_mistake_is_named_by_its_path() {
         ("/signedComponents", json!([]), "signedComponents"),
         ("/signedComponents", json!(vec![json!({"source": "body"}); 17]), "signedComponents"),
         ("/signedComponents", json!([{"source": "literal", "value": "x"}]), "signedComponents"),
+        (
+            "/signedComponents",
+            json!([
+                {"source": "header", "key": "X-Time", "required": false},
+                {"source": "body", "required": false},
+                {"source": "literal", "value": "x", "required": true},
+            ]),
+            "signedComponents",
+        ),
         ("/signedComponents/0", json!("body"), "signedComponents[0]"),
         ("/signedComponents/0/key", Value::Null, "signedComponents[0].key"),
         ("/signedComponents/0/value", json!("x"), "signedComponents[0].value"),
@@ -252,10 +261,11 @@ fn a_transformed_payload_has_bounds() {
 }
 
 #[test]
-fn a_message_template_is_not_blank() {
-    for template in ["", " \n", "{{", "{{a b}}"] {
+fn a_message_template_is_not_blank_and_has_paths() {
+    for template in ["", " \n", "{{", "{{a b}}", "{{order..id}}"] {
         assert_eq!(mistakes(&json!({"messageTemplate": template})), ["messageTemplate"]);
     }
+    assert!(read(&json!({"messageTemplate": "{{items[0].text}}"})).is_ok());
 }
 
 #[test]

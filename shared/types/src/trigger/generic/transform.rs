@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::schema::depth_of;
-use crate::jmespath::{EvaluationError, Expression, MAX_RESULT};
+use crate::jmespath::{EvaluationError, Expression, MAX_RESULT, Subject};
 use crate::shape::ObjectReader;
 
 /// The most fields of an `objectTransformation`, and the longest name of one, in bytes.
@@ -25,6 +25,9 @@ pub enum OutputTransform {
 /// Why a payload cannot be transformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransformError {
+    /// Larger than any expression could work with, or nested too deeply.
+    #[error("the payload is too much to be transformed")]
+    Payload(#[source] EvaluationError),
     /// An expression gives no result.
     #[error("`{field}` gives no result")]
     Expression {
@@ -59,16 +62,18 @@ impl OutputTransform {
         parts.map(Self::Fields)
     }
 
-    /// The transformed `payload`, no larger than one expression's result may be.
+    /// The transformed `payload`, no larger than one expression's result may be. All expressions
+    /// share the steps that the payload allows for.
     pub fn apply(&self, payload: &Value) -> Result<Value, TransformError> {
+        let mut subject = Subject::take_in(payload).map_err(TransformError::Payload)?;
         let transformed = match self {
-            Self::Whole(expression) => evaluate(expression, payload, "jmespath")?,
+            Self::Whole(expression) => evaluate(expression, &mut subject, "jmespath")?,
             Self::Fields(fields) => {
                 let mut object = Map::new();
                 let mut size = 0;
                 for (name, expression) in fields {
                     let field = format!("objectTransformation.{name}");
-                    let value = evaluate(expression, payload, &field)?;
+                    let value = evaluate(expression, &mut subject, &field)?;
                     size += name.len() + size_of(&value);
                     if size > MAX_RESULT {
                         return Err(TransformError::TooLarge);
@@ -87,10 +92,10 @@ impl OutputTransform {
 
 fn evaluate(
     expression: &Expression,
-    payload: &Value,
+    subject: &mut Subject,
     field: &str,
 ) -> Result<Value, TransformError> {
-    let evaluated = expression.evaluate(payload);
+    let evaluated = expression.evaluate_on(subject);
     evaluated.map_err(|source| TransformError::Expression { field: field.to_owned(), source })
 }
 

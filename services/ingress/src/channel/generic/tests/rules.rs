@@ -104,11 +104,12 @@ fn an_optional_part_leaves_its_separator() {
 #[test]
 fn an_optional_part_that_is_no_text_is_refused() {
     let rules = rules(json!({
-        "signedComponents": [{"source": "body", "key": "id", "required": false}],
+        "signedComponents": [{"source": "header", "key": "X-Id"},
+                             {"source": "body", "key": "id", "required": false}],
     }));
     let channel = signed_by(&rules, SECRET);
-    assert!(is_authentic(&*channel, &request("{}", "")));
-    assert!(!is_authentic(&*channel, &request(r#"{"id": {}}"#, "")));
+    assert!(is_authentic(&*channel, &request("{}", "1").header("X-Id", "1")));
+    assert!(!is_authentic(&*channel, &request(r#"{"id": {}}"#, "1").header("X-Id", "1")));
 }
 
 #[test]

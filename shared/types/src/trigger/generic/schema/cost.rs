@@ -7,19 +7,26 @@
 //!   itself, and all of that for whatever else it applies to the same value (`allOf`, `$ref`, …).
 //! - `below`: steps per unit of what is inside that value. `properties` sends each part of it to
 //!   one subschema, so the heaviest counts; `patternProperties`, `contains` and several members of
-//!   an `allOf` look at the same parts, so they add up.
+//!   an `allOf` look at the same parts, so they add up. `uniqueItems` looks at all that is inside,
+//!   however deep, and that adds up with each list around it.
 //!
 //! Subschemas may refer to each other, so this is the least solution of equations, found by
 //! repetition. A tree (`children: {items: {$ref: "#"}}`) has one: each level is looked at once. A
 //! schema that looks twice at a part by itself has none, because each level doubles the steps; nor
-//! has one that applies itself to the same value, which would never end.
+//! has one that applies itself to the same value, which would never end, or one that refers to
+//! itself within `uniqueItems`, because each level is read again by all levels around it.
+//!
+//! All of that holds only if a reference leads here to the same place as it leads the validator. A
+//! `$id` below the top would change that, whether or not anything is applied there, so there is none
+//! ([`refuse_embedded`]).
 
 use std::collections::HashMap;
 use std::ptr;
 
 use serde_json::{Map, Value};
 
-use super::SchemaError;
+use super::{MAX_PATTERNS, SchemaError};
+use crate::work;
 
 /// The heaviest schema; it still leaves room for payloads of some 64 KiB.
 const MAX_WEIGHT: u64 = 4_096;
@@ -33,8 +40,9 @@ const MAX_NESTING: usize = 512;
 const MAX_ROUNDS: usize = 64;
 /// What a pattern costs for each unit of text.
 const PATTERN: u64 = 128;
-/// Bytes of text that count as one unit.
-const TEXT_PER_UNIT: usize = 16;
+/// What `uniqueItems` costs for each unit of a list: short lists are compared item by item, of which
+/// fifteen count as short, and long ones are hashed.
+const UNIQUE: u64 = 16;
 
 /// What a schema costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +55,7 @@ pub(super) struct Cost {
 
 /// How much there is to look at in `value`.
 pub(super) fn size_of(value: &Value) -> u64 {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
-        Value::String(text) => text_size(text),
-        Value::Array(items) => 1 + items.iter().map(size_of).sum::<u64>(),
-        Value::Object(fields) => {
-            1 + fields.iter().map(|(key, value)| text_size(key) + size_of(value)).sum::<u64>()
-        }
-    }
-}
-
-fn text_size(text: &str) -> u64 {
-    1 + (text.len() / TEXT_PER_UNIT) as u64
+    work::size_of(value) as u64
 }
 
 /// How deep `value` nests; 1 for one without parts.
@@ -72,15 +69,36 @@ pub(in super::super) fn depth_of(value: &Value) -> usize {
 
 /// What `schema` costs, if that has a bound.
 pub(super) fn of(schema: &Value) -> Result<Cost, SchemaError> {
+    refuse_embedded(schema)?;
     let graph = Graph::of(schema)?;
     let solutions = graph.solve()?;
     let levels = solutions.iter().map(|solution| solution.levels).max().unwrap_or(1);
     Ok(Cost { weight: solutions[0].here.max(solutions[0].below), levels })
 }
 
+/// Refuses a `$id` or `$schema` anywhere below the top, even in a `const`: a pointer might lead
+/// there.
+fn refuse_embedded(schema: &Value) -> Result<(), SchemaError> {
+    let mut parts: Vec<&Value> = parts_of(schema).collect();
+    while let Some(part) = parts.pop() {
+        if ["$id", "$schema"].iter().any(|name| part.get(name).is_some_and(Value::is_string)) {
+            return Err(SchemaError::Embedded);
+        }
+        parts.extend(parts_of(part));
+    }
+    Ok(())
+}
+
+fn parts_of(value: &Value) -> impl Iterator<Item = &Value> {
+    let items = value.as_array().into_iter().flatten();
+    items.chain(value.as_object().into_iter().flat_map(Map::values))
+}
+
 /// A subschema, its parts by their index in the graph.
 struct Node<P> {
     own: u64,
+    /// Its patterns, each of which is compiled by itself.
+    patterns: usize,
     /// Applied to the same value.
     beside: Vec<P>,
     /// Applied to what is in an object, and in an array.
@@ -96,11 +114,13 @@ struct Inside<P> {
     all: Vec<P>,
     /// What it costs to tell which.
     telling: u64,
+    /// What looking at everything inside costs, however deep.
+    reading: u64,
 }
 
 impl<P> Default for Inside<P> {
     fn default() -> Self {
-        Self { either: Vec::new(), all: Vec::new(), telling: 0 }
+        Self { either: Vec::new(), all: Vec::new(), telling: 0, reading: 0 }
     }
 }
 
@@ -110,6 +130,7 @@ impl<P> Inside<P> {
             either: self.either.into_iter().map(&mut f).collect(),
             all: self.all.into_iter().map(&mut f).collect(),
             telling: self.telling,
+            reading: self.reading,
         }
     }
 }
@@ -142,10 +163,14 @@ impl Graph {
             };
             nodes.push(Node {
                 own: node.own,
+                patterns: node.patterns,
                 beside: node.beside.into_iter().map(&mut index).collect(),
                 in_object: node.in_object.map(&mut index),
                 in_array: node.in_array.map(&mut index),
             });
+        }
+        if nodes.iter().map(|node| node.patterns).sum::<usize>() > MAX_PATTERNS {
+            return Err(SchemaError::TooManyPatterns);
         }
         let nesting = depth_of(root) + targets.values().sum::<usize>();
         if nesting > MAX_NESTING { Err(SchemaError::TooDeep) } else { Ok(Self { nodes }) }
@@ -195,7 +220,7 @@ impl Inside<usize> {
     fn solve(&self, solutions: &[Solution]) -> u64 {
         let weight = |&part: &usize| solutions[part].here.max(solutions[part].below);
         let either = self.either.iter().map(weight).max().unwrap_or(0);
-        either + self.all.iter().map(weight).sum::<u64>() + self.telling
+        either + self.all.iter().map(weight).sum::<u64>() + self.telling + self.reading
     }
 }
 
@@ -205,12 +230,12 @@ fn node_of<'s>(
     targets: &mut HashMap<*const Value, usize>,
 ) -> Result<Node<&'s Value>, SchemaError> {
     let (in_object, in_array) = (Inside::default(), Inside::default());
-    let mut node = Node { own: 1, beside: Vec::new(), in_object, in_array };
+    let mut node = Node { own: 1, patterns: 0, beside: Vec::new(), in_object, in_array };
     // Anything else is `true` or `false`, or no schema, which the compiler says.
     let Value::Object(keywords) = schema else { return Ok(node) };
     for (keyword, value) in keywords {
         match keyword.as_str() {
-            "$id" | "$schema" if ptr::eq(schema, root) => {}
+            "$schema" if ptr::eq(schema, root) => {}
             "$id" | "$schema" => return Err(SchemaError::Embedded),
             "$ref" => node.beside.extend(target_of(value, root, targets)?),
             "allOf" | "anyOf" | "oneOf" => {
@@ -229,6 +254,7 @@ fn node_of<'s>(
             }
             "additionalProperties" => node.in_object.either.push(value),
             "patternProperties" => {
+                node.patterns += fields_of(value).len();
                 node.in_object.telling += PATTERN * fields_of(value).len() as u64;
                 node.in_object.all.extend(fields_of(value).into_iter().map(|(_, part)| part));
             }
@@ -240,7 +266,14 @@ fn node_of<'s>(
             },
             "additionalItems" => node.in_array.either.push(value),
             "contains" => node.in_array.all.push(value),
-            "pattern" => node.own += PATTERN,
+            "pattern" => {
+                node.patterns += 1;
+                node.own += PATTERN;
+            }
+            "uniqueItems" => {
+                node.own += UNIQUE;
+                node.in_array.reading += UNIQUE;
+            }
             "unevaluatedItems" => return Err(refused("unevaluatedItems")),
             "unevaluatedProperties" => return Err(refused("unevaluatedProperties")),
             "$dynamicRef" => return Err(refused("$dynamicRef")),

@@ -31,6 +31,9 @@ const MAX_EXPLAINED: u64 = 1 << 16;
 /// The most memory of a compiled pattern, in bytes. The worst of that size takes around a
 /// microsecond for a byte of text.
 const MAX_PATTERN: usize = 16 * 1024;
+/// The most patterns of a schema, names of `patternProperties` included. Compiling one takes around
+/// a millisecond at worst, and its memory some times [`MAX_PATTERN`].
+const MAX_PATTERNS: usize = 64;
 /// The most calls within each other, as levels of the payload times levels of the schema.
 const MAX_CALLS: usize = 512;
 /// The most of a reason and of a path that is shown, in characters.
@@ -72,19 +75,23 @@ pub enum SchemaError {
         /// Which.
         keyword: &'static str,
     },
-    /// A part that says it is a schema of its own.
+    /// A part that says it is a schema of its own, or might be taken for one.
     #[error("may have `$id` and `$schema` at the top only")]
     Embedded,
     /// A reference to something else than a part of the schema itself.
     #[error("refers to `{0}`: only parts of the schema itself can be used, as in `#/$defs/name`")]
     Reference(String),
+    /// Over 64.
+    #[error("has more than {MAX_PATTERNS} patterns in `pattern` and `patternProperties`")]
+    TooManyPatterns,
     /// Too many references, or too long ones.
     #[error("nests or refers too deeply")]
     TooDeep,
     /// Over the weight that leaves room for payloads, or without any bound.
     #[error(
         "takes too long to check: let fewer of `allOf`, `anyOf`, `oneOf`, `$ref` and \
-         `patternProperties` look at the same part of a payload, above all where it refers to itself"
+         `patternProperties` look at the same part of a payload, above all where it refers to itself, \
+         and let nothing within `uniqueItems` do so"
     )]
     TooCostly,
     /// Not a schema.
@@ -114,7 +121,8 @@ impl InputSchema {
             return Err(SchemaError::TooLarge);
         }
         let draft = draft_of(schema)?;
-        let cost = cost::of(schema)?;
+        let anonymous = without_id(schema);
+        let cost = cost::of(&anonymous)?;
         let patterns =
             PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN * 4);
         let validator = jsonschema::options()
@@ -122,7 +130,7 @@ impl InputSchema {
             .offline()
             .should_validate_formats(false)
             .with_pattern_options(patterns)
-            .build(schema);
+            .build(&anonymous);
         let validator = validator.map_err(|error| SchemaError::Invalid {
             path: shortened(error.instance_path().as_str()),
             reason: shortened(&error.to_string()),
@@ -161,6 +169,16 @@ impl fmt::Debug for InputSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("InputSchema").field(&self.text).finish()
     }
+}
+
+/// `schema` without a name for others to refer to it by. The validator knows some names already,
+/// those of the dialects, and would follow `#` into whatever goes by the same one.
+fn without_id(schema: &Value) -> Value {
+    let mut anonymous = schema.clone();
+    if let Some(keywords) = anonymous.as_object_mut() {
+        keywords.remove("$id");
+    }
+    anonymous
 }
 
 fn draft_of(schema: &Value) -> Result<Draft, SchemaError> {

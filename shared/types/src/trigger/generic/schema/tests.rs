@@ -92,6 +92,81 @@ fn a_schema_refers_to_nothing_but_itself() {
     assert!(named.check(&json!({"x": 1})).is_err());
 }
 
+/// `length` definitions, each of which refers to the next one as `step` says.
+fn chained(length: usize, step: impl Fn(Value) -> Value) -> serde_json::Map<String, Value> {
+    let next = |n: usize| json!({"$ref": format!("#/$defs/d{n}")});
+    let steps = (0..length).map(|n| (format!("d{n}"), step(next(n + 1))));
+    steps.chain([(format!("d{length}"), json!(true))]).collect()
+}
+
+#[test]
+fn no_reference_leads_elsewhere_than_it_is_weighed() {
+    let doubling = chained(40, |next| json!({"allOf": [next, next]}));
+    let long = chained(1_000, |next| next);
+    for mut hidden in [doubling, long] {
+        hidden.insert("x".into(), json!({"$ref": "#/$defs/d0"}));
+        let within = |evil: Value| {
+            json!({"$ref": "#/$defs/evil/$defs/x", "$defs": {"d0": {}, "evil": evil}})
+        };
+        for name in ["$id", "$schema"] {
+            let evil = json!({name: "http://e/", "$defs": hidden});
+            let refused = schema(&within(evil.clone()));
+            assert!(matches!(refused, Err(SchemaError::Embedded)), "{refused:?}");
+            // Where nothing is applied, a pointer may still lead.
+            for keyword in ["const", "default", "x-unknown", "properties"] {
+                let refused = schema(&json!({ keyword: {"evil": evil} }));
+                assert!(matches!(refused, Err(SchemaError::Embedded)), "{refused:?}");
+            }
+            // By the name that a schema without one has.
+            let evil = json!({name: "json-schema:///", "d0": {"allOf": []}});
+            assert!(schema(&json!({"$ref": "#/$defs/d0", "$defs": {"d0": {}, "e": evil}})).is_err());
+        }
+        // Without a name it is what it is.
+        let plain = schema(&within(json!({ "$defs": hidden })));
+        assert!(plain.is_ok(), "{plain:?}");
+    }
+}
+
+#[test]
+fn a_schema_by_the_name_of_a_dialect_is_itself() {
+    for name in ["https://json-schema.org/draft/2020-12/schema", "json-schema:///", "#", ""] {
+        let own = schema(&json!({"$id": name, "required": ["a"], "properties": {"b": {"$ref": "#"}}}));
+        let own = own.unwrap();
+        assert_eq!(own.check(&json!({"a": 1, "b": {"a": 1}})), Ok(()));
+        assert_eq!(own.check(&json!({"a": 1, "b": {}})).unwrap_err().path, "b", "{name}");
+    }
+}
+
+#[test]
+fn patterns_are_counted_wherever_they_are() {
+    let several = |patterns: usize| {
+        let fields = (0..patterns / 2).map(|n| (format!("f{n}"), json!({"pattern": "^a"})));
+        let fields: serde_json::Map<_, _> = fields.collect();
+        let named = |n: usize| json!({"patternProperties": {"^a": true, "^b": {"minimum": n}}});
+        let named: Vec<_> = (0..patterns / 4).map(named).collect();
+        schema(&json!({"properties": fields, "prefixItems": named}))
+    };
+    assert!(several(64).is_ok());
+    assert!(matches!(several(68), Err(SchemaError::TooManyPatterns)));
+    let property = schema(&json!({"properties": {"pattern": {"type": "string"}}}));
+    assert!(property.is_ok());
+}
+
+#[test]
+fn unique_items_are_read_as_often_as_lists_are_around_them() {
+    let lists = |depth: usize| {
+        (0..depth).fold(json!({}), |inner, _| json!({"uniqueItems": true, "items": inner}))
+    };
+    let weight = |depth: usize| schema(&lists(depth)).unwrap().cost.weight;
+    assert!(weight(10) > 9 * (weight(2) - weight(1)), "{} {}", weight(10), weight(2));
+    for keyword in ["items", "contains", "additionalItems"] {
+        let again = schema(&json!({"uniqueItems": true, keyword: {"properties": {"a": {"$ref": "#"}}}}));
+        assert!(matches!(again, Err(SchemaError::TooCostly)), "{keyword}: {again:?}");
+    }
+    let tree = json!({"properties": {"tags": {"uniqueItems": true}, "next": {"$ref": "#"}}});
+    assert!(schema(&tree).is_ok());
+}
+
 #[test]
 fn a_tree_may_refer_to_itself() {
     let tree = schema(&json!({

@@ -11,8 +11,8 @@ use recado_fuzz::{contains, json, on_a_stack_of};
 use recado_types::field_path::FieldPath;
 use recado_types::identity::{any_key, email_key, phone_key, text_key};
 use recado_types::jmespath::{self, Expression};
-use recado_types::json_path::{self, JsonPath};
-use recado_types::template::{JsonTemplate, PayloadValues, RenderError, Template};
+use recado_types::json_path::{self, JsonPath, Subject};
+use recado_types::template::{JsonTemplate, PayloadTemplate, Template, TooLarge};
 use serde_json::Value;
 
 /// What `jmespath` and `json_path` promise to fit.
@@ -50,11 +50,15 @@ fn check_json_path(text: &str, payload: &Value) {
     let Ok(path) = text.parse::<JsonPath>() else { return };
     assert!(text.len() <= json_path::MAX_PATH);
     assert_eq!(path.to_string().parse(), Ok(path.clone()));
-    let found = path.find_all(payload, json_path::MAX_MATCHES);
+    let Ok(found) = path.find_all(&mut Subject::new(payload), json_path::MAX_MATCHES) else {
+        return;
+    };
     assert!(found.len() <= json_path::MAX_MATCHES);
-    assert_eq!(path.find_all(payload, 2), found[..found.len().min(2)]);
+    let first = path.find_all(&mut Subject::new(payload), 2).expect("it asks for less");
+    assert_eq!(first, found[..found.len().min(2)]);
     assert!(found.iter().take(2).all(|value| contains(payload, value)));
-    match (path.find(payload), found.as_slice()) {
+    let value = path.find(&mut Subject::new(payload)).expect("it has as many steps again");
+    match (value, found.as_slice()) {
         (None, []) => {}
         (Some(value), [only]) => assert_eq!(value, *only),
         (value, several) => assert_eq!(value, Some(Value::from(several))),
@@ -70,24 +74,25 @@ fn check_field_path(text: &str, payload: &Value) {
 }
 
 fn check_template(text: &str, payload: &Value) {
-    let Ok(template) = text.parse::<Template>() else { return };
-    assert!(text.starts_with(template.literal_prefix()));
-    let values = PayloadValues(payload);
-    let whole = template.render(&values).expect("a payload has a value for every name");
-    if template.placeholders().next().is_none() {
-        assert_eq!(whole, text);
+    if let Ok(template) = text.parse::<Template>() {
+        assert!(text.starts_with(template.literal_prefix()));
     }
-    let expected = match whole.len() {
-        0..=MAX_RENDERED => Ok(whole),
-        _ => Err(RenderError::TooLarge(MAX_RENDERED)),
-    };
-    assert_eq!(template.render_within(&values, MAX_RENDERED), expected);
+    let Ok(template) = text.parse::<PayloadTemplate>() else { return };
+    match template.render_within(payload, MAX_RENDERED) {
+        Ok(rendered) => {
+            assert!(rendered.len() <= MAX_RENDERED);
+            assert_eq!(template.render_within(payload, rendered.len()), Ok(rendered));
+        }
+        Err(refused) => assert_eq!(refused, TooLarge(MAX_RENDERED)),
+    }
 }
 
 fn check_json_template(payload: &Value) {
     let Ok(template) = JsonTemplate::parse(payload) else { return };
-    let rendered = template.render(&PayloadValues(payload));
-    assert_eq!(rendered, template.render(&PayloadValues(payload)));
+    // The values of an object by their names; a name that it does not have is missing.
+    let values = payload.as_object().cloned().unwrap_or_default();
+    let rendered = template.render(&values);
+    assert_eq!(rendered, template.render(&values));
     if template.placeholders().is_empty() {
         assert_eq!(rendered.as_ref(), Ok(payload));
     }

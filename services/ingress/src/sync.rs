@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use recado_broker::Replies;
-use recado_store::Store;
+use recado_messages::Inbound;
 use recado_store::executions::{self, EndedExecution};
-use recado_types::{ExecutionId, TenantId};
+use recado_store::{Store, StoreError, messages};
+use recado_types::{ExecutionId, Fingerprint, MessageId, TenantId};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -47,15 +48,19 @@ impl Answers {
 
     /// Listens for the news of an execution from now on; it has to be called before anybody asks
     /// for the execution, or the news could come first. Dropping it ends that.
-    pub(crate) fn expect(
-        &self,
-        tenant: TenantId,
-        execution: ExecutionId,
-        share: Share,
-    ) -> Expected<'_> {
+    pub(crate) fn expect(&self, message: &Inbound, share: Share) -> Expected<'_> {
+        let execution = ExecutionId::of_first(message.id);
         let waiter = self.replies.wait_for(execution.0);
         WAITING.inc();
-        Expected { waiter, answers: self, tenant, execution, _share: share }
+        Expected {
+            waiter,
+            answers: self,
+            tenant: message.tenant_id,
+            execution,
+            message: message.id,
+            fingerprint: message.fingerprint,
+            _share: share,
+        }
     }
 }
 
@@ -65,6 +70,8 @@ pub(crate) struct Expected<'a> {
     answers: &'a Answers,
     tenant: TenantId,
     execution: ExecutionId,
+    message: MessageId,
+    fingerprint: Option<Fingerprint>,
     _share: Share,
 }
 
@@ -90,8 +97,8 @@ impl Expected<'_> {
                 }
             }
             // Whatever it was, the row knows.
-            if let Some(ended) = self.look(deadline).await {
-                return Ok(ended);
+            if let Some((ended, is_ours)) = self.look(deadline).await {
+                return if is_ours { Ok(ended) } else { Err(Refusal::IdempotencyConflict) };
             }
             if Instant::now() >= deadline {
                 return Err(Refusal::TimeIsUp { execution: self.execution });
@@ -99,12 +106,11 @@ impl Expected<'_> {
         }
     }
 
-    /// How the execution ended, if it did and the database says so in time.
-    async fn look(&self, deadline: Instant) -> Option<EndedExecution> {
+    /// How the execution ended, and whether it is about this message, if the database says so in
+    /// time.
+    async fn look(&self, deadline: Instant) -> Option<(EndedExecution, bool)> {
         let until = deadline.max(Instant::now() + LAST_LOOK);
-        let (store, tenant) = (&self.answers.store, self.tenant);
-        let looking = Box::pin(executions::outcome(store, tenant, self.execution));
-        match timeout_at(until, looking).await {
+        match timeout_at(until, Box::pin(self.ask())).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
@@ -113,6 +119,20 @@ impl Expected<'_> {
             }
             Err(_elapsed) => None,
         }
+    }
+
+    /// Another message may have the same id, and so the same execution, if Redis forgot about it:
+    /// its answer is not for this sender.
+    async fn ask(&self) -> Result<Option<(EndedExecution, bool)>, StoreError> {
+        let store = &self.answers.store;
+        let ended = executions::outcome(store, self.tenant, self.execution).await?;
+        let (Some(ended), Some(fingerprint)) = (&ended, self.fingerprint) else {
+            return Ok(ended.map(|ended| (ended, true)));
+        };
+        let recorded = messages::fingerprint(store, self.message).await?;
+        let recorded = recorded.and_then(|recorded| recorded.fingerprint);
+        let is_ours = recorded.is_none_or(|recorded| recorded == fingerprint);
+        Ok(Some((ended.clone(), is_ours)))
     }
 
     /// [`LOOK_EVERY`], and a part of a second that is this execution's own: those who began to wait

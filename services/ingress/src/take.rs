@@ -146,9 +146,8 @@ impl Ingress {
         match telling {
             Telling::Acceptance => {}
             Telling::Answer => {
-                let (tenant, execution) = (trigger.tenant_id, accepted.execution_id());
-                let share = self.toll.waiting_share(tenant)?;
-                accepted.expected = Some(self.answers.expect(tenant, execution, share));
+                let share = self.toll.waiting_share(trigger.tenant_id)?;
+                accepted.expected = Some(self.answers.expect(&message, share));
                 reply_to = Some(self.answers.address());
             }
             Telling::Novelty => {

@@ -226,6 +226,10 @@ impl Publisher {
         deadline: Instant,
     ) -> Vec<Result<(), PublishError>> {
         let lanes = &self.shared.lanes;
+        if let [parcel] = parcels.as_slice() {
+            let lane = &lanes[parcel.lane(lanes.len())];
+            return self.submit_to(lane, parcels, deadline).await;
+        }
         let mut outcomes: Vec<_> = parcels.iter().map(|_| Err(PublishError::Unavailable)).collect();
         let mut shares: Vec<(Vec<usize>, Vec<Parcel>)> =
             lanes.iter().map(|_| Default::default()).collect();

@@ -69,9 +69,7 @@ impl Work {
                 self.spend_text(a.len().min(b.len()))?;
                 Ok(a == b)
             }
-            (View::List(a), View::List(b)) if a.len() == b.len() => {
-                self.all_equal(a.iter().zip(b))
-            }
+            (View::List(a), View::List(b)) if a.len() == b.len() => self.all_equal(a.iter().zip(b)),
             (View::Fields(a), View::Fields(b)) if a.len() == b.len() => {
                 for ((a, _), (b, _)) in a.clone().zip(b.clone()) {
                     self.spend(1)?;

@@ -48,20 +48,3 @@ async fn another_content_under_a_known_id_is_dead_lettered_and_its_neighbours_ru
     drop(news);
     system.stop().await;
 }
-
-#[tokio::test]
-async fn temp_close() {
-    let system = System::start().await;
-    let connection = system.amqp().await;
-    connection.close(200, "done".into()).await.unwrap();
-    system.stop().await;
-}
-#[tokio::test]
-async fn temp_news() {
-    let system = System::start().await;
-    let mut news: Vec<_> = (1..=3).map(|n| system.replies.wait_for(execution(n))).collect();
-    system.ask_together(&[system.request_saying(1, "a coffee")]).await;
-    timeout(SOON, news[0].news()).await.expect("it runs");
-    system.stop().await;
-    drop(news);
-}

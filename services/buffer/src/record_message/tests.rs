@@ -1,3 +1,5 @@
+//! Taking messages in, on servers of its own.
+
 use std::time::Duration;
 
 use chrono::DateTime;

@@ -36,11 +36,6 @@ pub(crate) struct Received<'a> {
 }
 
 impl<'a> Received<'a> {
-    /// The first header of this name, if it is a text.
-    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
     /// The header of this name, if it stands there exactly once and is a text. All that a check
     /// depends on is read so: of two, a proxy in front of us might have looked at the other one.
     pub(crate) fn only_header(&self, name: &str) -> Option<&'a str> {

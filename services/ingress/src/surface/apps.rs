@@ -102,11 +102,11 @@ async fn take(
 /// Does the request name the channel's token?
 fn check_token(trigger: &CompiledTrigger, request: &Received<'_>) -> Result<(), Refusal> {
     let bearer = || {
-        let (scheme, token) = request.header(AUTHORIZATION.as_str())?.split_once(' ')?;
+        let (scheme, token) = request.only_header(AUTHORIZATION.as_str())?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token)
     };
     let token = if request.headers.contains_key(TOKEN_HEADER) {
-        request.header(TOKEN_HEADER)
+        request.only_header(TOKEN_HEADER)
     } else {
         bearer()
     };

@@ -10,8 +10,10 @@ use opentelemetry::trace::TraceContextExt;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use tracing::field::{Field, Visit};
+use tracing::span::Record;
 use tracing::{Event, Subscriber, dispatcher};
 use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
@@ -38,6 +40,44 @@ where
         let line = String::from_utf8(line).map_err(|_unwritable| fmt::Error)?;
         writeln!(writer, "{line}")
     }
+}
+
+/// The fields of a span: a JSON object, written as they come.
+///
+/// Every span pays for it, whether anything is logged inside it or not. The format of
+/// `tracing_subscriber` sorts the fields in a map first, and reads all of them again for each one
+/// that is recorded later.
+pub(super) struct Object;
+
+impl<'w> FormatFields<'w> for Object {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        writer.write_str(&object_of(fields)?)
+    }
+
+    /// A field that was recorded before is there twice then; readers of JSON take the last.
+    fn add_fields(&self, known: &'w mut FormattedFields<Self>, added: &Record<'_>) -> fmt::Result {
+        let added = object_of(added)?;
+        let known = &mut known.fields;
+        if known.len() <= "{}".len() {
+            *known = added;
+        } else if added != "{}" {
+            known.truncate(known.len() - "}".len());
+            known.push(',');
+            known.push_str(&added["{".len()..]);
+        }
+        Ok(())
+    }
+}
+
+fn object_of(fields: impl RecordFields) -> Result<String, fmt::Error> {
+    let mut text = Vec::with_capacity(256);
+    let mut json = serde_json::Serializer::new(&mut text);
+    let map = json.serialize_map(None).map_err(|_unwritable| fmt::Error)?;
+    let mut written = Fields { map, failed: None };
+    fields.record(&mut written);
+    let ended = written.finish().and_then(SerializeMap::end);
+    ended.map_err(|_unwritable| fmt::Error)?;
+    String::from_utf8(text).map_err(|_unwritable| fmt::Error)
 }
 
 fn write_event<S, N>(
@@ -202,10 +242,8 @@ mod tests {
     fn logged(log: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
-        let lines = fmt::layer()
-            .fmt_fields(fmt::format::JsonFields::new())
-            .event_format(Lines)
-            .with_writer(move || writer.clone());
+        let lines =
+            fmt::layer().fmt_fields(Object).event_format(Lines).with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), log);
         let bytes = sink.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
@@ -218,6 +256,25 @@ mod tests {
         let lines = logged(|| tracing::error!(error = &error as &dyn Error, "request failed"));
         assert_eq!(lines[0]["error"], "failed to load endpoint 7: connection reset");
         assert_eq!(lines[0]["level"], "ERROR");
+    }
+
+    #[test]
+    fn what_a_span_learns_later_is_among_its_fields() {
+        let lines = logged(|| {
+            let span = tracing::info_span!("s", a = "x\"}", b = 1, c = tracing::field::Empty);
+            span.record("c", "y");
+            let _span = span.enter();
+            let inner = tracing::info_span!("n", d = tracing::field::Empty);
+            inner.record("d", true);
+            let _inner = inner.enter();
+            tracing::info_span!("empty").in_scope(|| tracing::info!("hello"));
+        });
+        let expected = serde_json::json!([
+            {"name": "s", "fields": {"a": "x\"}", "b": 1, "c": "y"}},
+            {"name": "n", "fields": {"d": true}},
+            {"name": "empty"},
+        ]);
+        assert_eq!(lines[0]["spans"], expected);
     }
 
     #[test]

@@ -122,6 +122,6 @@ where
     if for_people {
         lines.fmt_fields(terminal::fields()).boxed()
     } else {
-        lines.fmt_fields(fmt::format::JsonFields::new()).event_format(json::Lines).boxed()
+        lines.fmt_fields(json::Object).event_format(json::Lines).boxed()
     }
 }

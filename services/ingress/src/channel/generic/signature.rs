@@ -2,11 +2,12 @@
 //! the same bytes.
 //!
 //! Whatever is missing or is not what the description says makes the request one of somebody else;
-//! nothing is guessed. A header that a signature is in, or covers, stands there once. The body is parsed here only if the description looks into it, and its size
-//! is bounded before that.
+//! nothing is guessed. A header that a signature is in, or covers, stands there once. The body is
+//! parsed here only if the description looks into it; its size is bounded before that, and all
+//! expressions of a description share the steps that one payload allows for.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::RefCell;
 
 use base64::Engine;
 use base64::alphabet;
@@ -15,7 +16,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use hmac::Hmac;
 use md5::Md5;
 use recado_types::field_path::scalar_text;
-use recado_types::jmespath::Expression;
+use recado_types::jmespath::{Expression, Subject};
 use recado_types::trigger::generic::{
     Component, Encoding, Part, Pattern, Place, SignatureVerification, SigningHash, Spot,
 };
@@ -43,7 +44,7 @@ pub(super) fn is_authentic(
     if request.body.is_empty() && !rules.allow_empty_body {
         return false;
     }
-    let request = Reader { request, json: OnceCell::new() };
+    let request = Reader { request, json: RefCell::new(None) };
     let Some(claimed) = request.claimed(rules) else { return false };
     let claimed = [claimed];
     let Some(signed) = request.signed(rules) else { return false };
@@ -54,7 +55,7 @@ pub(super) fn is_authentic(
 /// A request, and its body as JSON once somebody has asked for it.
 struct Reader<'r> {
     request: &'r Received<'r>,
-    json: OnceCell<Option<Value>>,
+    json: RefCell<Option<Subject>>,
 }
 
 /// The signed bytes, piece by piece.
@@ -129,11 +130,19 @@ impl<'r> Reader<'r> {
         }
     }
 
+    fn body(&self) -> Result<Subject, Unfit> {
+        let body: Value = serde_json::from_slice(self.request.body).map_err(|_not_told| Unfit)?;
+        Subject::take_in(&body).map_err(|_not_told| Unfit)
+    }
+
     /// The text that is found in the body. An object or a list has many spellings, so it is none.
     fn text_of(&self, expression: &Expression) -> Result<Option<String>, Unfit> {
-        let json = self.json.get_or_init(|| serde_json::from_slice(self.request.body).ok());
-        let json = json.as_ref().ok_or(Unfit)?;
-        match expression.evaluate(json).map_err(|_not_told| Unfit)? {
+        let mut json = self.json.borrow_mut();
+        let json = match &mut *json {
+            Some(json) => json,
+            none => none.insert(self.body()?),
+        };
+        match expression.evaluate_on(json).map_err(|_not_told| Unfit)? {
             Value::Null => Ok(None),
             found => scalar_text(&found).map(Some).ok_or(Unfit),
         }

@@ -261,6 +261,22 @@ fn a_transformed_payload_has_bounds() {
 }
 
 #[test]
+fn the_fields_of_a_transform_share_the_steps_that_a_payload_allows_for() {
+    let filters = |fields: usize| {
+        let all: serde_json::Map<_, _> =
+            (0..fields).map(|n| (format!("k{n}"), json!("length([?a == `1` && b])"))).collect();
+        let transform = json!({"outputTransform": {"objectTransformation": all}});
+        read(&transform).unwrap().output_transform.unwrap()
+    };
+    let payload = json!(vec![json!({"a": 1}); 5_000]);
+    assert!(filters(8).apply(&payload).is_ok());
+    let spent = filters(64).apply(&payload);
+    assert!(matches!(spent, Err(TransformError::Expression { .. })), "{spent:?}");
+    let zeros = json!(vec![0; 1_100_000]);
+    assert!(matches!(filters(1).apply(&zeros), Err(TransformError::Payload(_))));
+}
+
+#[test]
 fn a_message_template_is_not_blank_and_has_paths() {
     for template in ["", " \n", "{{", "{{a b}}", "{{order..id}}"] {
         assert_eq!(mistakes(&json!({"messageTemplate": template})), ["messageTemplate"]);

@@ -106,7 +106,8 @@ fn no_reference_leads_elsewhere_than_it_is_weighed() {
     for mut hidden in [doubling, long] {
         hidden.insert("x".into(), json!({"$ref": "#/$defs/d0"}));
         let within = |evil: Value| {
-            json!({"$ref": "#/$defs/evil/$defs/x", "$defs": {"d0": {}, "evil": evil}})
+            let defs = json!({"d0": {}, "evil": evil});
+            json!({"$ref": "#/$defs/evil/$defs/x", "$defs": defs})
         };
         for name in ["$id", "$schema"] {
             let evil = json!({name: "http://e/", "$defs": hidden});
@@ -119,7 +120,8 @@ fn no_reference_leads_elsewhere_than_it_is_weighed() {
             }
             // By the name that a schema without one has.
             let evil = json!({name: "json-schema:///", "d0": {"allOf": []}});
-            assert!(schema(&json!({"$ref": "#/$defs/d0", "$defs": {"d0": {}, "e": evil}})).is_err());
+            let defs = json!({"d0": {}, "evil": evil});
+            assert!(schema(&json!({"$ref": "#/$defs/d0", "$defs": defs})).is_err());
         }
         // Without a name it is what it is.
         let plain = schema(&within(json!({ "$defs": hidden })));
@@ -130,8 +132,8 @@ fn no_reference_leads_elsewhere_than_it_is_weighed() {
 #[test]
 fn a_schema_by_the_name_of_a_dialect_is_itself() {
     for name in ["https://json-schema.org/draft/2020-12/schema", "json-schema:///", "#", ""] {
-        let own = schema(&json!({"$id": name, "required": ["a"], "properties": {"b": {"$ref": "#"}}}));
-        let own = own.unwrap();
+        let fields = json!({"b": {"$ref": "#"}});
+        let own = schema(&json!({"$id": name, "required": ["a"], "properties": fields})).unwrap();
         assert_eq!(own.check(&json!({"a": 1, "b": {"a": 1}})), Ok(()));
         assert_eq!(own.check(&json!({"a": 1, "b": {}})).unwrap_err().path, "b", "{name}");
     }
@@ -160,7 +162,8 @@ fn unique_items_are_read_as_often_as_lists_are_around_them() {
     let weight = |depth: usize| schema(&lists(depth)).unwrap().cost.weight;
     assert!(weight(10) > 9 * (weight(2) - weight(1)), "{} {}", weight(10), weight(2));
     for keyword in ["items", "contains", "additionalItems"] {
-        let again = schema(&json!({"uniqueItems": true, keyword: {"properties": {"a": {"$ref": "#"}}}}));
+        let item = json!({"properties": {"a": {"$ref": "#"}}});
+        let again = schema(&json!({"uniqueItems": true, keyword: item}));
         assert!(matches!(again, Err(SchemaError::TooCostly)), "{keyword}: {again:?}");
     }
     let tree = json!({"properties": {"tags": {"uniqueItems": true}, "next": {"$ref": "#"}}});

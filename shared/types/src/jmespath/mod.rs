@@ -2,15 +2,15 @@
 //!
 //! Neither may hurt us, so this module promises, for every expression and every payload:
 //!
-//! - no stack overflow: the crate `jmespath` recurses without a guard, so [`scan`] bounds how deep
+//! - no stack overflow: the crate `jmespath` recurses without a guard, so `scan` bounds how deep
 //!   the syntax tree can become before the crate sees the text;
 //! - bounded time and memory: the crate's own interpreter has no limit and shares values, so
-//!   `[@,@]|[@,@]|…` doubles with each step once it is written out. [`evaluate`] interprets the
+//!   `[@,@]|[@,@]|…` doubles with each step once it is written out. `evaluate` interprets the
 //!   same syntax tree and spends a budget for each step, which all expressions of one [`Subject`]
 //!   share; it pays for the memory of what it makes, and counts the result while it is handed out;
 //! - no surprise at run time that could be seen at save time: unknown functions, wrong numbers of
 //!   arguments and endless references (`&`, kept as a value, may call itself) are refused by
-//!   [`check`].
+//!   `check`.
 //!
 //! Whole numbers stay whole: those of the payload pass unchanged and are compared exactly, those
 //! that functions compute come back without `.0`. What is lost: `abs`, `avg`, `ceil`, `floor` and

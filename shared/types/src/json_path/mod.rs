@@ -2,7 +2,7 @@
 //!
 //! The crate `jsonpath-rust` parses. Its own evaluation has no limits: it collects every match
 //! with the text of its path (a long key is copied once for each value below it), and compiles the
-//! regular expressions of `match` and `search` once for each value. So [`search`] evaluates the same
+//! regular expressions of `match` and `search` once for each value. So `search` evaluates the same
 //! syntax tree depth first, stops at the wanted number of matches, and spends a step for each value
 //! it looks at. What is bounded:
 //!

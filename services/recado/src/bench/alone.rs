@@ -57,9 +57,9 @@ impl Measurement<'_> {
                 .against(bare.latencies.p50()),
             Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
                 .against(bare.latencies.p99()),
-            Figure::new("  CPU time per message, ingress", cpu.of("ingress"), "ms"),
-            Figure::new("  CPU time per message, RabbitMQ", cpu.of("RabbitMQ"), "ms"),
-            Figure::new("  CPU time per message, generator", cpu.of("generator and sink"), "ms"),
+            Figure::new("  CPU time per message, ingress", cpu.of("ingress"), "µs"),
+            Figure::new("  CPU time per message, RabbitMQ", cpu.of("RabbitMQ"), "µs"),
+            Figure::new("  CPU time per message, generator", cpu.of("generator and sink"), "µs"),
             Figure::new("  its backlog worked off by the others", worked_off, "/s"),
         ]);
         Ok(accepted)

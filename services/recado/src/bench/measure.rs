@@ -57,12 +57,12 @@ pub(super) struct Bare {
     pub(super) latencies: Latencies,
 }
 
-/// CPU time of each group for a message, in milliseconds.
+/// CPU time of each group for a message, in microseconds.
 pub(super) struct CpuPerMessage(Vec<(&'static str, f64)>);
 
 impl CpuPerMessage {
     pub(super) fn of(&self, group: &str) -> Option<f64> {
-        self.0.iter().find(|(name, _)| *name == group).map(|(_, ms)| *ms)
+        self.0.iter().find(|(name, _)| *name == group).map(|(_, micros)| *micros)
     }
 }
 
@@ -138,8 +138,8 @@ impl<'a> Measurement<'a> {
             Figure::new("bare publisher: confirmed, 64 in flight", per_second, "/s"),
             Figure::new("  confirm p50", latencies.p50(), "ms"),
             Figure::new("  confirm p99", latencies.p99(), "ms"),
-            Figure::new("  CPU time per message, the program", cpu.of("generator and sink"), "ms"),
-            Figure::new("  CPU time per message, RabbitMQ", cpu.of("RabbitMQ"), "ms"),
+            Figure::new("  CPU time per message, the program", cpu.of("generator and sink"), "µs"),
+            Figure::new("  CPU time per message, RabbitMQ", cpu.of("RabbitMQ"), "µs"),
             Figure::new("  confirm p50 at half of that rate", half.p50(), "ms"),
             Figure::new("  confirm p99 at half of that rate", half.p99(), "ms"),
         ]);
@@ -250,8 +250,8 @@ impl<'a> Measurement<'a> {
 
     /// What each group has used between two readings, for each of so many messages.
     pub(super) fn cpu_between(&self, then: &Reading, now: &Reading, n: usize) -> CpuPerMessage {
-        let ms = |used: Duration| ratio(used.as_secs_f64() * 1_000.0, count(n));
-        let used = now.since(then).into_iter().map(ms);
+        let micros = |used: Duration| ratio(used.as_secs_f64() * 1e6, count(n));
+        let used = now.since(then).into_iter().map(micros);
         let groups = self.system.groups.iter().map(|group| group.name);
         CpuPerMessage(groups.zip(used).collect())
     }

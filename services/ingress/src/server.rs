@@ -13,11 +13,13 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use recado_clock::Clock;
 use recado_http::problem::{method_not_allowed, not_found};
 use recado_http::trace::RequestSpan;
+use recado_http::unread::hang_up_on_unread;
 use tokio::net::TcpSocket;
 
 use crate::config::Limits;
@@ -70,6 +72,7 @@ pub(crate) fn start(
             .route(web::post().to(apps::receive))
             .default_service(web::to(apps::method_not_allowed));
         App::new()
+            .wrap(from_fn(hang_up_on_unread))
             .wrap(RequestSpan::new("ingress", Arc::clone(&clock)))
             .app_data(Data::clone(&ingress))
             .service(webhook)

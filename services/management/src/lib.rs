@@ -26,6 +26,7 @@ mod query;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
@@ -33,6 +34,7 @@ use recado_clock::Clock;
 use recado_http::auth::Tokens;
 use recado_http::problem::not_found;
 use recado_http::trace::RequestSpan;
+use recado_http::unread::hang_up_on_unread;
 use recado_service::{Context, connect};
 use recado_store::Store;
 
@@ -78,6 +80,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
             .app_data(Data::clone(&api))
             .configure(http::configure)
             .default_service(actix_web::web::to(not_found))
+            .wrap(from_fn(hang_up_on_unread))
             .wrap(RequestSpan::new(ROLE, Arc::clone(&clock)))
     })
     .workers(config.workers)

@@ -5,5 +5,6 @@ pub mod auth;
 pub mod guard;
 pub mod problem;
 pub mod trace;
+pub mod unread;
 
 pub use problem::{ApiError, Problem};

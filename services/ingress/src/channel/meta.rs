@@ -62,7 +62,10 @@ impl Channel for Meta {
 
     /// Refusing what is no message would have it sent again for a week.
     fn interpret(&self, _request: &Received<'_>, payload: Value) -> Result<Arrival, Refusal> {
-        let messages = batch::messages(payload);
+        let messages = batch::messages(payload).map_err(|_too_many| Refusal::InvalidInput {
+            field: "entry".to_owned(),
+            reason: format!("holds more than {} messages", batch::MAX_MESSAGES),
+        })?;
         if messages.is_empty() {
             tracing::debug!("a webhook of Meta holds no message of a person");
             return Ok(Arrival::Notice(success()));

@@ -147,6 +147,7 @@ fn problem(error: ApiError, path: &str) -> ApiError {
         Problem::AppNotPublished => {
             Some(("retry-later", "Publish the app and enable its channel first."))
         }
+        Problem::MethodNotAllowed => Some(("retry", "Use POST.")),
         problem if problem.status().is_client_error() && problem != Problem::AppNotFound => {
             Some(("retry", "Correct the request as `detail` says."))
         }

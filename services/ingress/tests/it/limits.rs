@@ -171,6 +171,24 @@ async fn a_body_for_nobody_is_not_waited_for() {
     running.stop().await;
 }
 
+/// However the body is sent: `converse` ends when the server hangs up.
+#[tokio::test]
+async fn a_body_that_nobody_reads_and_that_never_ends_is_cut_off() {
+    let running = Running::start_with(|limits| limits.max_body = 10).await;
+    let trigger = running.trigger(open()).await;
+    let chunked = |id: &dyn Display| {
+        format!(
+            "POST /api/triggers/webhook/{id} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n\
+             Transfer-Encoding: chunked\r\n\r\n14\r\nxxxxxxxxxxxxxxxxxxxx\r\n"
+        )
+    };
+    for (request, status) in [(chunked(&Uuid::nil()), 404), (chunked(&trigger), 413)] {
+        let answer = converse(&running, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    running.stop().await;
+}
+
 /// Reads one answer: its status, and whether the server goes on with the connection.
 async fn read_answer(stream: &mut BufStream<TcpStream>) -> (u16, bool) {
     let (mut head, mut length) = (String::new(), 0);

@@ -21,17 +21,21 @@ pub(super) const MAX_MESSAGES: usize = 1_000;
 /// Where the message is in the payload that is made for it.
 pub(super) const MESSAGE: &str = "/entry/0/changes/0/value/messages/0";
 
+/// A batch is longer than any of Meta's. Nothing of it is taken: a part would be lost in silence.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
 /// The messages of people in a batch, in order. What has another shape holds none.
-pub(super) fn messages(payload: Value) -> Vec<Incoming> {
+pub(super) fn messages(payload: Value) -> Result<Vec<Incoming>, TooMany> {
     let mut scale = Scale::default();
-    let messages = messages_by(&mut scale, payload);
+    let messages = messages_by(&mut scale, payload)?;
     let (n_messages, n_weighed) = (messages.len(), scale.n_looked_at());
     tracing::debug!(n_messages, n_weighed, "a batch of Meta's is taken apart");
-    messages
+    Ok(messages)
 }
 
 /// The messages, with `scale` saying what is light enough to be around each of them.
-pub(super) fn messages_by(scale: &mut Scale, payload: Value) -> Vec<Incoming> {
+pub(super) fn messages_by(scale: &mut Scale, payload: Value) -> Result<Vec<Incoming>, TooMany> {
     let mut messages = Vec::new();
     let mut body = fields(payload);
     let entries = items(body.remove("entry"));
@@ -45,14 +49,13 @@ pub(super) fn messages_by(scale: &mut Scale, payload: Value) -> Vec<Incoming> {
             let around = Around::of(scale, &body, &entry, written.value, written.n_messages);
             for (message, content) in said {
                 if messages.len() == MAX_MESSAGES {
-                    tracing::warn!("a batch is longer than any of Meta's: its rest is left out");
-                    return messages;
+                    return Err(TooMany);
                 }
                 messages.push(around.incoming(message, content));
             }
         }
     }
-    messages
+    Ok(messages)
 }
 
 /// A change in which people wrote something.

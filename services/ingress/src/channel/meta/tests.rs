@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::Says;
 use super::super::tampering::{Flip, assert_only_what_was_signed_is_authentic};
 use super::super::tests::{Request, adapter_of, messages, notice};
+use super::batch::TooMany;
 use super::scale::Scale;
 use super::*;
 
@@ -250,9 +251,9 @@ fn what_is_no_text_is_described() {
 fn a_batch_has_at_most_a_thousand_messages() {
     let of = |n: usize| {
         let messages = vec![json!({"type": "text", "text": {"body": "x"}}); n];
-        all_of(&batch(&json!({"messages": messages}))).len()
+        batch::messages(batch(&json!({"messages": messages}))).map(|messages| messages.len())
     };
-    assert_eq!((of(999), of(1_000), of(1_001)), (999, 1_000, 1_000));
+    assert_eq!((of(999), of(1_000), of(1_001)), (Ok(999), Ok(1_000), Err(TooMany)));
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn what_is_heavy_is_not_repeated_around_messages() {
 }
 
 /// The messages of a batch, and how many values were looked at to weigh what is around them.
-fn weighed(payload: Value) -> (Vec<Incoming>, usize) {
+fn weighed(payload: Value) -> (Result<Vec<Incoming>, TooMany>, usize) {
     let mut scale = Scale::default();
     let messages = batch::messages_by(&mut scale, payload);
     (messages, scale.n_looked_at())
@@ -294,13 +295,13 @@ fn a_batch_of_twenty_thousand_changes_is_weighed_once() {
     let object = 1 + scale::MAX_AROUND / size_of::<Value>();
     let message = json!({"id": "1", "from": "1", "type": "text", "text": {"body": "x"}});
     for (messages, n_messages) in [
-        (json!([]), 0),
-        (json!([{"type": "reaction"}]), 0),
-        (json!([{}]), 0),
-        (json!([message]), batch::MAX_MESSAGES),
+        (json!([]), Ok(0)),
+        (json!([{"type": "reaction"}]), Ok(0)),
+        (json!([{}]), Ok(0)),
+        (json!([message]), Err(TooMany)),
     ] {
         let (messages, n_looked_at) = weighed(changes(messages));
-        assert_eq!(messages.len(), n_messages);
+        assert_eq!(messages.map(|messages| messages.len()), n_messages);
         assert!(n_looked_at <= object + 1, "{n_looked_at}");
     }
 }
@@ -313,23 +314,24 @@ fn what_is_around_is_weighed_only_where_there_is_a_message() {
         value["messages"] = json!([{"from": "1", "type": kind}]);
         json!({"entry": [{"changes": vec![json!({"field": "messages", "value": value}); 20_000]}]})
     };
-    assert_eq!(weighed(changes("reaction")), (Vec::new(), 0));
+    assert_eq!(weighed(changes("reaction")), (Ok(Vec::new()), 0));
     let (messages, n_looked_at) = weighed(changes("unsupported"));
     // The one more is where it turns out that there are too many.
     let values_around_one = 4;
     let most = (batch::MAX_MESSAGES + 1) * values_around_one;
-    assert_eq!((messages.len(), n_looked_at), (batch::MAX_MESSAGES, most));
+    assert_eq!((messages, n_looked_at), (Err(TooMany), most));
 }
 
 #[test]
-fn thousands_of_messages_in_one_change_become_a_thousand_small_payloads() {
+fn a_thousand_messages_in_one_change_become_as_many_small_payloads() {
     let heavy = "x".repeat(600_000);
-    let of = |message: Value| {
-        let value = json!({"metadata": heavy, "messages": vec![message; 19_900]});
+    let of = |message: Value, n: usize| {
+        let value = json!({"metadata": heavy, "messages": vec![message; n]});
         weighed(batch(&value)).0
     };
-    assert_eq!(of(json!({})), []);
-    let messages = of(json!({"type": "unknown"}));
+    assert_eq!(of(json!({}), 19_900), Ok(Vec::new()));
+    assert_eq!(of(json!({"type": "unknown"}), 19_900), Err(TooMany));
+    let messages = of(json!({"type": "unknown"}), batch::MAX_MESSAGES).unwrap();
     assert_eq!(messages.len(), batch::MAX_MESSAGES);
     for message in messages {
         assert!(message.payload.to_string().len() < 200, "{message:?}");

@@ -109,7 +109,9 @@ impl Expected<'_> {
     /// How the execution ended, and whether it is about this message, if the database says so in
     /// time.
     async fn look(&self, deadline: Instant) -> Option<(EndedExecution, bool)> {
-        let until = deadline.max(Instant::now() + LAST_LOOK);
+        // A database that hangs must not keep anybody from noticing that the process has to stop.
+        let now = Instant::now();
+        let until = deadline.min(now + LOOK_EVERY).max(now + LAST_LOOK);
         match timeout_at(until, Box::pin(self.ask())).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(error)) => {

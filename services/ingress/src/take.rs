@@ -132,7 +132,10 @@ impl Ingress {
             message::normalise(trigger, request.headers, incoming, context, &*self.clock)?;
         // However it is spelled, a sender is the same one.
         let sender = sender.map(|sender| identity::any_key(&sender).unwrap_or(sender));
+        // Places before payment: who gets none has paid nothing.
         let share = self.toll.share(trigger.tenant_id)?;
+        let waits = telling == Telling::Answer;
+        let place = waits.then(|| self.toll.waiting_share(trigger.tenant_id)).transpose()?;
         let receipt = self.toll.pay(trigger, sender.as_deref(), &message, &*self.clock).await?;
         let mut accepted = Accepted {
             message_id: message.id,
@@ -143,17 +146,13 @@ impl Ingress {
         };
         let mut reply_to = None;
         // Before anybody can act on the message.
-        match telling {
-            Telling::Acceptance => {}
-            Telling::Answer => {
-                let share = self.toll.waiting_share(trigger.tenant_id)?;
-                accepted.expected = Some(self.answers.expect(&message, share));
-                reply_to = Some(self.answers.address());
-            }
-            Telling::Novelty => {
-                let (tenant, session) = (trigger.tenant_id, message.session_id);
-                accepted.is_new_session = self.novelty.is_new(tenant, session, message.id).await;
-            }
+        if let Some(place) = place {
+            accepted.expected = Some(self.answers.expect(&message, place));
+            reply_to = Some(self.answers.address());
+        }
+        if telling == Telling::Novelty {
+            let (tenant, session) = (trigger.tenant_id, message.session_id);
+            accepted.is_new_session = self.novelty.is_new(tenant, session, message.id).await;
         }
         Ok(Prepared { message, receipt, reply_to, accepted, share })
     }

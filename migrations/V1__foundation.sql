@@ -6,9 +6,12 @@
 -- all instances share.
 
 CREATE TABLE tenants (
-    id         uuid PRIMARY KEY,
-    name       text NOT NULL,
-    created_at timestamptz NOT NULL
+    id            uuid PRIMARY KEY,
+    name          text NOT NULL,
+    -- Where tools may go when a context field or the model names the host: `api.example.com`,
+    -- `*.example.com`, each with or without a port.
+    allowed_hosts text[] NOT NULL DEFAULT '{}',
+    created_at    timestamptz NOT NULL
 );
 
 CREATE TABLE projects (
@@ -47,7 +50,7 @@ CREATE TABLE providers (
     id         uuid PRIMARY KEY,
     tenant_id  uuid NOT NULL REFERENCES tenants,
     name       text NOT NULL,
-    kind       text NOT NULL CHECK (kind IN ('openai_compatible')),
+    kind       text NOT NULL CHECK (kind IN ('openai_compatible', 'anthropic')),
     base_url   text NOT NULL,
     secret_ref text,
     -- {"<model>": {"input_per_million_usd": n, "output_per_million_usd": n, …}}
@@ -62,14 +65,48 @@ CREATE TABLE agents (
     tenant_id     uuid NOT NULL REFERENCES tenants,
     project_id    uuid NOT NULL REFERENCES projects,
     name          text NOT NULL,
-    model         text NOT NULL,
-    system_prompt text NOT NULL,
+    external_id   text,
+    labels        jsonb NOT NULL DEFAULT '{}',
     version       integer NOT NULL DEFAULT 1,
+    -- What the current version says (recado_types::agent::AgentSpec), and what it refers to.
+    spec          jsonb NOT NULL,
+    providers     text[] NOT NULL,
+    tool_ids      uuid[] NOT NULL,
+    secret_refs   text[] NOT NULL,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
     deleted_at    timestamptz
 );
 CREATE INDEX agents_by_tenant ON agents (tenant_id, id) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX agents_by_external_id ON agents (tenant_id, external_id)
+    WHERE external_id IS NOT NULL AND deleted_at IS NULL;
+
+-- Every version of an agent: an execution that began with one goes on with it.
+CREATE TABLE agent_versions (
+    agent_id   uuid NOT NULL REFERENCES agents,
+    version    integer NOT NULL,
+    name       text NOT NULL,
+    spec       jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (agent_id, version)
+);
+
+-- What agents can do besides talking.
+CREATE TABLE tools (
+    id          uuid PRIMARY KEY,
+    tenant_id   uuid NOT NULL REFERENCES tenants,
+    name        text NOT NULL,
+    description text NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('http', 'mcp', 'agent')),
+    -- recado_types::tool::ToolSpec, and what it refers to.
+    config      jsonb NOT NULL,
+    secret_refs text[] NOT NULL,
+    agent_id    uuid REFERENCES agents,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    UNIQUE (tenant_id, name)
+);
+CREATE INDEX tools_by_agent ON tools (agent_id) WHERE agent_id IS NOT NULL;
 
 -- The team: who may write where a trigger's sender_access says `members`.
 CREATE TABLE members (
@@ -137,12 +174,40 @@ CREATE TABLE sessions (
     tenant_id  uuid NOT NULL REFERENCES tenants,
     trigger_id uuid NOT NULL,
     agent_id   uuid NOT NULL,
-    status     text NOT NULL DEFAULT 'active' CHECK (status IN ('active')),
+    -- suspended: nothing runs, what comes waits. handed_off: a person answers; what comes is
+    -- remembered, and nothing runs for it.
+    status     text NOT NULL DEFAULT 'active'
+                   CHECK (status IN ('active', 'suspended', 'handed_off')),
+    -- Why, as whoever changed it said.
+    status_reason text,
     created_at timestamptz NOT NULL
 );
 
--- One row for each accepted message. execution_id is written once, by executions.admit: that is
--- why a message is in exactly one execution.
+-- What a session's executions are told of its past. The latest sequence counts; before the first
+-- there is window 1, which has no row: everything verbatim.
+CREATE TABLE context_windows (
+    id                uuid PRIMARY KEY,
+    tenant_id         uuid NOT NULL,
+    session_id        uuid NOT NULL,
+    sequence          integer NOT NULL, -- from 2
+    -- The execution that began it.
+    execution_id      uuid NOT NULL,
+    -- Executions with a smaller seq are told by the summary alone.
+    from_seq          bigint NOT NULL,
+    summary           text,
+    -- Of that execution, tool outputs of earlier iterations are left out.
+    outputs_from      integer NOT NULL DEFAULT 0,
+    strategies        text[] NOT NULL,
+    n_messages        integer NOT NULL,
+    prompt_tokens     bigint,
+    completion_tokens bigint,
+    created_at        timestamptz NOT NULL,
+    UNIQUE (session_id, sequence)
+);
+
+-- One row for each accepted message. execution_id is written by executions.admit, where it is not
+-- set: that is why a message is in exactly one execution. Only executions.supersede moves it, from
+-- a run that ends without a result to the next one.
 CREATE TABLE messages (
     id           uuid PRIMARY KEY,
     -- The order of the broker's queue, as the first service to record a message saw it.
@@ -174,7 +239,19 @@ CREATE TABLE executions (
     tenant_id        uuid NOT NULL,
     trigger_id       uuid NOT NULL,
     agent_id         uuid NOT NULL,
+    -- What it began with; NULL until it did.
+    agent_version    integer,
+    agent_variation  text,
     session_id       uuid NOT NULL,
+    -- Of a sub-agent's execution: the call that it answers, what it is asked, and the message
+    -- whose context it works in.
+    parent_execution_id uuid,
+    parent_tool_call_id uuid,
+    depth            integer NOT NULL DEFAULT 0,
+    input            text,
+    context_from     uuid,
+    -- In place of the trigger's, for a sub-agent: what its parent had left.
+    timeout_ms       bigint,
     -- The seq of its first message: its place in the session.
     seq              bigint NOT NULL,
     message_ids      uuid[] NOT NULL,
@@ -182,8 +259,19 @@ CREATE TABLE executions (
     -- The reply queues of those who wait for its end.
     reply_to         text[] NOT NULL DEFAULT '{}',
     status           text NOT NULL CHECK (status IN
-                         ('queued', 'running', 'success', 'failed', 'timeout', 'cancelled')),
+                         ('queued', 'running', 'waiting',
+                          'success', 'failed', 'timeout', 'cancelled')),
     attempt_count    integer NOT NULL DEFAULT 0,
+    cancel_requested_at timestamptz,
+    -- How long it has waited for people, which is no time of its own; and since when it does.
+    paused_ms        bigint NOT NULL DEFAULT 0,
+    paused_at        timestamptz,
+    -- The execution that took its messages over, and how often that happened to them.
+    superseded_by    uuid,
+    supersede_count  integer NOT NULL DEFAULT 0,
+    -- What happened in it is not known to be published: told again by whoever takes it up, or by
+    -- the sweeper once it has ended.
+    events_due       boolean NOT NULL DEFAULT false,
     created_at       timestamptz NOT NULL,
     started_at       timestamptz,
     finished_at      timestamptz,
@@ -199,15 +287,31 @@ CREATE TABLE executions (
 );
 CREATE INDEX executions_unfinished ON executions (session_id, seq) WHERE finished_at IS NULL;
 CREATE INDEX executions_by_session ON executions (session_id, seq) WHERE finished_at IS NOT NULL;
+-- The past that a session remembers; see executions.start.
+CREATE INDEX executions_remembered ON executions (session_id, seq)
+    WHERE status = 'success' OR error_code = 'session_handed_off';
+CREATE INDEX executions_by_parent ON executions (parent_execution_id)
+    WHERE parent_execution_id IS NOT NULL;
+CREATE INDEX executions_events_due ON executions (finished_at)
+    WHERE events_due AND finished_at IS NOT NULL;
 CREATE INDEX executions_by_trigger ON executions (trigger_id, seq);
 
+-- The journal: what is in it is not done again.
 CREATE TABLE llm_calls (
     id                  uuid PRIMARY KEY,
     tenant_id           uuid NOT NULL,
     execution_id        uuid NOT NULL,
+    -- Its place among all calls of the execution, from 1; ids derive from it.
+    number              integer NOT NULL,
+    -- turn: a step of the loop. summary: it shortened the past.
+    purpose             text NOT NULL CHECK (purpose IN ('turn', 'summary')),
+    -- Which turn of the loop it was, from 1; of a summary, the turn it was made for.
     iteration           integer NOT NULL,
+    window_sequence     integer NOT NULL,
     provider            text NOT NULL,
     model               text NOT NULL,
+    -- What the model said.
+    response            json,
     input_tokens        bigint,
     output_tokens       bigint,
     cached_input_tokens bigint,
@@ -216,7 +320,44 @@ CREATE TABLE llm_calls (
     finish_reason       text,
     created_at          timestamptz NOT NULL
 );
-CREATE INDEX llm_calls_by_execution ON llm_calls (execution_id);
+CREATE INDEX llm_calls_by_execution ON llm_calls (execution_id, number);
+
+CREATE TABLE tool_calls (
+    id                  uuid PRIMARY KEY,
+    tenant_id           uuid NOT NULL,
+    execution_id        uuid NOT NULL,
+    iteration           integer NOT NULL,
+    call_index          integer NOT NULL, -- from 0
+    -- What the model calls it.
+    provider_call_id    text NOT NULL,
+    tool_name           text NOT NULL,
+    -- NULL if there is no such tool; and as of when it was asked for.
+    tool_id             uuid,
+    tool_updated_at     timestamptz,
+    -- What it is called with, hidden values left out.
+    input               json NOT NULL,
+    -- requested: to be made. delegated: a sub-agent is at it.
+    status              text NOT NULL CHECK (status IN
+                            ('requested', 'waiting_for_approval', 'approved', 'denied',
+                             'delegated', 'success', 'error')),
+    -- What the model is told of it.
+    output              text,
+    -- Whether something had to be cut off.
+    truncated           boolean NOT NULL DEFAULT false,
+    error_message       text,
+    duration_ms         bigint,
+    approval_expires_at timestamptz,
+    decided_at          timestamptz,
+    -- Who decided, and what they say about it.
+    decided_by          text,
+    memo                text,
+    child_execution_id  uuid,
+    created_at          timestamptz NOT NULL,
+    finished_at         timestamptz
+);
+CREATE INDEX tool_calls_by_execution ON tool_calls (execution_id, iteration, call_index);
+CREATE INDEX tool_calls_waiting ON tool_calls (tenant_id, id)
+    WHERE status = 'waiting_for_approval';
 
 CREATE TABLE deliveries (
     id           uuid PRIMARY KEY,
@@ -269,18 +410,22 @@ CREATE INDEX attempts_by_delivery ON attempts (delivery_id, chunk_index, attempt
 CREATE TABLE lanes (
     kind        text NOT NULL CHECK (kind IN ('execution', 'delivery')),
     session_id  uuid NOT NULL,
+    tenant_id   uuid NOT NULL,
     -- How many unfinished executions (or deliveries) the session has.
     queued      integer NOT NULL CHECK (queued >= 0),
-    -- NULL: nothing to do. Past: may be claimed. Future: leased or parked until then.
+    -- NULL: nothing to do. Past: may be claimed. Future: leased, or parked until then; infinity:
+    -- parked until somebody sets it.
     next_run_at timestamptz,
     lease_token uuid,
     PRIMARY KEY (kind, session_id)
 ) WITH (
-    -- Rows are rewritten several times for each message, and lanes_due with them.
+    -- Rows are rewritten several times for each message, and their indexes with them.
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000
 );
-CREATE INDEX lanes_due ON lanes (kind, next_run_at) WHERE next_run_at IS NOT NULL;
+-- Each tenant's queue by itself, so that a claim can take from all of them in turn.
+CREATE INDEX lanes_due ON lanes (kind, tenant_id, next_run_at) WHERE next_run_at IS NOT NULL;
+CREATE INDEX lanes_leased ON lanes (kind, tenant_id) WHERE lease_token IS NOT NULL;
 
 -- Whoever caches configuration listens to this channel. Payload: `<table> <id> <tenant id>`.
 CREATE FUNCTION announce_configuration() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -307,4 +452,6 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON api_keys
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON providers
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON agents
+    FOR EACH ROW EXECUTE FUNCTION announce_configuration();
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON tools
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();

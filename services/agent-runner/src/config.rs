@@ -19,8 +19,15 @@ pub struct Config {
     /// `RECADO_RUNNER_SLOTS`: how many executions run at a time. They wait for models most of
     /// the time, so it is memory that limits them.
     pub slots: usize,
+    /// `RECADO_RUNNER_TENANT_SLOTS`: how many executions of one tenant run at a time, in all
+    /// instances together. While others wait, nobody gets more than their turn anyway.
+    pub tenant_slots: usize,
     /// `RECADO_LEASE_MS`: after how long a lane of a dead instance goes to another one.
     pub lease: Duration,
+    /// `RECADO_MCP_STDIO_COMMANDS`: the programs that MCP servers may be, exactly as tools name
+    /// them. None by default: a program runs as this process's user, and whoever may define tools
+    /// chooses its arguments and environment.
+    pub mcp_stdio_commands: Vec<String>,
 }
 
 impl Settings for Config {
@@ -30,14 +37,18 @@ impl Settings for Config {
         let keys = SecretKeys::read(read);
         let destinations = Destinations::read(read);
         let slots = read.within("RECADO_RUNNER_SLOTS", 256, 1..=10_000);
+        let tenant_slots = read.within("RECADO_RUNNER_TENANT_SLOTS", 1_000, 1..=100_000);
         let lease = read.millis_or("RECADO_LEASE_MS", 15_000, 500..=600_000);
+        let mcp_stdio_commands = read.list("RECADO_MCP_STDIO_COMMANDS");
         Some(Self {
             postgres: postgres?,
             amqp: amqp?,
             keys: keys?,
             destinations: destinations?,
             slots,
+            tenant_slots,
             lease,
+            mcp_stdio_commands,
         })
     }
 }

@@ -1,30 +1,42 @@
 //! Executes agents.
 //!
-//! Consumes `agent-runner.executions`, publishes `delivery.requested`, and `execution.finished` to
-//! those who wait for it.
+//! Consumes `agent-runner.executions`, publishes `delivery.requested`, what happens inside of
+//! executions to `recado.events`, and `execution.finished` to those who wait for it.
 //!
 //! What it promises: every message it acknowledges is in the input of exactly one execution;
-//! a session runs one execution at a time, in order; every execution ends, as `success`, `failed`
-//! or `timeout`, and what it led to is written in one statement.
+//! a session runs one execution at a time, in order; every execution ends, as `success`, `failed`,
+//! `timeout` or `cancelled`; a model call or a tool call that has ended is not made again, whatever
+//! is killed.
 //!
 //! * `admit_execution` gives messages their execution and queues it in the session's lane.
-//! * `run_execution` runs the head of a lane: prompt, model, result.
-//! * `news` tells those who wait that an execution has ended.
+//! * `run_execution` runs the head of a lane, with `agent_loop` for what the agent does, `control`
+//!   for stopping it, and `ending` for writing down how it ended.
 //! * `model` is where the thinking is done: built in, or at a provider.
+//! * `tools` is what agents can do besides: HTTP, MCP, other agents.
+//! * `prompt` and `tokens`: what the model is told, and how long that is.
+//! * `events` and `published` tell what happens; `news` tells those who wait that it is over.
 
 mod admit_execution;
+mod agent_loop;
 mod config;
+mod control;
+mod ending;
+mod events;
 mod metrics;
 mod model;
 mod news;
 mod prompt;
+mod published;
 mod run_execution;
+mod tokens;
+mod tools;
 
 use std::sync::Arc;
 
 use recado_broker::topology;
 use recado_service::lanes::{LaneLoop, POLL, Wake};
 use recado_service::{Context, connect};
+use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 
@@ -34,7 +46,9 @@ const ROLE: &str = "agent-runner";
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);
-    let publisher = connect::publisher(&context, broker.clone());
+    // What runs when we are told to shut down is published minutes later.
+    let drained = CancellationToken::new();
+    let publisher = connect::publisher_until(&context, broker.clone(), drained.clone());
     let client = connect::outbound_client(&config.destinations)?;
 
     let wake = Wake::default();
@@ -48,18 +62,44 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let (queue, handler) = (&topology::EXECUTIONS, Arc::new(admit));
     connect::consume(&context, broker, queue, publisher.clone(), handler);
 
-    let work = run_execution::RunExecution {
+    let control = control::Control::default();
+    let events = events::Events::new(publisher.clone(), context.tasks.clone());
+    let (told, notes) = published::Published::new();
+    context.tasks.spawn(control.clone().run(store.clone(), context.shutdown.clone()));
+    context.tasks.spawn(notes.run(store.clone()));
+    let sweep =
+        published::sweep(store.clone(), events.clone(), told.clone(), context.shutdown.clone());
+    context.tasks.spawn(sweep);
+
+    let commands = config.mcp_stdio_commands.clone();
+    let services = agent_loop::Services {
+        store: store.clone(),
+        models: model::Models::new(store.clone(), client.clone()),
+        tools: tools::Tools::new(store.clone(), client, commands),
+        clock: Arc::clone(&context.clock),
+        wake: wake.clone(),
+    };
+    let ending = ending::Ending {
         store,
         publisher,
-        client,
         clock: Arc::clone(&context.clock),
-        lease: config.lease,
         wake: wake.clone(),
         news,
+        published: told,
+        tasks: context.tasks.clone(),
+    };
+    let work = run_execution::RunExecution {
+        services,
+        ending,
+        control,
+        events,
+        lease: config.lease,
+        tenant_slots: config.tenant_slots,
     };
     let lanes =
         LaneLoop { kind: "execution", slots: config.slots, poll: POLL, lease: config.lease };
     context.started();
     lanes.run(Arc::new(work), wake, context.tasks.clone(), context.shutdown.clone()).await;
+    drained.cancel();
     Ok(())
 }

@@ -1,46 +1,81 @@
-//! Runs the head of a session's lane: prompt, model, result.
+//! Runs the head of a session's lane: takes up what the journal says, lets the loop go on, and
+//! writes down how it ended.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use recado_broker::Publisher;
-use recado_clock::Clock;
-use recado_http::guard::GuardedClient;
-use recado_messages::{DeliveryRequested, ExecutionFinished};
-use recado_service::lanes::{LaneWork, Wake};
-use recado_store::executions::{self, Claimed, Finish, Finished, History, LlmCall, Outcome};
+use recado_messages::ExecutionFinished;
+use recado_service::lanes::LaneWork;
+use recado_store::StoreError;
+use recado_store::control::StopReason;
+use recado_store::executions::{self, Claimed, History, Outcome, SessionStatus, Totals};
 use recado_store::lanes::{self, LaneKind, Lease};
-use recado_store::{Store, StoreError};
-use recado_types::agent::ModelName;
-use recado_types::trigger::TriggerConfig;
-use recado_types::{DeliveryId, LlmCallId};
-use tokio::time::Instant;
+use recado_types::agent::{AgentSpec, Chosen};
+use recado_types::trigger::{OnNewMessage, TriggerConfig};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::agent_loop::{End, LastWord, Ledger, Parts, Run, RunError, Services};
+use crate::control::{Control, Watch};
+use crate::ending::{self, Ending, Telling};
+use crate::events::{EventAgent, EventSource, EventStream, Events};
 use crate::metrics::{EXECUTION_SECONDS, FINISHED};
-use crate::model::{self, ModelError};
-use crate::news::News;
-use crate::prompt;
+use crate::model::ModelError;
+use crate::tools::Toolbox;
 
-/// What the model is told of the session's past.
-const HISTORY: History = History { turns: 20, bytes: 256 << 10 };
+/// What the model is told of the session's past, before its window is looked at.
+const HISTORY: History = History { turns: 200, bytes: 256 << 10 };
 /// How often an execution is started before it counts as one that kills its runner.
 const MAX_ATTEMPTS: u32 = 5;
-/// The pause between two tries to write down a result while the database is away.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
-
-/// How long an execution rests for which something was away.
-const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
+/// How it ends then.
+const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
+/// How a run ends whose messages are taken over by newer ones.
+const SUPERSEDED: &str = "superseded";
+/// How often messages are taken over from a run that they interrupted: somebody who never stops
+/// writing gets an answer nevertheless.
+const MAX_SUPERSEDES: u32 = 5;
 
 /// Runs executions.
 pub(crate) struct RunExecution {
-    pub(crate) store: Store,
-    pub(crate) publisher: Publisher,
-    pub(crate) client: GuardedClient,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) services: Services,
+    pub(crate) ending: Ending,
+    pub(crate) control: Control,
+    pub(crate) events: Events,
     pub(crate) lease: Duration,
-    pub(crate) wake: Wake,
-    pub(crate) news: News,
+    pub(crate) tenant_slots: usize,
+}
+
+/// How an attempt is to end.
+pub(crate) enum Verdict {
+    /// The execution is over.
+    Over(Box<Over>),
+    /// It waits; its lane is given back.
+    Waits,
+    /// What it needs is away: somebody else is to try, later.
+    GiveBack(StoreError),
+    /// The same for a tool.
+    Again,
+    /// Somebody else works the lane.
+    Lost,
+}
+
+/// How an execution is over.
+pub(crate) struct Over {
+    pub(crate) outcome: Outcome,
+    /// What was asked, if it got that far.
+    pub(crate) input: Option<String>,
+    pub(crate) variation: Option<String>,
+    /// What the model said last, if it did.
+    pub(crate) last: Option<LastWord>,
+    pub(crate) totals: Totals,
+    /// Whether it gives way to newer messages, if there are any.
+    pub(crate) gives_way: bool,
+}
+
+/// What an execution runs by.
+struct Plan {
+    config: TriggerConfig,
+    spec: AgentSpec,
 }
 
 impl LaneWork for RunExecution {
@@ -48,7 +83,8 @@ impl LaneWork for RunExecution {
     type Error = StoreError;
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        executions::claim(&self.store, limit, self.lease, HISTORY).await
+        let (store, lease) = (&self.services.store, self.lease);
+        executions::claim(store, limit, lease, self.tenant_slots, HISTORY).await
     }
 
     fn lease_of(claimed: &Claimed) -> Lease {
@@ -56,7 +92,7 @@ impl LaneWork for RunExecution {
     }
 
     async fn renew(&self, held: &[Lease]) -> Result<Vec<Lease>, StoreError> {
-        lanes::renew(&self.store, LaneKind::Execution, held, self.lease).await
+        lanes::renew(&self.services.store, LaneKind::Execution, held, self.lease).await
     }
 
     #[tracing::instrument(
@@ -70,10 +106,10 @@ impl LaneWork for RunExecution {
     )]
     async fn work(&self, claimed: Claimed, lost: CancellationToken) {
         let started = Instant::now();
-        let outcome = match lost.run_until_cancelled(self.run(&claimed)).await {
+        let attempt = Box::pin(self.attempt(&claimed));
+        let outcome = match lost.run_until_cancelled(attempt).await {
             None => "lease_lost",
-            Some(Ok(finish)) => self.record(&claimed, finish).await,
-            Some(Err(error)) => self.give_back(&claimed, &error).await,
+            Some(label) => label,
         };
         let seconds = started.elapsed().as_secs_f64();
         FINISHED.with_label_values(&[outcome]).inc();
@@ -90,165 +126,254 @@ impl LaneWork for RunExecution {
 }
 
 impl RunExecution {
-    /// Runs the agent within what is left of the execution's time.
-    async fn run(&self, claimed: &Claimed) -> Result<Finish, StoreError> {
-        let config = match TriggerConfig::parse(&claimed.trigger_config) {
-            Ok(config) => config,
-            Err(problems) => {
-                let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
-                let message = format!("the trigger's configuration is wrong: {}", paths.join(", "));
-                return Ok(self.ended(claimed, failed("trigger_invalid", message), None));
+    /// Answers how it ended, as a label.
+    async fn attempt(&self, claimed: &Claimed) -> &'static str {
+        let plan = match Plan::of(claimed) {
+            Ok(plan) => plan,
+            Err(outcome) => {
+                let over = Box::new(Over::before_it_began(outcome));
+                return self.ending.write(claimed, Verdict::Over(over), None).await;
             }
         };
+        let form = plan.spec.variation_for(claimed.session_id);
+        let telling = Telling {
+            stream: self.events.open(source_of(claimed, &plan.spec, form)),
+            has_endpoint: plan.spec.event_endpoint.is_some(),
+            last: None,
+        };
+        let watch = self.control.watch(claimed.execution_id, plan.yields(claimed));
+        let verdict = self.run(claimed, &plan, form, &telling.stream, &watch).await;
+        self.ending.write(claimed, verdict, Some(telling)).await
+    }
+
+    async fn run(
+        &self,
+        claimed: &Claimed,
+        plan: &Plan,
+        form: Chosen<'_>,
+        events: &EventStream,
+        watch: &Watch,
+    ) -> Verdict {
+        // Opening tools takes its time too.
+        let left = plan.timeout(claimed).saturating_sub(claimed.running_for);
+        let deadline = Instant::now() + left;
+        let toolbox = match self.open_tools(claimed, plan, form).await {
+            Ok(toolbox) => toolbox,
+            Err(error) => return verdict_on(error),
+        };
+        let ledger = Ledger::default();
+        let parts = Parts {
+            services: &self.services,
+            claimed,
+            spec: &plan.spec,
+            form,
+            toolbox: &toolbox,
+            events,
+            ledger: &ledger,
+            watch,
+            deadline,
+        };
+        let mut run = match Run::new(parts) {
+            Ok(run) => run,
+            Err(error) => return failed(claimed, &error, &ledger),
+        };
+        let input = run.input().to_owned();
+        let over = |outcome, last| {
+            let gives_way = watch.yields() && may_give_way(&outcome);
+            Verdict::Over(Box::new(Over {
+                outcome,
+                input: Some(input.clone()),
+                variation: Some(form.name.to_owned()),
+                last,
+                totals: ledger.totals(),
+                gives_way,
+            }))
+        };
+        if let Some(reason) = stop_reason(claimed) {
+            return stopped(reason, over);
+        }
         if claimed.attempt > MAX_ATTEMPTS {
             let message = format!("the execution was started {MAX_ATTEMPTS} times and never ended");
-            return Ok(self.ended(claimed, failed("attempts_exhausted", message), None));
+            return over(Outcome::Failed { code: ATTEMPTS_EXHAUSTED, message }, None);
         }
-        let timeout = Duration::from_millis(config.execution.timeout_ms.into());
-        let left = timeout.saturating_sub(claimed.running_for);
-        let deliver = config.execution.callback.is_some();
-        match tokio::time::timeout(left, self.think(claimed, left)).await {
-            Err(_elapsed) => Ok(self.ended(claimed, Outcome::Timeout, None)),
-            Ok(Ok((response, call))) => {
-                Ok(self.ended(claimed, Outcome::Success { response, deliver }, Some(call)))
-            }
-            Ok(Err(ModelError::Store(error))) if error.is_transient() => Err(error),
-            Ok(Err(error)) => {
-                if let ModelError::Store(source) = &error {
-                    let error = source as &dyn std::error::Error;
-                    tracing::error!(error, "the provider cannot be looked up");
+        tokio::select! {
+            reason = watch.stopped() => stopped(reason, over),
+            ended = timeout_at(deadline, Box::pin(run.complete())) => match ended {
+                Err(_elapsed) => over(Outcome::Timeout, None),
+                // The model was given all the time there was: it is a matter of chance who
+                // notices first that it is over.
+                Ok(Err(RunError::Model(_))) if Instant::now() >= deadline => {
+                    over(Outcome::Timeout, None)
                 }
-                Ok(self.ended(claimed, failed(error.code(), error.to_string()), None))
-            }
+                Ok(Ok(End::Waiting) | Err(RunError::Suspended)) => Verdict::Waits,
+                Ok(Ok(End::Answer { response, last })) => {
+                    let deliver = claimed.parent.is_none()
+                        && plan.config.execution.callback.is_some();
+                    over(Outcome::Success { response, deliver }, Some(*last))
+                }
+                Ok(Err(RunError::Lost)) => Verdict::Lost,
+                Ok(Err(RunError::ToolsAway)) => Verdict::Again,
+                Ok(Err(RunError::Store(error))) if error.is_transient() => {
+                    Verdict::GiveBack(error)
+                }
+                Ok(Err(RunError::NoAnswer { code, message, last })) => {
+                    over(Outcome::Failed { code, message }, Some(*last))
+                }
+                Ok(Err(error)) => over(outcome_of(claimed, &error), None),
+            },
         }
     }
 
-    /// One turn of the model: there are no tools yet, so the first answer is the last.
-    async fn think(
+    /// What the agent can do; nothing for a run that is not to go on.
+    async fn open_tools(
         &self,
         claimed: &Claimed,
-        patience: Duration,
-    ) -> Result<(String, LlmCall), ModelError> {
-        let model: ModelName = claimed.model.parse().map_err(|_not_used| ModelError::ModelName)?;
-        let conversation = prompt::conversation(claimed);
-        // Derived, so that the call has the same key when it is made again after a crash.
-        let id = LlmCallId::derived(claimed.execution_id, 1);
-        let (created_at, started) = (self.clock.now(), Instant::now());
-        let (store, client, tenant) = (&self.store, &self.client, claimed.tenant_id);
-        let asked = model::ask(store, client, tenant, &model, &conversation, id, patience);
-        let reply = asked.await?;
-        let call = LlmCall {
-            id,
-            iteration: 1,
-            provider: model.provider,
-            model: model.model,
-            input_tokens: reply.input_tokens,
-            output_tokens: reply.output_tokens,
-            cached_input_tokens: reply.cached_input_tokens,
-            cost_usd: reply.cost_usd,
-            response_time_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
-            finish_reason: reply.finish_reason,
-            created_at,
-        };
-        Ok((reply.text, call))
-    }
-
-    fn ended(&self, claimed: &Claimed, outcome: Outcome, call: Option<LlmCall>) -> Finish {
-        Finish {
-            outcome,
-            normalized_query: Some(claimed.input.clone()),
-            llm_calls: call.into_iter().collect(),
-            finished_at: self.clock.now(),
+        plan: &Plan,
+        form: Chosen<'_>,
+    ) -> Result<Toolbox, StoreError> {
+        let tools = &self.services.tools;
+        if form.tools.is_empty() || stop_reason(claimed).is_some() {
+            return Ok(tools.none(&claimed.context));
         }
-    }
-
-    /// Writes the result down, hands the lane on, and answers how it ended, as a label.
-    ///
-    /// While the database is away the result is held, for as long as it takes: running the agent
-    /// again would cost more. If somebody else has the lane by then, nothing is written.
-    async fn record(&self, claimed: &Claimed, finish: Finish) -> &'static str {
-        let unstorable = match self.stored(claimed, &finish).await {
-            Ok(finished) => return self.hand_on(claimed, &finish, finished).await,
-            Err(error) => error,
-        };
-        tracing::error!(
-            error = &unstorable as &dyn std::error::Error,
-            execution.id = %claimed.execution_id,
-            "a result cannot be stored"
-        );
-        let failure = Finish {
-            outcome: failed("internal_error", "the result could not be stored".to_owned()),
-            normalized_query: None,
-            llm_calls: Vec::new(),
-            finished_at: self.clock.now(),
-        };
-        match self.stored(claimed, &failure).await {
-            Ok(finished) => self.hand_on(claimed, &failure, finished).await,
-            Err(error) => self.give_back(claimed, &error).await,
-        }
-    }
-
-    async fn stored(&self, claimed: &Claimed, finish: &Finish) -> Result<Finished, StoreError> {
-        loop {
-            match executions::finish(&self.store, claimed, finish).await {
-                Err(error) if error.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
-                answered => return answered,
-            }
-        }
-    }
-
-    async fn hand_on(
-        &self,
-        claimed: &Claimed,
-        finish: &Finish,
-        finished: Finished,
-    ) -> &'static str {
-        let Finished::Done { more, reply_to } = finished else { return "lease_lost" };
-        if more {
-            self.wake.wake();
-        }
-        let Claimed { session_id, execution_id, .. } = *claimed;
-        self.news.send(reply_to, ExecutionFinished { session_id, execution_id });
-        if matches!(finish.outcome, Outcome::Success { deliver: true, .. }) {
-            self.announce(claimed).await;
-        }
-        label(&finish.outcome)
-    }
-
-    /// Lets delivery know. If it does not hear this, it finds the lane by itself.
-    async fn announce(&self, claimed: &Claimed) {
-        let news = DeliveryRequested {
-            tenant_id: claimed.tenant_id,
-            session_id: claimed.session_id,
-            delivery_id: DeliveryId::of(claimed.execution_id),
-        };
-        if let Err(error) = self.publisher.publish(&news).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "delivery will find the response by itself");
-        }
-    }
-
-    /// What was needed is away: the execution is run again later, by whoever is first.
-    async fn give_back(&self, claimed: &Claimed, error: &StoreError) -> &'static str {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            execution.id = %claimed.execution_id,
-            "an execution is given back"
-        );
-        // If this fails too, the lease runs out.
-        let _given = executions::give_back(&self.store, claimed, GIVE_BACK_PAUSE).await;
-        "given_back"
+        let (tenant, limits) = (claimed.tenant_id, &plan.spec.limits);
+        tools.open(tenant, form.tools, &claimed.context, limits).await
     }
 }
 
-fn failed(code: &'static str, message: String) -> Outcome {
+impl Plan {
+    fn of(claimed: &Claimed) -> Result<Self, Outcome> {
+        let config = TriggerConfig::parse(&claimed.trigger_config)
+            .map_err(|problems| ending::misconfigured("trigger_invalid", "trigger", &problems))?;
+        let spec = AgentSpec::from_saved(&claimed.agent.spec)
+            .map_err(|problems| ending::misconfigured("agent_invalid", "agent", &problems))?;
+        Ok(Self { config, spec })
+    }
+
+    fn timeout(&self, claimed: &Claimed) -> Duration {
+        let own = Duration::from_millis(self.config.execution.timeout_ms.into());
+        claimed.timeout.unwrap_or(own)
+    }
+
+    /// Whether newer messages interrupt the run. A sub-agent has no sender who could write.
+    fn yields(&self, claimed: &Claimed) -> bool {
+        self.config.session.on_new_message == OnNewMessage::Supersede
+            && claimed.parent.is_none()
+            && claimed.supersede_count < MAX_SUPERSEDES
+    }
+}
+
+impl Over {
+    fn before_it_began(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            input: None,
+            variation: None,
+            last: None,
+            totals: Totals::default(),
+            gives_way: false,
+        }
+    }
+}
+
+/// Whether the messages of a run that ends like this may still be answered with newer ones: not
+/// those that somebody does not want answered, nor those that kill their runner.
+fn may_give_way(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Success { .. } | Outcome::Timeout => true,
+        Outcome::Failed { code, .. } => *code != ATTEMPTS_EXHAUSTED,
+        Outcome::Cancelled { code, .. } => *code == SUPERSEDED,
+    }
+}
+
+/// Why a run is not to begin.
+fn stop_reason(claimed: &Claimed) -> Option<StopReason> {
+    match claimed.session_status {
+        _ if claimed.cancel_requested => Some(StopReason::CancelRequested),
+        SessionStatus::Active => None,
+        SessionStatus::Suspended => Some(StopReason::Suspended),
+        SessionStatus::HandedOff => Some(StopReason::HandedOff),
+    }
+}
+
+fn stopped(reason: StopReason, over: impl FnOnce(Outcome, Option<LastWord>) -> Verdict) -> Verdict {
+    let (code, message) = match reason {
+        StopReason::Suspended => return Verdict::Waits,
+        StopReason::CancelRequested => ("cancelled", "the execution was cancelled"),
+        StopReason::HandedOff => ("session_handed_off", "a person answers in this session"),
+        // If nobody waits any more by then, it ends like this.
+        StopReason::Superseded => (SUPERSEDED, "a newer message came before the agent answered"),
+    };
+    over(Outcome::Cancelled { code, message: message.to_owned() }, None)
+}
+
+fn failed(claimed: &Claimed, error: &RunError, ledger: &Ledger) -> Verdict {
+    let outcome = outcome_of(claimed, error);
+    let totals = ledger.totals();
+    Verdict::Over(Box::new(Over { totals, ..Over::before_it_began(outcome) }))
+}
+
+fn verdict_on(error: StoreError) -> Verdict {
+    if error.is_transient() {
+        return Verdict::GiveBack(error);
+    }
+    tracing::error!(error = &error as &dyn std::error::Error, "the tools cannot be looked up");
+    Verdict::Over(Box::new(Over::before_it_began(ending::internal("the tools"))))
+}
+
+/// For the agent's admin: a stable code, and words without internals.
+fn outcome_of(claimed: &Claimed, error: &RunError) -> Outcome {
+    let (code, message) = match error {
+        RunError::Limit { code, message } | RunError::NoAnswer { code, message, .. } => {
+            (*code, message.clone())
+        }
+        RunError::Model(ModelError::Store(_))
+        | RunError::Store(_)
+        | RunError::Journal(_)
+        | RunError::Suspended
+        | RunError::ToolsAway
+        | RunError::Lost => {
+            tracing::error!(
+                execution.id = %claimed.execution_id,
+                error = error as &dyn std::error::Error,
+                "an execution cannot go on"
+            );
+            return ending::internal("the journal");
+        }
+        // Its author is who reads it.
+        RunError::Model(error @ ModelError::Script(mistake)) => {
+            (error.code(), format!("{error}: {mistake}"))
+        }
+        RunError::Model(error) => (error.code(), error.to_string()),
+    };
     Outcome::Failed { code, message }
 }
 
-fn label(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Success { .. } => "success",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Timeout => "timeout",
+/// What all events of a run have in common.
+pub(crate) fn source_of(claimed: &Claimed, spec: &AgentSpec, form: Chosen<'_>) -> EventSource {
+    let agent = &claimed.agent;
+    let labels = serde_json::from_value::<BTreeMap<String, String>>(agent.labels.clone());
+    EventSource {
+        tenant_id: claimed.tenant_id,
+        project_id: agent.project_id,
+        trigger_id: claimed.trigger_id,
+        session_id: claimed.session_id,
+        execution_id: claimed.execution_id,
+        created_at: claimed.created_at,
+        parent: claimed.parent.map(|parent| parent.execution_id),
+        agent: EventAgent {
+            id: claimed.agent_id,
+            name: agent.name.clone(),
+            external_id: agent.external_id.clone(),
+            labels: labels.unwrap_or_default(),
+            created_at: agent.created_at,
+            variation: form.name.to_owned(),
+            version_created_at: agent.version_created_at,
+            has_endpoint: spec.event_endpoint.is_some(),
+        },
     }
+}
+
+/// The news that a run has ended.
+pub(crate) fn news_of(claimed: &Claimed) -> ExecutionFinished {
+    ExecutionFinished { session_id: claimed.session_id, execution_id: claimed.execution_id }
 }

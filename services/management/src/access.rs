@@ -34,6 +34,8 @@ pub(crate) enum Write {}
 pub(crate) enum ReadSecrets {}
 /// Changing secrets and keys.
 pub(crate) enum WriteSecrets {}
+/// Changing what the whole tenant is allowed to do.
+pub(crate) enum WriteTenant {}
 
 impl Permission for Read {
     const ROLE: Role = Role::Viewer;
@@ -55,9 +57,16 @@ impl Permission for WriteSecrets {
     const WRITES: bool = true;
 }
 
+impl Permission for WriteTenant {
+    const ROLE: Role = Role::Admin;
+    const WRITES: bool = true;
+}
+
 /// Somebody who may do `P`, and for whom.
 pub(crate) struct Caller<P> {
     pub(crate) tenant: TenantId,
+    /// Who they are, inside the tenant.
+    pub(crate) subject: String,
     permission: PhantomData<P>,
 }
 
@@ -75,7 +84,8 @@ impl<P: Permission> FromRequest for Caller<P> {
             if P::WRITES {
                 require_tenant(api, identity.tenant).await?;
             }
-            Ok(Self { tenant: identity.tenant, permission: PhantomData })
+            let Identity { tenant, subject, .. } = identity;
+            Ok(Self { tenant, subject, permission: PhantomData })
         }
         .boxed_local()
     }

@@ -35,5 +35,6 @@ fn user(user: &UsedBy) -> Value {
         UsedBy::Trigger { id, name } => json!({"type": "trigger", "id": id, "name": name}),
         UsedBy::Provider { id, name } => json!({"type": "provider", "id": id, "name": name}),
         UsedBy::Agent { id, name } => json!({"type": "agent", "id": id, "name": name}),
+        UsedBy::Tool { id, name } => json!({"type": "tool", "id": id, "name": name}),
     }
 }

@@ -19,6 +19,7 @@ pub mod config;
 mod cursor;
 mod failure;
 pub mod http;
+mod merge;
 mod optimistic;
 mod page;
 mod query;

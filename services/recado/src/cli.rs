@@ -101,6 +101,8 @@ pub(crate) enum BenchPart {
     Ingress,
     /// What ingress holds in memory
     Memory,
+    /// What an execution costs, a thousand that wait, and a long session
+    Agents,
 }
 
 #[derive(Args)]

@@ -9,11 +9,11 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use recado_clock::Clock;
-use recado_messages::Message;
+use recado_messages::{Exchange, Message};
 use recado_types::SessionId;
 
 use crate::headers;
-use crate::topology::{DEAD, DEFAULT, Queue, WORK};
+use crate::topology::{self, DEAD, DEFAULT, Queue};
 
 /// AMQP's word for "on disk before the confirm".
 const PERSISTENT: u8 = 2;
@@ -22,12 +22,15 @@ const TRANSIENT: u8 = 1;
 /// An error's text in a header; enough to recognise it by.
 const ERROR_TEXT_LIMIT: usize = 300;
 
+/// Why a message cannot be made a parcel.
+pub(crate) type EncodeError = Box<dyn Error + Send + Sync>;
+
 /// One publication.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     exchange: &'static str,
     routing_key: ShortString,
-    /// For metrics: the routing key, or what kind of copy it is.
+    /// For metrics: what the message is called, or what kind of copy it is.
     pub(crate) label: &'static str,
     /// Whose order it is part of. `None` for copies: what is retried or given up has lost its
     /// place already.
@@ -39,15 +42,15 @@ pub(crate) struct Parcel {
 }
 
 impl Parcel {
-    /// A new message for [`WORK`], in the trace of the current span.
-    pub(crate) fn new<M: Message>(message: &M, clock: &dyn Clock) -> serde_json::Result<Self> {
+    /// A new message, in the trace of the current span.
+    pub(crate) fn new<M: Message>(message: &M, clock: &dyn Clock) -> Result<Self, EncodeError> {
         Ok(Self {
-            exchange: WORK,
-            routing_key: M::ROUTING_KEY.into(),
+            exchange: topology::exchange(M::EXCHANGE),
+            routing_key: ShortString::try_new(message.routing_key())?,
             label: M::ROUTING_KEY,
             session_id: Some(message.session_id()),
-            mandatory: true,
-            properties: new_properties(message, clock).with_delivery_mode(PERSISTENT),
+            mandatory: M::EXCHANGE == Exchange::Work,
+            properties: new_properties(message, clock)?.with_delivery_mode(PERSISTENT),
             body: serde_json::to_vec(message)?,
         })
     }
@@ -58,14 +61,14 @@ impl Parcel {
         queue: ShortString,
         message: &M,
         clock: &dyn Clock,
-    ) -> serde_json::Result<Self> {
+    ) -> Result<Self, EncodeError> {
         Ok(Self {
             exchange: DEFAULT,
             routing_key: queue,
             label: M::ROUTING_KEY,
             session_id: Some(message.session_id()),
             mandatory: false,
-            properties: new_properties(message, clock).with_delivery_mode(TRANSIENT),
+            properties: new_properties(message, clock)?.with_delivery_mode(TRANSIENT),
             body: serde_json::to_vec(message)?,
         })
     }
@@ -134,14 +137,17 @@ impl Parcel {
 }
 
 /// The properties of a new message, in the trace of the current span.
-fn new_properties<M: Message>(message: &M, clock: &dyn Clock) -> BasicProperties {
+fn new_properties<M: Message>(
+    message: &M,
+    clock: &dyn Clock,
+) -> Result<BasicProperties, EncodeError> {
     let accepted_at = u64::try_from(clock.now().timestamp()).unwrap_or_default();
-    BasicProperties::default()
+    Ok(BasicProperties::default()
         .with_content_type("application/json".into())
         .with_message_id(message.message_id().to_string().into())
         .with_timestamp(accepted_at)
-        .with_type(M::ROUTING_KEY.into())
-        .with_headers(headers::of_current_span())
+        .with_type(ShortString::try_new(message.routing_key())?)
+        .with_headers(headers::of_current_span()))
 }
 
 /// What is wrong with a message.
@@ -241,11 +247,11 @@ fn copy_headers(from: &BasicProperties, queue: &Queue, failure: &Failure) -> Fie
 mod tests {
     use lapin::types::LongString;
     use recado_clock::SystemClock;
-    use recado_messages::ExecutionFinished;
-    use recado_types::ExecutionId;
+    use recado_messages::{ExecutionFinished, ObjectiveEvent};
+    use recado_types::{AgentId, EventId, ExecutionId, TenantId};
 
     use super::*;
-    use crate::topology::INBOUND;
+    use crate::topology::{INBOUND, WORK};
 
     fn original() -> Delivery {
         let body = b"{".to_vec();
@@ -278,6 +284,34 @@ mod tests {
         assert_eq!(reply.address(), ("", "ingress.replies.1"));
         assert_eq!((reply.properties.delivery_mode(), reply.mandatory), (&Some(TRANSIENT), false));
         assert_eq!(reply.body, work.body);
+    }
+
+    #[test]
+    fn an_event_is_kept_and_not_missed() {
+        let id = uuid::Uuid::from_u128(1);
+        let clock = SystemClock::default();
+        let mut event = ObjectiveEvent {
+            event_id: EventId(id),
+            tenant_id: TenantId(id),
+            session_id: SessionId(id),
+            execution_id: ExecutionId(id),
+            agent_id: AgentId(id),
+            event_type: "tool_called".into(),
+            occurred_at: clock.now(),
+            endpoint: false,
+            payload: serde_json::Value::Null,
+        };
+        let parcel = Parcel::new(&event, &clock).unwrap();
+        assert_eq!(parcel.address(), ("recado.events", "objective_event.tool_called"));
+        let kind = parcel.properties.kind().as_ref().unwrap();
+        assert_eq!(
+            (kind.as_str(), parcel.label),
+            ("objective_event.tool_called", "objective_event")
+        );
+        let mode = (parcel.properties.delivery_mode(), parcel.mandatory);
+        assert_eq!(mode, (&Some(PERSISTENT), false));
+        event.event_type = "x".repeat(300);
+        assert!(Parcel::new(&event, &clock).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Publishing: a message is published when the broker has confirmed it.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,9 +21,9 @@ use crate::flight::{Job, Lane, WAITING_JOBS};
 use crate::link::{Link, LinkSender};
 use crate::load;
 use crate::metrics::{PUBLISH_SECONDS, PUBLISHED};
-use crate::parcel::Parcel;
+use crate::parcel::{EncodeError, Parcel};
 use crate::supervisor::{Session, supervise};
-use crate::topology::WORK;
+use crate::topology;
 
 /// The largest message that is sent, in bytes of JSON.
 ///
@@ -33,9 +34,9 @@ pub const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// Why a message is not known to be published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// It cannot be written as JSON: a bug.
+    /// It cannot be written as JSON, or its routing key is too long: a bug.
     #[error("failed to encode the message")]
-    Encode(#[source] Arc<serde_json::Error>),
+    Encode(#[source] Arc<dyn Error + Send + Sync>),
     /// It is larger than [`MAX_MESSAGE_BYTES`]. It was not sent, and never will be.
     #[error("the message has {size_bytes} bytes, more than {MAX_MESSAGE_BYTES}")]
     TooLarge {
@@ -55,7 +56,7 @@ pub enum PublishError {
     /// may not have the message, now or when it goes on.
     #[error("the message was not confirmed in time")]
     Timeout,
-    /// No queue wants it. The topology is being declared again.
+    /// It is work, and no queue wants it. The topology is being declared again.
     #[error("no queue is bound for the message")]
     Unroutable,
     /// The broker said no: a queue is full, or has no leader.
@@ -137,7 +138,7 @@ impl Publisher {
     }
 
     /// Publishes `message` and returns when the broker has confirmed it: when it is on disk in
-    /// the queue, on most of the queue's nodes.
+    /// the queue, on most of the queue's nodes. An event is confirmed also if nobody listens.
     ///
     /// Takes at most [`Config::publish_timeout`], waiting for a connection included; fails at
     /// once if the broker has blocked us.
@@ -152,12 +153,13 @@ impl Publisher {
     /// What is given earlier is published earlier, by session, whether in one call or in several.
     /// The outcomes are in the order of the messages. A failed one does not stop those after it.
     pub async fn publish_all<M: Message>(&self, messages: &[M]) -> Vec<Result<(), PublishError>> {
+        let exchange = topology::exchange(M::EXCHANGE);
         let span = tracing::info_span!(
             "publish",
-            otel.name = format!("publish {WORK}"),
+            otel.name = format!("publish {exchange}"),
             otel.kind = "producer",
             messaging.system = "rabbitmq",
-            messaging.destination.name = WORK,
+            messaging.destination.name = exchange,
             messaging.batch.message_count = messages.len(),
         );
         async {
@@ -293,8 +295,8 @@ impl Publisher {
 }
 
 /// A parcel that can be sent.
-fn ready(parcel: serde_json::Result<Parcel>) -> Result<Parcel, PublishError> {
-    let parcel = parcel.map_err(|error| PublishError::Encode(Arc::new(error)))?;
+fn ready(parcel: Result<Parcel, EncodeError>) -> Result<Parcel, PublishError> {
+    let parcel = parcel.map_err(|error| PublishError::Encode(error.into()))?;
     match parcel.size_bytes() {
         ..=MAX_MESSAGE_BYTES => Ok(parcel),
         size_bytes => Err(PublishError::TooLarge { size_bytes }),

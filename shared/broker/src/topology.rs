@@ -16,6 +16,7 @@ use std::time::Duration;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
+use recado_messages::Exchange;
 use serde_json::{Value, json};
 
 /// Where messages that somebody has to work on are published.
@@ -28,6 +29,14 @@ pub const DEAD: &str = "recado.dead";
 pub(crate) const DEFAULT: &str = "";
 
 const EXCHANGES: [&str; 3] = [WORK, EVENTS, DEAD];
+
+/// What the exchange for a kind of message is called.
+pub(crate) fn exchange(kind: Exchange) -> &'static str {
+    match kind {
+        Exchange::Work => WORK,
+        Exchange::Events => EVENTS,
+    }
+}
 
 /// Nobody consumes retry and dead-letter queues in a loop, but people look into them, and from
 /// 4.0 a message would be dropped after the twentieth look. 3.10 has no word for "never".

@@ -1,20 +1,42 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use recado_types::buffer::BufferPolicy;
 use recado_types::{
-    DeliveryId, ExecutionId, Fingerprint, MessageId, SessionId, TenantId, TriggerId,
+    AgentId, DeliveryId, EventId, ExecutionId, Fingerprint, MessageId, SessionId, TenantId,
+    TriggerId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Something that is published under one routing key.
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Somebody has to work on it: it is an error if no queue wants it.
+    Work,
+    /// It says what happened, to whoever wants to hear it; that may be nobody.
+    Events,
+}
+
+/// Something that is published.
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What it is called in metrics, and what its routing key is unless it says otherwise:
     /// `<noun>.<past participle>`.
     const ROUTING_KEY: &'static str;
+
+    /// Where it goes.
+    const EXCHANGE: Exchange = Exchange::Work;
+
+    /// What the broker routes it by: [`ROUTING_KEY`](Self::ROUTING_KEY), or that and what follows
+    /// from the message.
+    fn routing_key(&self) -> Cow<'static, str> {
+        Self::ROUTING_KEY.into()
+    }
 
     /// The AMQP message id: the same for every publication of the same thing.
     fn message_id(&self) -> Uuid;
@@ -145,6 +167,49 @@ impl Message for ExecutionFinished {
     }
 }
 
+/// What happened in an execution: agent-runner to whoever listens.
+///
+/// At least once, an execution's in order. Published again, it has the same id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectiveEvent {
+    /// Derived from the execution, the type and what it happened to.
+    pub event_id: EventId,
+    /// Whose agent it is.
+    pub tenant_id: TenantId,
+    /// The session of the execution.
+    pub session_id: SessionId,
+    /// The execution, which seed 002 calls an objective.
+    pub execution_id: ExecutionId,
+    /// The agent that runs.
+    pub agent_id: AgentId,
+    /// `user_message`, `tool_called`, …: text, because there may be more of them one day, and who
+    /// reads this hands it on.
+    pub event_type: String,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// Whether the agent had an endpoint for its events when the execution began.
+    pub endpoint: bool,
+    /// What such an endpoint is sent: `{type, timestamp, data}`.
+    pub payload: Value,
+}
+
+impl Message for ObjectiveEvent {
+    const ROUTING_KEY: &'static str = "objective_event";
+    const EXCHANGE: Exchange = Exchange::Events;
+
+    fn routing_key(&self) -> Cow<'static, str> {
+        format!("{}.{}", Self::ROUTING_KEY, self.event_type).into()
+    }
+
+    fn message_id(&self) -> Uuid {
+        self.event_id.0
+    }
+
+    fn session_id(&self) -> SessionId {
+        self.session_id
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -208,6 +273,32 @@ mod tests {
         let message =
             ExecutionFinished { session_id: SessionId(id(5)), execution_id: ExecutionId(id(7)) };
         pinned(&message, include_str!("../golden/execution.finished.json"));
+    }
+
+    #[test]
+    fn objective_event_is_pinned() {
+        let id = |n| Uuid::from_u128(n);
+        let event = ObjectiveEvent {
+            event_id: EventId(id(8)),
+            tenant_id: TenantId(id(2)),
+            session_id: SessionId(id(5)),
+            execution_id: ExecutionId(id(7)),
+            agent_id: AgentId(id(4)),
+            event_type: "tool_called".into(),
+            occurred_at: DateTime::from_timestamp_micros(1_795_000_000_123_456).unwrap(),
+            endpoint: true,
+            payload: json!({"type": "objective_event.tool_called"}),
+        };
+        pinned(&event, include_str!("../golden/objective_event.json"));
+        assert_eq!(event.routing_key(), "objective_event.tool_called");
+        assert_eq!(ObjectiveEvent::EXCHANGE, Exchange::Events);
+    }
+
+    #[test]
+    fn work_is_routed_by_what_it_is() {
+        let message = MessageReceived { message: inbound(), buffer: BufferPolicy::default() };
+        assert_eq!(message.routing_key(), "message.received");
+        assert_eq!(MessageReceived::EXCHANGE, Exchange::Work);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::config::{Amqp, Destinations, Postgres, Reader, Redis, Settings};
 use crate::health::Component;
 use crate::process::Context;
+use tokio_util::sync::CancellationToken;
 
 /// How often the database is asked whether it is there.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -91,7 +92,17 @@ pub fn broker_config(context: &Context, role: &str, amqp: &Amqp) -> recado_broke
 
 /// A publisher, with the component `publisher`: ready while the broker takes messages.
 pub fn publisher(context: &Context, config: recado_broker::Config) -> Publisher {
-    let publisher = Publisher::start(config, &context.tasks, context.shutdown.clone());
+    publisher_until(context, config, context.shutdown.clone())
+}
+
+/// A publisher that is there until `drained`, for a role that has something to publish long after
+/// it was told to shut down.
+pub fn publisher_until(
+    context: &Context,
+    config: recado_broker::Config,
+    drained: CancellationToken,
+) -> Publisher {
+    let publisher = Publisher::start(config, &context.tasks, drained);
     follow_link(context, "publisher", publisher.link());
     publisher
 }

@@ -202,7 +202,8 @@ async fn claim_some(
     lease: Duration,
 ) -> Result<Vec<Claimed>, StoreError> {
     let client = store.client("lanes.claim").await?;
-    let leases = lanes::claim(&client, LaneKind::Delivery, limit, lease).await?;
+    let kind = LaneKind::Delivery;
+    let leases = lanes::claim(&client, kind, limit, lease, lanes::UNCAPPED).await?;
     if leases.is_empty() {
         return Ok(Vec::new());
     }

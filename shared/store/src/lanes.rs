@@ -5,11 +5,14 @@
 //!
 //! Time is the database's: a lease has to mean the same to every instance, however their clocks
 //! differ.
+//!
+//! Whoever locks several rows locks lanes before anything else, and lanes in the order of their
+//! sessions: two that lock in different orders wait for each other.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use deadpool_postgres::Object as Client;
+use deadpool_postgres::{GenericClient, Transaction};
 use recado_types::SessionId;
 use uuid::Uuid;
 
@@ -63,25 +66,74 @@ pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 1_000_000)
 }
 
-/// A statement of its own, which commits before the head of a lane is read: a statement that does
-/// both would lock the newest version of a lane (READ COMMITTED rechecks the rows it locks) but
-/// read the lane's work as it was before, and run again what had just been finished.
+/// For [`claim`]: a tenant may hold as many lanes as there are.
+pub(crate) const UNCAPPED: i64 = i64::MAX;
+
+/// Any number; it only has to be the same in every process that claims under a cap.
+const CAP_LOCK: i64 = 0x6361_7073;
+
+/// One claims under a cap at a time, and counts what the one before leased: two that count at the
+/// same moment would both fill what is left.
+const LOCK_CAPS: &str = "\
+-- lanes.lock_caps
+SELECT pg_advisory_xact_lock($1)";
+
+/// Takes from all tenants in turn: the next lane is that of the tenant who has the fewest, leased
+/// and chosen together, and of its lanes the one that waits longest.
+///
+/// Each tenant is found by one step in `lanes_due` and gives twice the limit at most, so that the
+/// price depends on how many tenants wait and not on how many lanes. The second half is for those
+/// who claim at the same moment: they skip what is locked here. That the candidates are named a
+/// second time, as an array, is for the planner: it then looks them up instead of reading all lanes.
+///
+/// What is read with this has to be read by a statement of its own: a statement that does both
+/// would lock the newest version of a lane (READ COMMITTED rechecks the rows it locks) but read the
+/// lane's work as it was before, and run again what had just been finished.
 const CLAIM: &str = "\
 -- lanes.claim
-WITH due AS MATERIALIZED (
-    SELECT session_id FROM lanes
-     WHERE kind = $1 AND next_run_at <= now()
-     ORDER BY next_run_at LIMIT $2 FOR UPDATE SKIP LOCKED
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id FROM lanes
+      WHERE kind = $1 AND next_run_at IS NOT NULL
+      ORDER BY tenant_id LIMIT 1)
+     UNION ALL
+    SELECT next.tenant_id
+      FROM tenants,
+           LATERAL (SELECT lanes.tenant_id FROM lanes
+                     WHERE lanes.kind = $1 AND lanes.tenant_id > tenants.tenant_id
+                       AND lanes.next_run_at IS NOT NULL
+                     ORDER BY lanes.tenant_id LIMIT 1) next
+), candidates AS MATERIALIZED (
+    SELECT due.session_id, due.next_run_at, busy.n_leased + due.place AS turn
+      FROM tenants,
+           LATERAL (SELECT count(*) FILTER (WHERE lanes.next_run_at > now()) AS n_leased
+                      FROM lanes
+                     WHERE lanes.kind = $1 AND lanes.tenant_id = tenants.tenant_id
+                       AND lanes.lease_token IS NOT NULL) busy,
+           LATERAL (SELECT oldest.*, row_number() OVER (ORDER BY oldest.next_run_at) AS place
+                      FROM (SELECT lanes.session_id, lanes.next_run_at FROM lanes
+                             WHERE lanes.kind = $1 AND lanes.tenant_id = tenants.tenant_id
+                               AND lanes.next_run_at <= now()
+                             ORDER BY lanes.next_run_at
+                             LIMIT least(2 * $2::bigint,
+                                         greatest($4::bigint - busy.n_leased, 0))) oldest) due
+     ORDER BY turn, due.next_run_at LIMIT 2 * $2::bigint
+), chosen AS MATERIALIZED (
+    SELECT lanes.session_id
+      FROM candidates
+      JOIN lanes ON lanes.kind = $1 AND lanes.session_id = candidates.session_id
+     WHERE lanes.session_id = ANY (ARRAY(SELECT session_id FROM candidates))
+       AND lanes.next_run_at <= now()
+     ORDER BY candidates.turn, candidates.next_run_at
+     LIMIT $2 FOR UPDATE OF lanes SKIP LOCKED
 )
 UPDATE lanes
    SET next_run_at = now() + $3::bigint * interval '1 millisecond',
        lease_token = gen_random_uuid()
-  FROM due
- WHERE lanes.kind = $1 AND lanes.session_id = due.session_id
+  FROM chosen
+ WHERE lanes.kind = $1 AND lanes.session_id = chosen.session_id
 RETURNING lanes.session_id, lanes.lease_token";
 
-/// Locks in the order of the sessions, as `executions.admit` does: two that lock in different
-/// orders wait for each other.
+/// In the order of the sessions, as everywhere.
 const RENEW: &str = "\
 -- lanes.renew
 WITH held AS MATERIALIZED (
@@ -101,29 +153,83 @@ const RELEASE: &str = "\
 UPDATE lanes SET next_run_at = now() + $3::bigint * interval '1 millisecond', lease_token = NULL
  WHERE kind = $1 AND lease_token = ANY ($2) AND session_id = ANY ($4)";
 
+const LOCK: &str = "\
+-- lanes.lock
+SELECT session_id FROM lanes
+ WHERE kind = 'execution' AND session_id = ANY ($1) ORDER BY session_id FOR UPDATE";
+
+/// Whether it is parked is asked of the newest version, in SET: a condition in WHERE would be
+/// asked of the version that the statement sees first, and pass over a lane that is being parked.
+const WAKE: &str = "\
+-- lanes.wake
+WITH locked AS MATERIALIZED (
+    SELECT session_id FROM lanes
+     WHERE kind = 'execution' AND session_id = ANY ($1) ORDER BY session_id FOR UPDATE
+)
+UPDATE lanes
+   SET next_run_at = CASE WHEN lease_token IS NULL AND queued > 0
+                          THEN least(next_run_at, now()) ELSE next_run_at END
+  FROM locked
+ WHERE lanes.kind = 'execution' AND lanes.session_id = locked.session_id";
+
 const BACKLOG: &str = "\
 -- lanes.backlog
 SELECT count(*) AS n_lanes,
        coalesce(extract(epoch FROM now() - min(next_run_at)), 0)::double precision AS oldest_s
   FROM lanes WHERE kind = $1 AND next_run_at <= now()";
 
-/// Leases up to `limit` lanes that may run, the longest waiting first.
+/// Leases up to `limit` lanes that may run, from all tenants in turn, the longest waiting first;
+/// no tenant then has more than `tenant_cap` of this kind.
+///
+/// The cap holds for those who claim in transactions: the next one counts when this one's ends.
 pub(crate) async fn claim(
-    client: &Client,
+    client: &impl GenericClient,
     kind: LaneKind,
     limit: usize,
     lease: Duration,
+    tenant_cap: i64,
 ) -> Result<Vec<Lease>, StoreError> {
     let failed = StoreError::query("lanes.claim");
+    if tenant_cap < UNCAPPED {
+        let lock = client.prepare_cached(LOCK_CAPS).await.map_err(&failed)?;
+        client.execute(&lock, &[&CAP_LOCK]).await.map_err(&failed)?;
+    }
     let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
-    let (kind, limit) = (kind.as_str(), i64::try_from(limit).unwrap_or(i64::MAX));
-    let rows = client.query(&statement, &[&kind, &limit, &millis(lease)]).await;
-    let leases = rows.map_err(&failed)?;
-    let leases = leases.iter().map(|row| Lease {
+    // Twice the limit has to be a number, too.
+    let limit = i64::from(u32::try_from(limit).unwrap_or(u32::MAX));
+    let rows = client
+        .query(&statement, &[&kind.as_str(), &limit, &millis(lease), &tenant_cap])
+        .await
+        .map_err(&failed)?;
+    let leases = rows.iter().map(|row| Lease {
         session_id: SessionId(row.get("session_id")),
         token: row.get("lease_token"),
     });
     Ok(leases.collect())
+}
+
+/// Locks the execution lanes of these sessions, where they have one: until the transaction ends,
+/// nobody writes down anything that they did in them.
+pub(crate) async fn lock(
+    transaction: &Transaction<'_>,
+    sessions: &[Uuid],
+) -> Result<(), StoreError> {
+    let failed = StoreError::query("lanes.lock");
+    let statement = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
+    transaction.query(&statement, &[&sessions]).await.map_err(&failed)?;
+    Ok(())
+}
+
+/// Makes the execution lanes of these sessions due, where they are parked. Whoever works one sees
+/// by itself what has changed: it parks under the same lock (see [`crate::control`]).
+pub(crate) async fn wake(
+    transaction: &Transaction<'_>,
+    sessions: &[Uuid],
+) -> Result<(), StoreError> {
+    let failed = StoreError::query("lanes.wake");
+    let statement = transaction.prepare_cached(WAKE).await.map_err(&failed)?;
+    transaction.execute(&statement, &[&sessions]).await.map_err(&failed)?;
+    Ok(())
 }
 
 /// The lease of a session among those just claimed.

@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod api_keys;
 pub mod apps;
+pub mod control;
 pub mod deliveries;
 mod error;
 pub mod executions;
@@ -18,6 +19,7 @@ pub mod seal;
 pub mod secrets;
 pub mod sessions;
 pub mod tenants;
+pub mod tools;
 pub mod triggers;
 pub mod views;
 pub mod webhooks;

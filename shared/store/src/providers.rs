@@ -90,7 +90,7 @@ SELECT name FROM providers WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
 const USES: &str = "\
 -- providers.uses
 SELECT 'agent' AS kind, id, name FROM agents
- WHERE tenant_id = $1 AND deleted_at IS NULL AND split_part(model, '.', 1) = $2
+ WHERE tenant_id = $1 AND deleted_at IS NULL AND $2 = ANY (providers)
  LIMIT $3";
 
 const DELETE: &str = "\
@@ -99,7 +99,7 @@ DELETE FROM providers WHERE tenant_id = $1 AND id = $2";
 
 const HOLD: &str = "\
 -- providers.hold
-SELECT name FROM providers WHERE tenant_id = $1 AND name = $2 FOR KEY SHARE";
+SELECT name FROM providers WHERE tenant_id = $1 AND name = ANY ($2) FOR KEY SHARE";
 
 /// Keeps a new provider.
 pub async fn create(
@@ -222,14 +222,19 @@ pub async fn delete(
     Ok(Deletion::Deleted)
 }
 
-/// Whether the tenant has a provider of this name; if so, it stays until `transaction` ends.
+/// Those of `names` that the tenant has no provider for. The others stay until `transaction` ends.
 pub(crate) async fn hold(
     transaction: &deadpool_postgres::Transaction<'_>,
     tenant: TenantId,
-    name: &str,
-) -> Result<bool, StoreError> {
+    names: &[&str],
+) -> Result<Vec<String>, StoreError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let failed = StoreError::query("providers.hold");
     let statement = transaction.prepare_cached(HOLD).await.map_err(&failed)?;
-    let row = transaction.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)?;
-    Ok(row.is_some())
+    let rows = transaction.query(&statement, &[&tenant.0, &names]).await.map_err(&failed)?;
+    let held: Vec<&str> = rows.iter().map(|row| row.get("name")).collect();
+    let missing = names.iter().filter(|name| !held.contains(name));
+    Ok(missing.map(|name| (*name).to_owned()).collect())
 }

@@ -1,11 +1,12 @@
-//! What refers to what: a trigger to its agent, its app and its secrets, an agent to its provider, a
-//! provider to its secret.
+//! What refers to what: a trigger to its agent, its app and its secrets; an agent to its providers,
+//! its tools and the secret of its event endpoint; a tool to its secrets and to the agent that it
+//! asks; a provider to its secret.
 //!
 //! Nothing that is referred to can be deleted. Whoever saves a reference holds what it refers to
 //! (`FOR KEY SHARE`) in the same transaction, and whoever deletes locks it (`FOR UPDATE`) before
 //! looking for references, so neither misses the other.
 
-use recado_types::{AgentId, ProviderId, TriggerId};
+use recado_types::{AgentId, ProviderId, ToolId, TriggerId};
 use tokio_postgres::Row;
 
 /// Something that stops working without what was to be deleted.
@@ -32,6 +33,13 @@ pub enum UsedBy {
         /// What people call it.
         name: String,
     },
+    /// A tool.
+    Tool {
+        /// Which.
+        id: ToolId,
+        /// What models call it.
+        name: String,
+    },
 }
 
 /// What came of deleting something that others may refer to.
@@ -55,6 +63,7 @@ impl UsedBy {
         match row.get::<_, &str>("kind") {
             "trigger" => Self::Trigger { id: TriggerId(id), name },
             "provider" => Self::Provider { id: ProviderId(id), name },
+            "tool" => Self::Tool { id: ToolId(id), name },
             _ => Self::Agent { id: AgentId(id), name },
         }
     }

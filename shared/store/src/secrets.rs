@@ -61,6 +61,11 @@ SELECT 'trigger' AS kind, id, name FROM triggers
                          jsonb_build_object('name', $2::text))
  UNION ALL
 SELECT 'provider', id, name FROM providers WHERE tenant_id = $1 AND secret_ref = $2
+ UNION ALL
+SELECT 'tool', id, name FROM tools WHERE tenant_id = $1 AND $2 = ANY (secret_refs)
+ UNION ALL
+SELECT 'agent', id, name FROM agents
+ WHERE tenant_id = $1 AND deleted_at IS NULL AND $2 = ANY (secret_refs)
  LIMIT $3";
 
 const DELETE: &str = "\
@@ -135,7 +140,7 @@ pub async fn list(
     Ok(rows.iter().map(SecretInfo::from_row).collect())
 }
 
-/// Deletes a secret that no trigger and no provider refers to.
+/// Deletes a secret that nothing refers to.
 pub async fn delete(store: &Store, tenant: TenantId, name: &str) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("secrets.delete");
     let mut client = store.client("secrets.delete").await?;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use recado_types::{ProjectId, TenantId};
+use tokio_postgres::Row;
 
 use crate::{Store, StoreError};
 
@@ -16,6 +17,30 @@ pub struct EnsureTenant<'a> {
     pub name: &'a str,
 }
 
+/// A tenant, as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Which.
+    pub id: TenantId,
+    /// What people call it.
+    pub name: String,
+    /// Where its tools may go when a context field or a model names the host.
+    pub allowed_hosts: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Tenant {
+    fn from_row(row: &Row) -> Self {
+        Self {
+            id: TenantId(row.get("id")),
+            name: row.get("name"),
+            allowed_hosts: row.get("allowed_hosts"),
+            created_at: row.get("created_at"),
+        }
+    }
+}
+
 const ENSURE: &str = "\
 -- tenants.ensure
 WITH tenant AS (
@@ -26,6 +51,17 @@ ON CONFLICT DO NOTHING";
 const EXISTS: &str = "\
 -- tenants.exists
 SELECT EXISTS (SELECT FROM tenants WHERE id = $1)";
+
+const FIND: &str = "\
+-- tenants.find
+SELECT id, name, allowed_hosts, created_at FROM tenants WHERE id = $1";
+
+const UPDATE: &str = "\
+-- tenants.update
+UPDATE tenants
+   SET name = coalesce($2, name), allowed_hosts = coalesce($3::text[], allowed_hosts)
+ WHERE id = $1
+RETURNING id, name, allowed_hosts, created_at";
 
 const DEFAULT_PROJECT: &str = "\
 -- tenants.default_project
@@ -52,6 +88,29 @@ pub async fn exists(store: &Store, tenant: TenantId) -> Result<bool, StoreError>
     let statement = client.prepare_cached(EXISTS).await.map_err(&failed)?;
     let row = client.query_one(&statement, &[&tenant.0]).await.map_err(&failed)?;
     Ok(row.get(0))
+}
+
+/// A tenant.
+pub async fn find(store: &Store, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
+    let failed = StoreError::query("tenants.find");
+    let client = store.client("tenants.find").await?;
+    let statement = client.prepare_cached(FIND).await.map_err(&failed)?;
+    let row = client.query_opt(&statement, &[&tenant.0]).await.map_err(&failed)?;
+    Ok(row.as_ref().map(Tenant::from_row))
+}
+
+/// Changes what is given of a tenant; `None` if there is no such tenant.
+pub async fn update(
+    store: &Store,
+    tenant: TenantId,
+    name: Option<&str>,
+    allowed_hosts: Option<&[String]>,
+) -> Result<Option<Tenant>, StoreError> {
+    let failed = StoreError::query("tenants.update");
+    let client = store.client("tenants.update").await?;
+    let statement = client.prepare_cached(UPDATE).await.map_err(&failed)?;
+    let row = client.query_opt(&statement, &[&tenant.0, &name, &allowed_hosts]).await;
+    Ok(row.map_err(&failed)?.as_ref().map(Tenant::from_row))
 }
 
 /// The oldest project of a tenant.

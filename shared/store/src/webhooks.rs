@@ -34,7 +34,8 @@ SELECT tenant_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
 
 const PROVIDER: &str = "\
 -- webhooks.provider
-SELECT providers.base_url, providers.prices, providers.secret_ref, secrets.key_id, secrets.sealed
+SELECT providers.kind, providers.base_url, providers.prices, providers.secret_ref,
+       secrets.key_id, secrets.sealed
   FROM providers
   LEFT JOIN secrets ON secrets.tenant_id = providers.tenant_id
                    AND secrets.name = providers.secret_ref
@@ -174,12 +175,37 @@ pub async fn api_key_tenant(
 /// Where a model is reached, and with what.
 #[derive(Clone)]
 pub struct ProviderAccess {
-    /// Up to and without `/chat/completions`.
+    /// How one talks to it.
+    pub kind: ProviderKind,
+    /// Up to and without `/chat/completions` or `/messages`.
     pub base_url: String,
     /// Its key.
     pub key: ProviderKey,
     /// Its price table, as it was saved.
     pub prices: Value,
+}
+
+/// What a provider's API is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// Chat completions, as `OpenAI` and many others speak them.
+    OpenaiCompatible,
+    /// The messages of Anthropic.
+    Anthropic,
+}
+
+impl ProviderKind {
+    /// From a column that only this program writes.
+    fn from_column(operation: &'static str, word: &str) -> Result<Self, StoreError> {
+        match word {
+            "openai_compatible" => Ok(Self::OpenaiCompatible),
+            "anthropic" => Ok(Self::Anthropic),
+            _ => {
+                let source = format!("`{word}` is no kind of provider").into();
+                Err(StoreError::Inconsistent { operation, column: "providers.kind", source })
+            }
+        }
+    }
 }
 
 /// The key of a provider.
@@ -195,7 +221,10 @@ pub enum ProviderKey {
 
 impl fmt::Debug for ProviderAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderAccess").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("ProviderAccess")
+            .field("kind", &self.kind)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -223,5 +252,10 @@ pub async fn provider(
             ProviderKey::Value(opened.map_err(|source| StoreError::Seal { operation, source })?)
         }
     };
-    Ok(Some(ProviderAccess { base_url: row.get("base_url"), key, prices: row.get("prices") }))
+    Ok(Some(ProviderAccess {
+        kind: ProviderKind::from_column(operation, row.get("kind"))?,
+        base_url: row.get("base_url"),
+        key,
+        prices: row.get("prices"),
+    }))
 }

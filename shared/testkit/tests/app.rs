@@ -88,8 +88,8 @@ async fn a_crash_is_noticed_at_the_end() {
 async fn a_lane_with_work_is_noticed_at_the_end() {
     let (_scratch, program) = fake();
     let app = builder(&program).start().await.unwrap();
-    let lane = "INSERT INTO lanes (session_id, kind, queued) VALUES \
-                (gen_random_uuid(), 'execution', 1)";
+    let lane = "INSERT INTO lanes (session_id, tenant_id, kind, queued) VALUES \
+                (gen_random_uuid(), gen_random_uuid(), 'execution', 1)";
     sql::execute(&app.database_url(), lane).await.unwrap();
     let error = app.finish().await.unwrap_err().to_string();
     assert_eq!(error, "left behind: 1 lanes with work");

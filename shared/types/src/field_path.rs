@@ -101,6 +101,11 @@ impl fmt::Display for FieldPath {
 }
 
 impl FieldPath {
+    /// Its names and indices, one after the other.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(String::as_str)
+    }
+
     /// What stands at the path, if anything does.
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         let stepped = self.steps.iter().try_fold(value, |value, step| match value {

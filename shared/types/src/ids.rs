@@ -3,6 +3,11 @@
 //! Every id is 128 bits. Fresh ones are `UUIDv7` from the clock; derived ones are `UUIDv8`
 //! (RFC 9562): the first 122 bits of a SHA-256 over what they stand for. A derived id is the same
 //! in every process and after every crash, which is what makes redelivery and retries harmless.
+//!
+//! An id is written as a UUID in our API and in the database, and as `agent_` and a ULID of the
+//! same bits in events. Either form is understood wherever an id is read from a text.
+
+mod ulid;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +17,7 @@ use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident($prefix:literal)),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -24,11 +29,21 @@ macro_rules! ids {
             }
         }
 
-        impl FromStr for $name {
-            type Err = uuid::Error;
+        impl $name {
+            /// What stands before the `_` of its prefixed form.
+            pub const PREFIX: &'static str = $prefix;
 
-            fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::from_str(text).map(Self)
+            /// Its prefixed form: the prefix, `_`, and its bits as a ULID.
+            pub fn prefixed(self) -> Prefixed {
+                Prefixed { prefix: Self::PREFIX, id: self.0 }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                read(Self::PREFIX, text).map(Self)
             }
         }
 
@@ -42,37 +57,87 @@ macro_rules! ids {
 
 ids! {
     /// Owner of everything else.
-    TenantId,
+    TenantId("account"),
     /// A grouping of agents and triggers inside a tenant.
-    ProjectId,
+    ProjectId("workspace"),
     /// A prompt, a model and tools.
-    AgentId,
+    AgentId("agent"),
     /// Where models are reached.
-    ProviderId,
+    ProviderId("provider"),
     /// A named, encrypted value of a tenant.
-    SecretId,
+    SecretId("secret"),
     /// A key for reading the API and for webhooks with `auth.type: api_key`.
-    ApiKeyId,
+    ApiKeyId("apikey"),
+    /// Who made something.
+    ProfileId("profile"),
     /// Somebody of the tenant's team.
-    MemberId,
+    MemberId("member"),
     /// A published agent with webhook channels.
-    AppId,
+    AppId("app"),
     /// A configured way in.
-    TriggerId,
+    TriggerId("trigger"),
     /// One thing a sender sent.
-    MessageId,
+    MessageId("message"),
     /// One sender's conversation with one agent.
-    SessionId,
+    SessionId("session"),
     /// One run of an agent over one message or one flushed window.
-    ExecutionId,
+    ExecutionId("obj"),
     /// One call of a model.
-    LlmCallId,
+    LlmCallId("llmcall"),
+    /// Something an agent can do besides talking.
+    ToolId("tool"),
+    /// One call of a tool.
+    ToolCallId("toolcall"),
+    /// What an execution is told of its session's past, as of some moment.
+    ContextWindowId("ctxwin"),
+    /// One thing that happened inside an execution.
+    EventId("objevt"),
+    /// One of the forms that an agent has.
+    VariationId("agentvar"),
     /// One execution's way back.
-    DeliveryId,
+    DeliveryId("delivery"),
     /// One HTTP request of a delivery.
-    AttemptId,
+    AttemptId("attempt"),
     /// What a message says, in short: two messages that say the same have the same.
-    Fingerprint,
+    Fingerprint("fingerprint"),
+}
+
+/// Why a text is no id of the kind that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a UUID, or `{prefix}_` and a ULID")]
+pub struct IdError {
+    prefix: &'static str,
+}
+
+/// An id as it is shown outside of our own API: `agent_01JD3X7Q4M9F2V8K5T6W0ZC1BN`.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefixed {
+    prefix: &'static str,
+    id: Uuid,
+}
+
+impl fmt::Display for Prefixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_", self.prefix)?;
+        ulid::write(self.id.as_u128(), f)
+    }
+}
+
+/// Reads a UUID, or the prefixed form in any case.
+fn read(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
+    let ulid = match text.rsplit_once('_') {
+        Some((own, ulid)) if own.eq_ignore_ascii_case(prefix) => ulid::read(ulid),
+        Some(_) => None,
+        None => return Uuid::from_str(text).map_err(|_not_used| IdError { prefix }),
+    };
+    ulid.map(Uuid::from_u128).ok_or(IdError { prefix })
+}
+
+impl ProfileId {
+    /// The profile under which the system itself acts for a tenant.
+    pub fn of_system(tenant: TenantId) -> Self {
+        Self(derive("system profile", &[tenant.0.as_bytes()]))
+    }
 }
 
 impl MessageId {
@@ -108,8 +173,54 @@ impl DeliveryId {
 impl LlmCallId {
     /// The id of a call by its place in the execution, from 1: repeated after a crash, it is the
     /// same call to a provider that knows idempotency keys.
-    pub fn derived(execution: ExecutionId, iteration: u32) -> Self {
-        Self(derive("llm call", &[execution.0.as_bytes(), &iteration.to_be_bytes()]))
+    pub fn derived(execution: ExecutionId, number: u32) -> Self {
+        Self(derive("llm call", &[execution.0.as_bytes(), &number.to_be_bytes()]))
+    }
+
+    /// The id of a call that shortens the past. A turn in its place would be another call.
+    pub fn of_summary(execution: ExecutionId, number: u32) -> Self {
+        Self(derive("summary call", &[execution.0.as_bytes(), &number.to_be_bytes()]))
+    }
+}
+
+impl ToolCallId {
+    /// The id of the call that a model asked for in the `call_index`-th place, from 0, of what it
+    /// said in `llm_call`: repeated after a crash, it is the same call to a tool that knows
+    /// idempotency keys.
+    pub fn derived(llm_call: LlmCallId, call_index: u32) -> Self {
+        Self(derive("tool call", &[llm_call.0.as_bytes(), &call_index.to_be_bytes()]))
+    }
+
+    /// The execution of the sub-agent that answers this call.
+    pub fn sub_execution(self) -> ExecutionId {
+        ExecutionId(derive("sub-execution", &[self.0.as_bytes()]))
+    }
+
+    /// The session in which the sub-agent that answers this call talks: one of its own.
+    pub fn sub_session(self) -> SessionId {
+        SessionId(derive("sub-session", &[self.0.as_bytes()]))
+    }
+}
+
+impl ContextWindowId {
+    /// The id of a session's window, by its place from 1.
+    pub fn derived(session: SessionId, sequence: u32) -> Self {
+        Self(derive("context window", &[session.0.as_bytes(), &sequence.to_be_bytes()]))
+    }
+}
+
+impl EventId {
+    /// The id of what happened in an execution: of which kind (`tool_result`), and to what (the id
+    /// of a call, for example). Published again after a crash, it is the same event.
+    pub fn derived(execution: ExecutionId, kind: &str, subject: Uuid) -> Self {
+        Self(derive("event", &[execution.0.as_bytes(), kind.as_bytes(), subject.as_bytes()]))
+    }
+}
+
+impl VariationId {
+    /// The id of an agent's variation, by its name.
+    pub fn derived(agent: AgentId, name: &str) -> Self {
+        Self(derive("variation", &[agent.0.as_bytes(), name.as_bytes()]))
     }
 }
 
@@ -167,6 +278,58 @@ mod tests {
             right in prop::collection::vec("[a|:\\[\\]]{0,4}", 0..4),
         ) {
             prop_assert_eq!(left == right, session(&left) == session(&right));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_forms_of_an_id_are_read_in_any_case(bits: u128) {
+            let id = AgentId(Uuid::from_u128(bits));
+            let prefixed = id.prefixed().to_string();
+            for text in [id.to_string(), prefixed.to_lowercase(), prefixed.to_uppercase(), prefixed] {
+                prop_assert_eq!(text.parse(), Ok(id), "{}", text);
+            }
+        }
+
+        #[test]
+        fn the_prefixed_form_sorts_as_the_id_does(left: u128, right: u128) {
+            let [left, right] = [left, right].map(|bits| ExecutionId(Uuid::from_u128(bits)));
+            let [l, r] = [left, right].map(|id| id.prefixed().to_string());
+            prop_assert_eq!(left.cmp(&right), l.cmp(&r));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(agent_)?[0-9A-Za-z_é-]{0,40}") {
+            if let Ok(id) = text.parse::<AgentId>() {
+                prop_assert_eq!(id.prefixed().to_string().parse(), Ok(id));
+            }
+        }
+    }
+
+    #[test]
+    fn the_prefixed_form_is_that_of_ulids() {
+        let id = AgentId(Uuid::from_u128(0x0186_5a9d_5b7a_7c31_8a2f_0123_4567_89ab));
+        assert_eq!(id.prefixed().to_string(), "agent_01GSD9TPVTFGRRMBR14D2PF2DB");
+        let greatest = AgentId(Uuid::from_u128(u128::MAX));
+        assert_eq!(greatest.prefixed().to_string(), "agent_7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+    }
+
+    #[test]
+    fn what_is_no_id_of_this_kind_is_refused() {
+        let texts = [
+            "",
+            "agent_",
+            "tool_01GSD9TPVTFGRRMBR14D2PF2DB",
+            "01GSD9TPVTFGRRMBR14D2PF2DB",
+            "agent_01GSD9TPVTFGRRMBR14D2PF2DU",
+            "agent_01GSD9TPVTFGRRMBR14D2PF2D",
+            "agent_01GSD9TPVTFGRRMBR14D2PF2DBB",
+            "agent_8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "agent_01865a9d-5b7a-7c31-8a2f-0123456789ab",
+        ];
+        for text in texts {
+            let error = text.parse::<AgentId>().unwrap_err();
+            assert_eq!(error.to_string(), "must be a UUID, or `agent_` and a ULID", "{text}");
         }
     }
 

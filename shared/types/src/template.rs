@@ -98,7 +98,12 @@ impl FromStr for Template {
 impl Template {
     /// Parses `text`.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        Ok(Self { parts: parse_parts(text, name_of)? })
+        Self::parse_within(text, MAX_TEMPLATE)
+    }
+
+    /// Parses `text` of at most `most` bytes: prompts are longer than what else is a template.
+    pub(crate) fn parse_within(text: &str, most: usize) -> Result<Self, TemplateError> {
+        Ok(Self { parts: parse_parts(text, most, name_of)? })
     }
 
     /// The names of its placeholders, in order, repeated where they repeat.
@@ -139,6 +144,15 @@ impl Template {
             }
         }
         Ok(text)
+    }
+
+    /// Fills the placeholders with what `text_of_name` makes of their names.
+    pub(crate) fn render_each(&self, text_of_name: impl Fn(&str) -> String) -> String {
+        let pieces = self.parts.iter().map(|part| match part {
+            Part::Text(literal) => Cow::Borrowed(literal.as_str()),
+            Part::Placeholder(name) => Cow::Owned(text_of_name(name)),
+        });
+        pieces.collect()
     }
 
     /// The name, if the whole template is one placeholder.
@@ -227,9 +241,10 @@ impl JsonTemplate {
 /// Takes a template apart; `placeholder` judges what stands between the braces.
 fn parse_parts<P>(
     text: &str,
+    most: usize,
     placeholder: impl Fn(&str) -> Result<P, TemplateError>,
 ) -> Result<Vec<Part<P>>, TemplateError> {
-    if text.len() > MAX_TEMPLATE {
+    if text.len() > most {
         return Err(TemplateError::TooLarge);
     }
     let mut parts = Vec::new();

@@ -102,7 +102,8 @@ async fn who_waits_while_there_is_no_runner_learns_where_the_answer_will_be() ->
 /// The runner holds its result until somebody can write it down.
 #[tokio::test]
 async fn who_waits_while_postgres_is_restarted_is_answered() -> Story {
-    let mut app = system().private_servers().start().await?;
+    // Long enough for a restart on a busy machine: whose lease has run out must ask again.
+    let mut app = system().private_servers().env("RECADO_LEASE_MS", "20000").start().await?;
     let asked = connect(&app).await?;
     let happen = async |app: &mut TestApp| {
         app.servers().postgres.kill()?;

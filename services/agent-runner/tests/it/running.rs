@@ -19,6 +19,7 @@ use recado_store::triggers::{self, TriggerDraft};
 use recado_store::{Keyring, Store};
 use recado_testkit::model::Model;
 use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
+use recado_types::agent::AgentSpec;
 use recado_types::{
     AgentId, ExecutionId, Fingerprint, MessageId, ProjectId, ProviderId, SessionId, TenantId,
     TriggerId,
@@ -157,6 +158,8 @@ fn config(database_url: &str, amqp_url: &str) -> Config {
             allow_plain_http: true,
         },
         slots: 8,
+        tenant_slots: 1_000,
+        mcp_stdio_commands: Vec::new(),
         lease: Duration::from_secs(10),
     }
 }
@@ -178,12 +181,9 @@ async fn furnish(store: &Store, clock: &dyn Clock, model: &Model) {
     };
     let saved = providers::create(store, TENANT, &provider).await.unwrap();
     assert!(matches!(saved, providers::Saved::Saved(_)), "{saved:?}");
-    let agent = AgentDraft {
-        project_id: PROJECT,
-        name: "test".into(),
-        model: "stub.model".parse().unwrap(),
-        system_prompt: String::new(),
-    };
+    let spec = json!({"model": "stub.model", "system_prompt": ""});
+    let spec = AgentSpec::from_saved(&spec).unwrap();
+    let agent = AgentDraft::new(PROJECT, "test", spec);
     agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
     let draft = TriggerDraft {
         agent_id: AGENT,

@@ -10,6 +10,7 @@ use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, TriggerDraft};
 use recado_store::{Keyring, Store};
 use recado_testkit::{TestDatabase, TestRedis, Vhost, wait_for};
+use recado_types::agent::AgentSpec;
 use recado_types::buffer::BufferPolicy;
 use recado_types::{AgentId, Fingerprint, ProjectId, TenantId, TriggerId};
 use serde_json::{Map, json};
@@ -84,12 +85,9 @@ async fn furnish(store: &Store) {
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let tenant = EnsureTenant { id: TENANT, project_id: PROJECT, name: "test" };
     tenants::ensure(store, &tenant, now).await.unwrap();
-    let agent = AgentDraft {
-        project_id: PROJECT,
-        name: "Echo".into(),
-        model: "builtin.echo".parse().unwrap(),
-        system_prompt: String::new(),
-    };
+    let spec = json!({"model": "builtin.echo", "system_prompt": ""});
+    let spec = AgentSpec::from_saved(&spec).unwrap();
+    let agent = AgentDraft::new(PROJECT, "Echo", spec);
     agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
     let draft = TriggerDraft {
         agent_id: AGENT,

@@ -16,6 +16,7 @@ use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets};
 use recado_testkit::{TestDatabase, Vhost, database, sql, vhost, wait_for};
+use recado_types::agent::AgentSpec;
 use recado_types::{
     AgentId, DeliveryId, ExecutionId, MessageId, ProjectId, SecretId, SessionId, TenantId,
     TriggerId,
@@ -78,12 +79,9 @@ impl System {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let tenant = EnsureTenant { id: TENANT, project_id: PROJECT, name: "test" };
         tenants::ensure(&store, &tenant, clock.now()).await.unwrap();
-        let agent = AgentDraft {
-            project_id: PROJECT,
-            name: "echo".into(),
-            model: "builtin.echo".parse().unwrap(),
-            system_prompt: String::new(),
-        };
+        let spec = json!({"model": "builtin.echo", "system_prompt": ""});
+        let spec = AgentSpec::from_saved(&spec).unwrap();
+        let agent = AgentDraft::new(PROJECT, "echo", spec);
         agents::ensure(&store, TENANT, AGENT, &agent, clock.now()).await.unwrap();
         Self {
             store,
@@ -149,11 +147,11 @@ impl System {
         };
         executions::admit(&self.store, &[&request], now).await.unwrap();
         let history = History { turns: 0, bytes: 0 };
-        let claimed = executions::claim(&self.store, 1, LEASE, history).await.unwrap().remove(0);
+        let claimed = executions::claim(&self.store, 1, LEASE, 1_000, history).await;
+        let claimed = claimed.unwrap().remove(0);
         assert_eq!(claimed.execution_id, execution);
         let outcome = Outcome::Success { response: response.into(), deliver: true };
-        let normalized_query = Some(claimed.input.clone());
-        let finish = Finish { outcome, normalized_query, llm_calls: Vec::new(), finished_at: now };
+        let finish = Finish::new(outcome, &claimed.input, now);
         let finished = executions::finish(&self.store, &claimed, &finish).await.unwrap();
         assert!(matches!(finished, Finished::Done { .. }));
         DeliveryId::of(execution)

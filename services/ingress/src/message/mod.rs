@@ -32,7 +32,7 @@ pub(crate) fn normalise(
 ) -> Result<Inbound, Refusal> {
     let config = &trigger.config;
     let payload = &incoming.payload;
-    let text = text::extract(&config.query_extraction, incoming)?;
+    let text = text::extract(&config.query_extraction, &config.context_mapping, incoming)?;
     let of_channel = incoming.provider_id.clone();
     let named = identity::of(trigger.id, &config.idempotency, headers, payload, of_channel)?;
     let id = named.unwrap_or_else(|| clock.fresh_id().into());

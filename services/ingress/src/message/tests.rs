@@ -112,6 +112,22 @@ fn a_whole_body_is_a_text_or_json() {
 }
 
 #[test]
+fn what_is_hidden_is_in_no_text() {
+    let payload = json!({
+        "Body": "hi", "token": "SECRET", "sid": "MAPPED", "user": {"_id": "SECRET", "name": "Ana"},
+    });
+    let text = |extraction: Value| {
+        let mapping = json!({"_sid": "$.sid", "body": "$.Body"});
+        let config = json!({"query_extraction": extraction, "context_mapping": mapping});
+        message(&config, &payload).text
+    };
+    assert_eq!(text(json!({"mode": "full_body"})), r#"{"Body":"hi","user":{"name":"Ana"}}"#);
+    let named = r#"{"Body":"hi","sid":"MAPPED","user":{"name":"Ana"}}"#;
+    assert_eq!(text(json!({"mode": "jmespath", "expression": "@"})), named);
+    assert_eq!(text(json!({"mode": "template", "template": "{{user}}"})), r#"{"name":"Ana"}"#);
+}
+
+#[test]
 fn a_session_never_derives_from_nothing() {
     let config = json!({
         "context_mapping": {"userId": "$.user.id", "company.id": "$.firm"},

@@ -1,8 +1,9 @@
 //! What the agent is asked.
 
 use recado_types::field_path::scalar_text;
+use recado_types::hidden::without_hidden_names;
 use recado_types::template::text_of;
-use recado_types::trigger::QueryExtraction;
+use recado_types::trigger::{ContextField, QueryExtraction, shown_body};
 use serde_json::Value;
 
 use crate::channel::{Incoming, Says};
@@ -13,12 +14,20 @@ pub(super) const MAX_MADE: usize = 1 << 20;
 
 /// The text of a message, or its description if it has none. A message without either starts
 /// nothing.
-pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Result<String, Refusal> {
+///
+/// What is hidden from models is not in it: names that are hidden never, and of a whole body not
+/// what the hidden fields of `mapping` point at either. An expression may name the latter: then it
+/// was meant.
+pub(super) fn extract(
+    extraction: &QueryExtraction,
+    mapping: &[ContextField],
+    message: &Incoming,
+) -> Result<String, Refusal> {
     let payload = &message.payload;
     let (field, text) = match extraction {
         QueryExtraction::Channel => match &message.says {
             Says::Text(text) => ("text".to_owned(), text.clone()),
-            Says::Payload => ("body".to_owned(), text_of(payload)),
+            Says::Payload => ("body".to_owned(), whole(mapping, payload)?),
         },
         QueryExtraction::Field(path) => {
             let field = path.to_string();
@@ -28,7 +37,8 @@ pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Resul
         QueryExtraction::Jmespath(expression) => {
             let field = "query_extraction.expression";
             let refuse = |reason: String| refused(field, reason);
-            let made = expression.evaluate(payload).map_err(|error| refuse(error.to_string()))?;
+            let made = expression.evaluate(&without_hidden_names(payload));
+            let made = made.map_err(|error| refuse(error.to_string()))?;
             let text = text_of(&made);
             if text.len() > MAX_MADE {
                 return Err(refuse(format!("makes more than {MAX_MADE} bytes of this body")));
@@ -37,10 +47,10 @@ pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Resul
         }
         QueryExtraction::Template(template) => {
             let field = "query_extraction.template";
-            let text = template.render_within(payload, MAX_MADE);
+            let text = template.render_within(&without_hidden_names(payload), MAX_MADE);
             (field.to_owned(), text.map_err(|error| refused(field, error.to_string()))?)
         }
-        QueryExtraction::FullBody => ("body".to_owned(), text_of(payload)),
+        QueryExtraction::FullBody => ("body".to_owned(), whole(mapping, payload)?),
     };
     // A payload has none; an expression can make one.
     if text.contains('\0') {
@@ -50,6 +60,11 @@ pub(super) fn extract(extraction: &QueryExtraction, message: &Incoming) -> Resul
         return Ok(text);
     }
     message.description.clone().ok_or_else(|| refused(&field, "is missing or empty".into()))
+}
+
+fn whole(mapping: &[ContextField], payload: &Value) -> Result<String, Refusal> {
+    let shown = shown_body(mapping, payload);
+    shown.map(|body| text_of(&body)).map_err(|error| refused("context_mapping", error.to_string()))
 }
 
 fn scalar_or_nothing(found: &Value, field: &str) -> Result<String, Refusal> {

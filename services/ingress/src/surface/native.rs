@@ -92,6 +92,9 @@ async fn take(
     Ok((response, label))
 }
 
+/// How executions end that were not to be answered.
+const SILENT: [&str; 2] = ["session_handed_off", "superseded"];
+
 /// What the agent said, in the form that the sender expects.
 fn told(
     trigger: &CompiledTrigger,
@@ -103,6 +106,11 @@ fn told(
     let response = match ended.status.as_str() {
         "success" => ended.agent_response.as_deref().unwrap_or_default(),
         "timeout" => return Err(Refusal::ExecutionTimedOut { execution }),
+        // Nothing went wrong, and the agent has nothing to say: a person answers, or the answer
+        // comes with the next message's.
+        "cancelled" if ended.error_code.as_deref().is_some_and(|code| SILENT.contains(&code)) => {
+            return Ok(answer::acknowledge(trigger, std::slice::from_ref(message)));
+        }
         _ => {
             let code = ended.error_code.clone();
             return Err(Refusal::ExecutionFailed { execution, code });

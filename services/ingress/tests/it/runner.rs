@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use recado_broker::Publisher;
 use recado_messages::{ExecutionFinished, ExecutionRequested};
-use recado_store::executions::{self, Admitted, Finish, Finished, History, LlmCall, Outcome};
-use recado_types::{ExecutionId, LlmCallId};
+use recado_store::executions::{self, Admitted, Finish, Finished, History, Outcome, Totals};
+use recado_types::ExecutionId;
 
 use crate::queue::Queue;
 use crate::running::Running;
@@ -51,30 +51,15 @@ impl<'r> Runner<'r> {
     ) -> Vec<String> {
         self.admit(requested).await;
         let store = &self.running.store;
-        let claimed = executions::claim(store, 1, LEASE, HISTORY).await.unwrap().remove(0);
+        let claimed = executions::claim(store, 1, LEASE, 1_000, HISTORY).await.unwrap().remove(0);
         assert_eq!(claimed.execution_id, execution_of(requested));
-        let call = LlmCall {
-            id: LlmCallId::derived(claimed.execution_id, 1),
-            iteration: 1,
-            provider: "test".into(),
-            model: "test".into(),
-            input_tokens: Some(3),
-            output_tokens: Some(4),
-            cached_input_tokens: None,
-            cost_usd: None,
-            response_time_ms: 1,
-            finish_reason: None,
-            created_at: self.running.now(),
-        };
         let finish = Finish {
-            outcome,
-            normalized_query: Some(claimed.input.clone()),
-            llm_calls: vec![call],
-            finished_at: self.running.now(),
+            totals: Totals { tokens: Some(7), cost_usd: None },
+            ..Finish::new(outcome, &claimed.input, self.running.now())
         };
         match executions::finish(store, &claimed, &finish).await.unwrap() {
             Finished::Done { reply_to, .. } => reply_to,
-            Finished::Lost => panic!("the lease was lost"),
+            Finished::Not => panic!("the lease was lost"),
         }
     }
 

@@ -13,8 +13,9 @@ use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Keyring, Store, agents, api_keys, secrets, tenants, triggers};
 use recado_testkit::{TestDatabase, TestRedis, Vhost, database, redis, vhost};
+use recado_types::agent::AgentSpec;
 use recado_types::{AgentId, ApiKeyId, AppId, ProjectId, SecretId, TenantId, TriggerId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use crate::instance::{Instance, ServerUrls};
 use crate::queue::Queue;
@@ -257,12 +258,9 @@ async fn add_tenant(store: &Store, clock: &dyn Clock) -> (TenantId, ProjectId, A
     let tenant = EnsureTenant { id, project_id, name: "test" };
     tenants::ensure(store, &tenant, clock.now()).await.unwrap();
     let agent = AgentId(clock.fresh_id());
-    let draft = agents::AgentDraft {
-        project_id,
-        name: "echo".into(),
-        model: "builtin.echo".parse().unwrap(),
-        system_prompt: String::new(),
-    };
+    let spec = json!({"model": "builtin.echo", "system_prompt": ""});
+    let spec = AgentSpec::from_saved(&spec).unwrap();
+    let draft = agents::AgentDraft::new(project_id, "echo", spec);
     agents::ensure(store, id, agent, &draft, clock.now()).await.unwrap();
     (id, project_id, agent)
 }

@@ -3,11 +3,14 @@
 mod agents;
 mod api_keys;
 mod apps;
+mod control;
 mod executions;
 mod members;
 mod providers;
 mod secrets;
 mod sessions;
+mod tenant;
+mod tools;
 mod triggers;
 
 use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
@@ -76,6 +79,66 @@ pub const RESOURCES: &[Resource] = &[
         register: |at| at.route(get().to(executions::show)),
     },
     Resource {
+        path: "/api/executions/{id}",
+        methods: "GET",
+        register: |at| at.route(get().to(executions::show_alone)),
+    },
+    Resource {
+        path: "/api/executions/{id}/cancel",
+        methods: "POST",
+        register: |at| at.route(post().to(control::cancel)),
+    },
+    Resource {
+        path: "/api/executions/{id}/tool-calls/{tool_call_id}/approve",
+        methods: "PUT, POST",
+        register: |at| at.route(put().to(control::approve)).route(post().to(control::approve)),
+    },
+    Resource {
+        path: "/api/executions/{id}/tool-calls/{tool_call_id}/deny",
+        methods: "PUT, POST",
+        register: |at| at.route(put().to(control::deny)).route(post().to(control::deny)),
+    },
+    Resource {
+        path: "/api/tool-calls",
+        methods: "GET",
+        register: |at| at.route(get().to(control::waiting_tool_calls)),
+    },
+    Resource {
+        path: "/v1/objectives/{id}/cancel",
+        methods: "POST",
+        register: |at| at.route(post().to(control::cancel_objective)),
+    },
+    Resource {
+        path: "/v1/objectives/{id}/tool_calls/{tool_call_id}/approve",
+        methods: "PUT",
+        register: |at| at.route(put().to(control::approve_objective)),
+    },
+    Resource {
+        path: "/v1/objectives/{id}/tool_calls/{tool_call_id}/deny",
+        methods: "PUT",
+        register: |at| at.route(put().to(control::deny_objective)),
+    },
+    Resource {
+        path: "/api/sessions/{id}",
+        methods: "GET",
+        register: |at| at.route(get().to(sessions::show)),
+    },
+    Resource {
+        path: "/api/sessions/{id}/suspend",
+        methods: "POST",
+        register: |at| at.route(post().to(sessions::suspend)),
+    },
+    Resource {
+        path: "/api/sessions/{id}/resume",
+        methods: "POST",
+        register: |at| at.route(post().to(sessions::resume)),
+    },
+    Resource {
+        path: "/api/sessions/{id}/handoff",
+        methods: "POST",
+        register: |at| at.route(post().to(sessions::hand_off)),
+    },
+    Resource {
         path: "/api/v1/sessions/{id}/trigger-context",
         methods: "GET",
         register: |at| at.route(get().to(sessions::trigger_context)),
@@ -93,6 +156,35 @@ pub const RESOURCES: &[Resource] = &[
                 .route(patch().to(agents::update))
                 .route(delete().to(agents::delete))
         },
+    },
+    Resource {
+        path: "/api/agents/{id}/versions",
+        methods: "GET",
+        register: |at| at.route(get().to(agents::list_versions)),
+    },
+    Resource {
+        path: "/api/agents/{id}/versions/{version}",
+        methods: "GET",
+        register: |at| at.route(get().to(agents::show_version)),
+    },
+    Resource {
+        path: "/api/tools",
+        methods: "GET, POST",
+        register: |at| at.route(get().to(tools::list)).route(post().to(tools::create)),
+    },
+    Resource {
+        path: "/api/tools/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(tools::show))
+                .route(patch().to(tools::update))
+                .route(delete().to(tools::delete))
+        },
+    },
+    Resource {
+        path: "/api/tenant",
+        methods: "GET, PATCH",
+        register: |at| at.route(get().to(tenant::show)).route(patch().to(tenant::update)),
     },
     Resource {
         path: "/api/members",

@@ -23,6 +23,9 @@ use crate::optimistic::until_saved;
 use crate::page::{Listing, Page};
 use crate::query::QueryReader;
 
+/// What providers' APIs are like, as the database calls it.
+const KINDS: [(&str, &str); 2] =
+    [("openai_compatible", "openai_compatible"), ("anthropic", "anthropic")];
 const MAX_NAME: usize = 64;
 const MAX_URL: usize = 2_048;
 const MAX_SECRET_NAME: usize = 128;
@@ -153,7 +156,7 @@ fn read_new(body: &Value, id: ProviderId, now: DateTime<Utc>) -> Result<Provider
             fields.refuse("name", expected);
         }
         fields.required("kind");
-        let kind = fields.choice("kind", &[("openai_compatible", "openai_compatible")]);
+        let kind = fields.choice("kind", &KINDS);
         fields.required("base_url");
         let base_url = read_base_url(&mut fields);
         let secret_ref = fields.string("secret_ref", 1..=MAX_SECRET_NAME).map(str::to_owned);
@@ -293,6 +296,7 @@ mod tests {
         let price = json!({"input_per_million_usd": 2.5, "output_per_million_usd": 10,
                            "cached_input_per_million_usd": 0.5});
         assert!(new(&with("prices", json!({"gpt-4.1": price}))).is_ok());
+        assert_eq!(new(&with("kind", json!("anthropic"))).unwrap().kind, "anthropic");
     }
 
     #[test]

@@ -27,12 +27,35 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("POST", "/api/triggers/{id}/rotate-secret", Role::Editor),
     ("GET", "/api/triggers/{id}/executions", Role::Viewer),
     ("GET", "/api/triggers/{id}/executions/{execution_id}", Role::Viewer),
+    ("GET", "/api/executions/{id}", Role::Viewer),
+    ("POST", "/api/executions/{id}/cancel", Role::Editor),
+    ("PUT", "/api/executions/{id}/tool-calls/{tool_call_id}/approve", Role::Editor),
+    ("POST", "/api/executions/{id}/tool-calls/{tool_call_id}/approve", Role::Editor),
+    ("PUT", "/api/executions/{id}/tool-calls/{tool_call_id}/deny", Role::Editor),
+    ("POST", "/api/executions/{id}/tool-calls/{tool_call_id}/deny", Role::Editor),
+    ("GET", "/api/tool-calls", Role::Viewer),
+    ("POST", "/v1/objectives/{id}/cancel", Role::Editor),
+    ("PUT", "/v1/objectives/{id}/tool_calls/{tool_call_id}/approve", Role::Editor),
+    ("PUT", "/v1/objectives/{id}/tool_calls/{tool_call_id}/deny", Role::Editor),
+    ("GET", "/api/sessions/{id}", Role::Viewer),
+    ("POST", "/api/sessions/{id}/suspend", Role::Editor),
+    ("POST", "/api/sessions/{id}/resume", Role::Editor),
+    ("POST", "/api/sessions/{id}/handoff", Role::Editor),
     ("GET", "/api/v1/sessions/{id}/trigger-context", Role::Viewer),
     ("GET", "/api/agents", Role::Viewer),
     ("POST", "/api/agents", Role::Editor),
     ("GET", "/api/agents/{id}", Role::Viewer),
     ("PATCH", "/api/agents/{id}", Role::Editor),
     ("DELETE", "/api/agents/{id}", Role::Editor),
+    ("GET", "/api/agents/{id}/versions", Role::Viewer),
+    ("GET", "/api/agents/{id}/versions/{version}", Role::Viewer),
+    ("GET", "/api/tools", Role::Viewer),
+    ("POST", "/api/tools", Role::Editor),
+    ("GET", "/api/tools/{id}", Role::Viewer),
+    ("PATCH", "/api/tools/{id}", Role::Editor),
+    ("DELETE", "/api/tools/{id}", Role::Editor),
+    ("GET", "/api/tenant", Role::Viewer),
+    ("PATCH", "/api/tenant", Role::Admin),
     ("GET", "/api/members", Role::Viewer),
     ("POST", "/api/members", Role::Editor),
     ("GET", "/api/members/{id}", Role::Viewer),
@@ -69,7 +92,9 @@ fn operations() -> Vec<(&'static str, &'static str, Role)> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{id}", NOBODY).replace("{execution_id}", NOBODY).replace("{name}", "NAME")
+    let path = path.replace("{id}", NOBODY).replace("{execution_id}", NOBODY);
+    let path = path.replace("{tool_call_id}", NOBODY);
+    path.replace("{name}", "NAME").replace("{version}", "1")
 }
 
 /// Nothing that would be accepted: this is about who asks.

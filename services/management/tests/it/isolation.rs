@@ -4,13 +4,14 @@ use recado_http::auth::Role;
 use recado_management::http::RESOURCES;
 use serde_json::{Value, json};
 
-use crate::executions::{EXECUTION, SESSION, insert_execution};
+use crate::executions::{EXECUTION, SESSION, TOOL_CALL, insert_execution};
 use crate::server::{Server, new_trigger};
 
 /// One of everything, of ours.
 struct Ours {
     agent: String,
     trigger: String,
+    tool: String,
     member: String,
     app: String,
     provider: String,
@@ -25,7 +26,9 @@ async fn one_of_everything(server: &Server) -> Ours {
     let provider = json!({
         "name": "openai", "kind": "openai_compatible", "base_url": "https://api.example.com",
     });
+    let tool = json!({"name": "ask", "kind": "agent", "config": {"agent_id": agent}});
     Ours {
+        tool: server.post("/api/tools", &tool).await.id(),
         member: server.post("/api/members", &member()).await.id(),
         app: server.post("/api/apps", &json!({"name": "Sales"})).await.id(),
         provider: server.post("/api/providers", &provider).await.id(),
@@ -41,13 +44,17 @@ impl Ours {
         let id = match path.split('/').nth(2) {
             Some("triggers") => &self.trigger,
             Some("agents") => &self.agent,
+            Some("tools") => &self.tool,
             Some("members") => &self.member,
             Some("apps") => &self.app,
             Some("providers") => &self.provider,
             Some("api-keys") => &self.api_key,
+            Some("executions" | "objectives") => EXECUTION,
             _ => SESSION,
         };
-        path.replace("{id}", id).replace("{execution_id}", EXECUTION).replace("{name}", "NAME")
+        let path = path.replace("{id}", id).replace("{execution_id}", EXECUTION);
+        let path = path.replace("{tool_call_id}", TOOL_CALL);
+        path.replace("{name}", "NAME").replace("{version}", "1")
     }
 }
 
@@ -77,8 +84,8 @@ async fn nothing_of_ours_exists_for_them() {
     }
     for resource in RESOURCES.iter().filter(|resource| !resource.path.contains('{')) {
         let answer = server.call_as(them, "GET", resource.path, None).await;
-        let Ours { agent, trigger, member, app, provider, api_key } = &ours;
-        for id in [agent, trigger, member, app, provider, api_key] {
+        let Ours { agent, trigger, tool, member, app, provider, api_key } = &ours;
+        for id in [agent, trigger, tool, member, app, provider, api_key] {
             assert!(!answer.text.contains(id.as_str()), "GET {}: {}", resource.path, answer.text);
         }
         if let Some(items) = answer.data(200).as_array() {
@@ -108,6 +115,8 @@ async fn they_changed_nothing_of_ours() {
             assert_eq!(server.get(&path).await.status, 200, "{path}");
         }
     }
+    let session = server.get(&format!("/api/sessions/{SESSION}")).await;
+    assert_eq!(session.data(200)["status"], "active");
     let value = recado_store::webhooks::secret(&server.store, server.ours, "NAME").await;
     assert_eq!(value.unwrap().as_deref(), Some("v"));
     let trigger = ours.trigger.parse().unwrap();
@@ -136,6 +145,18 @@ async fn they_cannot_refer_to_anything_of_ours() {
     let agent =
         json!({"name": "a", "model": "builtin.echo", "system_prompt": "", "project_id": project});
     assert_eq!(refused("/api/agents", agent).await, "project_id");
+    let agent = json!({
+        "name": "a", "model": "builtin.echo", "system_prompt": "", "tools": [ours.tool],
+        "event_endpoint": {"url": "https://x.example.com", "secret_ref": "NAME"},
+    });
+    assert_eq!(refused("/api/agents", agent).await, "tools[0] event_endpoint.secret_ref");
+    let tool = json!({"name": "t", "kind": "agent", "config": {"agent_id": ours.agent}});
+    assert_eq!(refused("/api/tools", tool).await, "config.agent_id");
+    let tool = json!({
+        "name": "t", "kind": "http",
+        "config": {"url": "https://x.example.com", "auth": {"type": "basic", "secret_ref": "NAME"}},
+    });
+    assert_eq!(refused("/api/tools", tool).await, "config.auth.secret_ref");
     let provider = json!({
         "name": "p", "kind": "openai_compatible", "base_url": "https://x.example.com",
         "secret_ref": "NAME",
@@ -199,6 +220,7 @@ async fn no_secret_comes_back() {
         let ours = Ours {
             agent: agent.clone(),
             trigger: id.clone(),
+            tool: id.clone(),
             member: id.clone(),
             app: id.clone(),
             provider: id.clone(),

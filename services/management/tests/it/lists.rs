@@ -131,8 +131,11 @@ async fn configuration_is_listed_in_pages_too() {
             "base_url": "https://api.example.com",
         });
         server.post("/api/providers", &provider).await.data(201);
+        let config = json!({"url": "https://api.example.com"});
+        let tool = json!({"name": format!("t{n}"), "kind": "http", "config": config});
+        server.post("/api/tools", &tool).await.data(201);
     }
-    for list in ["secrets", "agents", "api-keys", "providers", "members", "apps"] {
+    for list in ["secrets", "agents", "api-keys", "providers", "members", "apps", "tools"] {
         let first = server.get(&format!("/api/{list}?limit=2")).await;
         assert_eq!(first.data(200).as_array().unwrap().len(), 2, "{list}");
         let cursor = next(&first).unwrap();

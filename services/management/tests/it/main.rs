@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
 mod access;
+mod agents;
 mod apps;
 mod concurrency;
 mod configuration;
+mod control;
 mod executions;
 mod isolation;
 mod lists;
@@ -13,4 +15,5 @@ mod members;
 mod outage;
 mod rotation;
 mod server;
+mod tools;
 mod validation;

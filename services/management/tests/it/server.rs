@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use recado_clock::{Clock, SystemClock};
+use recado_http::Problem;
 use recado_http::auth::{NewToken, Role, Tokens};
 use recado_management::{Config, TokenConfig};
 use recado_service::config::MapEnv;
@@ -52,10 +53,24 @@ pub(crate) struct Answer {
 impl Answer {
     /// The code of an error document, after checking its shape.
     pub(crate) fn code(&self) -> &str {
+        if self.body["code"].is_number() {
+            return self.rpc_reason();
+        }
         assert_eq!(self.body["success"], false, "{self:?}");
         assert_eq!(self.body["status"], "error", "{self:?}");
         assert!(self.body["message"].is_string(), "{self:?}");
         self.body["error"].as_str().unwrap()
+    }
+
+    /// The same of a `google.rpc.Status`.
+    fn rpc_reason(&self) -> &'static str {
+        assert!(self.body["message"].is_string(), "{self:?}");
+        let info = &self.body["details"][0];
+        assert_eq!(info["@type"], "type.googleapis.com/google.rpc.ErrorInfo", "{self:?}");
+        assert_eq!(info["domain"], "recado", "{self:?}");
+        let reason = info["reason"].as_str().unwrap();
+        let mut codes = Problem::ALL.iter().map(|problem| problem.code());
+        codes.find(|code| code.to_ascii_uppercase() == reason).unwrap()
     }
 
     /// The paths of an `invalid_input`.

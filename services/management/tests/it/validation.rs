@@ -196,6 +196,8 @@ async fn ids_that_are_none_lead_nowhere() {
         ("/api/triggers/x", "trigger_not_found"),
         ("/api/triggers/x/executions", "trigger_not_found"),
         ("/api/agents/x", "agent_not_found"),
+        ("/api/agents/x/versions/1", "agent_not_found"),
+        ("/api/tools/%00", "tool_not_found"),
         ("/api/providers/%00", "provider_not_found"),
         ("/api/members/x", "member_not_found"),
         ("/api/apps/%00", "app_not_found"),

@@ -63,10 +63,19 @@ pub(super) fn read(groups: &[Group]) -> io::Result<Reading> {
 
 /// The resident memory of one process, in MiB.
 pub(super) fn resident_mib(pid: u32) -> io::Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most that it has been since the process was started, in MiB.
+pub(super) fn peak_resident_mib(pid: u32) -> io::Result<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: u32, name: &str) -> io::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib: Option<u32> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    let kib = kib.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no VmRSS"))?;
+    let kib = kib.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no such line"))?;
     Ok(f64::from(kib) / 1024.0)
 }
 
@@ -123,6 +132,8 @@ mod tests {
         while read(&groups).unwrap().since(&before)[0].is_zero() {
             assert!(std::time::Instant::now() < deadline);
         }
-        assert!(resident_mib(std::process::id()).unwrap() > 1.0);
+        let ourselves = std::process::id();
+        assert!(resident_mib(ourselves).unwrap() > 1.0);
+        assert!(peak_resident_mib(ourselves).unwrap() > 1.0);
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use recado_clock::{Clock as _, SystemClock};
 use recado_store::agents::AgentDraft;
+use recado_store::providers::Provider;
 use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
-use recado_store::{Keyring, Store, agents, tenants, triggers};
+use recado_store::{Keyring, Store, agents, providers, tenants, triggers};
+use recado_types::agent::AgentSpec;
 use recado_types::trigger::TriggerConfig;
-use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
+use recado_types::{AgentId, ProjectId, ProviderId, TenantId, TriggerId};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -26,6 +28,7 @@ pub(super) struct Fixtures {
     store: Store,
     clock: Arc<SystemClock>,
     tenant: TenantId,
+    project: ProjectId,
     agent: AgentId,
     /// Where triggers are posted to.
     ingress: SocketAddr,
@@ -44,19 +47,39 @@ impl Fixtures {
         let clock = Arc::new(SystemClock::default());
         let tenant = TenantId(clock.fresh_id());
         let project = ProjectId(clock.fresh_id());
-        let agent = AgentId(clock.fresh_id());
         let new = EnsureTenant { id: tenant, project_id: project, name: "Bench" };
         tenants::ensure(&store, &new, clock.now()).await.context("the tenant was not made")?;
-        let draft = AgentDraft {
-            project_id: project,
-            name: "Echo".into(),
-            model: "builtin.echo".parse()?,
-            system_prompt: "You repeat what you are told.".into(),
-        };
-        agents::ensure(&store, tenant, agent, &draft, clock.now())
+        let agent = AgentId(clock.fresh_id());
+        Self { store, clock, tenant, project, agent, ingress }.with_agent("Echo", &echo()).await
+    }
+
+    /// Makes another agent, whose triggers the result makes.
+    pub(super) async fn with_agent(&self, name: &str, spec: &Value) -> anyhow::Result<Self> {
+        let agent = AgentId(self.clock.fresh_id());
+        let draft = AgentDraft::new(self.project, name, spec_of(spec)?);
+        agents::ensure(&self.store, self.tenant, agent, &draft, self.clock.now())
             .await
             .context("the agent was not made")?;
-        Ok(Self { store, clock, tenant, agent, ingress })
+        Ok(Self { agent, ..self.clone() })
+    }
+
+    /// Makes a provider of models that wants no key.
+    pub(super) async fn provider(&self, name: &str, base_url: String) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let provider = Provider {
+            id: ProviderId(self.clock.fresh_id()),
+            name: name.to_owned(),
+            kind: "openai_compatible".to_owned(),
+            base_url,
+            secret_ref: None,
+            prices: json!({}),
+            created_at: now,
+            updated_at: now,
+        };
+        match providers::create(&self.store, self.tenant, &provider).await? {
+            providers::Saved::Saved(_) => Ok(()),
+            other => bail!("the provider was not saved: {other:?}"),
+        }
     }
 
     /// Makes a trigger.
@@ -103,6 +126,17 @@ impl Fixtures {
         }
         let made = makers.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         Ok(made.concat())
+    }
+}
+
+fn echo() -> Value {
+    json!({"model": "builtin.echo", "system_prompt": "You repeat what you are told."})
+}
+
+fn spec_of(spec: &Value) -> anyhow::Result<AgentSpec> {
+    match AgentSpec::from_saved(spec) {
+        Ok(spec) => Ok(spec),
+        Err(problems) => bail!("the agent is configured wrongly: {problems:?}"),
     }
 }
 

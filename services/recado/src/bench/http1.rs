@@ -8,8 +8,9 @@ use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// The longest head and the longest body: far more than either end sends.
-const MAX_MESSAGE: usize = 64 * 1024;
+/// The longest head and the longest body: far more than anybody here sends, and that is a question
+/// with all that an agent remembers.
+const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// One connection.
 pub(super) struct Wire {
@@ -22,7 +23,7 @@ pub(super) struct Wire {
 /// A request or a response.
 pub(super) struct Message<'a> {
     /// The start line and the headers.
-    head: &'a [u8],
+    pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
 }
 

@@ -51,6 +51,13 @@ impl Plan {
         Self::Saturate { until: Instant::now() + duration, last: ledger.position() + MAX_PER_PHASE }
     }
 
+    /// `n` messages, each of a session of its own, so many per second.
+    pub(super) fn sessions(n: u32, per_second: f64) -> Self {
+        // Half a turn more, so that the last one is due before the end.
+        let duration = Duration::from_secs_f64((f64::from(n) + 0.5) / per_second);
+        Self::Bursts { pace: Pace::start(per_second, duration), size: 1 }
+    }
+
     async fn next(&self, ledger: &Ledger) -> Option<Task> {
         match self {
             Self::Saturate { until, last } => {

@@ -11,6 +11,11 @@ pub(super) const BODY_BYTES: usize = 1024;
 /// What a person writes to a business, in bytes; the rest of a body is what systems add.
 const TEXT_BYTES: usize = 200;
 
+/// Words, since an agent counts them; as many as there is room for.
+const WORDS: &str = "Is there a table for two on Friday evening, not too late? We would like to \
+                     sit by the window if that can be done, and one of us does not eat fish. \
+                     Please tell me until when we have to say so if we cannot come after all.";
+
 /// A trigger, as those who post to it see it.
 pub(super) struct Target {
     pub(super) address: SocketAddr,
@@ -39,7 +44,7 @@ impl Target {
 }
 
 fn body(number: usize, session: usize) -> String {
-    let text = format!("[[{number}]] {:.<TEXT_BYTES$}", "Is there a table for two ");
+    let text = format!("[[{number}]] {WORDS}");
     let text = &text[..TEXT_BYTES];
     let head = format!(
         r#"{{"id":"{number}","userId":"user-{session:06}","userName":"Ana","chatInput":"{text}","rest":""#
@@ -52,6 +57,11 @@ fn body(number: usize, session: usize) -> String {
 pub(super) fn numbers_in(callback: &[u8]) -> impl Iterator<Item = usize> {
     let text = std::str::from_utf8(callback).unwrap_or_default();
     text.split("[[").skip(1).filter_map(|rest| rest.split_once("]]")?.0.parse().ok())
+}
+
+/// The number of the last message that somebody is told of.
+pub(super) fn last_number_in(told: &[u8]) -> Option<usize> {
+    numbers_in(told).last()
 }
 
 #[cfg(test)]
@@ -73,5 +83,6 @@ mod tests {
         let callback = format!("{}\\n\\n{}", body(12, 0), body(7, 0));
         assert_eq!(numbers_in(callback.as_bytes()).collect::<Vec<_>>(), [12, 7]);
         assert_eq!(numbers_in(b"{}").count(), 0);
+        assert_eq!(last_number_in(callback.as_bytes()), Some(7));
     }
 }

@@ -5,6 +5,7 @@
 //! The generator and the sink live in this process; their CPU time is reported and not counted.
 //! `docs/performance.md` says what each figure means.
 
+mod agents;
 mod alone;
 mod cost;
 mod cpu;
@@ -31,10 +32,11 @@ use anyhow::Context as _;
 use recado_clock::{Clock as _, SystemClock};
 use tokio::runtime::Runtime;
 
+use crate::cli::BenchPart;
 use crate::{cli, say};
 use ledger::Ledger;
 use measure::Measurement;
-use report::{Machine, Report};
+use report::{Findings, Machine, Report};
 use sink::Sink;
 use system::System;
 
@@ -62,35 +64,18 @@ fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
         fs::write(path, serde_json::to_vec_pretty(report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     let load_before = load_average();
     memory::raise_open_files();
-    progress("starting private servers and the five roles");
-    let ledger = Arc::new(Ledger::new());
-    let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
-    let mut system = System::start(sink.address).await?;
-    let phase = Duration::from_secs(options.seconds);
-    let mut measurement = Measurement::new(&system, ledger, phase);
-    let soak = Duration::from_secs(options.soak);
-    let measured = match options.only {
-        None => Box::pin(measurement.all(soak)).await,
-        Some(cli::BenchPart::Ingress) => Box::pin(measurement.ingress_only(soak)).await,
-        Some(cli::BenchPart::Memory) => Ok(()),
-    };
-    let Measurement { mut figures, processes, mut faults, .. } = measurement;
-    let measured = match measured {
-        Ok(()) if options.only != Some(cli::BenchPart::Ingress) => {
-            Box::pin(memory::measure(&mut system)).await.map(|more| figures.extend(more))
-        }
-        measured => measured,
-    };
-    let finished = system.finish().await;
-    measured?;
-    if let Err(error) = finished {
-        faults.push(format!("the system did not end in good order: {error:#}"));
+    let mut findings = Findings::default();
+    if options.only != Some(BenchPart::Agents) {
+        findings.add(Box::pin(messages(options)).await?);
+    }
+    if matches!(options.only, None | Some(BenchPart::Agents)) {
+        findings.add(Box::pin(agents::measure()).await?);
     }
     let machine = Machine {
         measured_at: SystemClock::default().now().format("%Y-%m-%d %H:%M UTC").to_string(),
@@ -100,7 +85,33 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
         load_before,
         load_after: load_average(),
     };
-    Ok(Report { machine, seconds_per_phase: options.seconds, figures, processes, faults })
+    Ok(Report { machine, seconds_per_phase: options.seconds, findings })
+}
+
+/// What becomes of messages, whatever agents do with them.
+async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
+    progress("starting private servers and the five roles");
+    let ledger = Arc::new(Ledger::new());
+    let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
+    let mut system = System::start(sink.address, &[]).await?;
+    let phase = Duration::from_secs(options.seconds);
+    let mut measurement = Measurement::new(&system, ledger, phase);
+    let soak = Duration::from_secs(options.soak);
+    let measured = match options.only {
+        None => Box::pin(measurement.all(soak)).await,
+        Some(BenchPart::Ingress) => Box::pin(measurement.ingress_only(soak)).await,
+        Some(BenchPart::Memory | BenchPart::Agents) => Ok(()),
+    };
+    let Measurement { figures, processes, faults, .. } = measurement;
+    let mut findings = Findings { figures, processes, faults, ..Findings::default() };
+    let measured = match measured {
+        Ok(()) if options.only != Some(BenchPart::Ingress) => {
+            let more = Box::pin(memory::measure(&mut system)).await;
+            more.map(|more| findings.figures.extend(more))
+        }
+        measured => measured,
+    };
+    findings.ended(system, measured).await
 }
 
 /// Tells whoever waits what is being done.

@@ -4,13 +4,23 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::system::System;
+
 /// Everything that a run found out.
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) seconds_per_phase: u64,
+    #[serde(flatten)]
+    pub(super) findings: Findings,
+}
+
+/// What was found out, without where.
+#[derive(Default, Serialize)]
+pub(super) struct Findings {
     pub(super) figures: Vec<Figure>,
     pub(super) processes: Vec<Process>,
+    pub(super) statements: Vec<Statement>,
     /// What must not have happened, in words.
     pub(super) faults: Vec<String>,
 }
@@ -56,6 +66,38 @@ pub(super) struct Process {
     pub(super) idle_cpu_ms_per_second: f64,
     /// After the load; of the roles only: what a server holds is a matter of its settings.
     pub(super) resident_mib: Option<f64>,
+}
+
+/// How often PostgreSQL ran a statement for each execution.
+#[derive(Serialize)]
+pub(super) struct Statement {
+    /// `<module>.<function>`, as the store names it; or the statement itself.
+    pub(super) name: String,
+    pub(super) one_at_a_time: f64,
+    pub(super) many_at_once: f64,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, mut more: Self) {
+        self.figures.append(&mut more.figures);
+        self.processes.append(&mut more.processes);
+        self.statements.append(&mut more.statements);
+        self.faults.append(&mut more.faults);
+    }
+
+    /// Ends the system that was `measured`; that something is left behind in it is a fault.
+    pub(super) async fn ended(
+        mut self,
+        system: System,
+        measured: anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let finished = system.finish().await;
+        measured?;
+        if let Err(error) = finished {
+            self.faults.push(format!("the system did not end in good order: {error:#}"));
+        }
+        Ok(self)
+    }
 }
 
 impl Figure {
@@ -111,20 +153,28 @@ impl Figure {
 }
 
 impl Report {
-    /// Two tables (one, if only a part was measured), and what the numbers were measured on.
+    /// What the numbers were measured on, and a table for each kind of finding there is.
     pub(super) fn print(&self) -> String {
+        let Findings { figures, processes, statements, faults } = &self.findings;
         let mut text = self.machine.print(self.seconds_per_phase);
         let mut rows = vec![["figure", "value", "baseline", "ratio", "goal"].map(str::to_owned)];
-        rows.extend(self.figures.iter().map(Figure::cells));
+        rows.extend(figures.iter().map(Figure::cells));
         text.push_str(&table(&rows));
-        if !self.processes.is_empty() {
+        if !processes.is_empty() {
             text.push('\n');
             let header = ["process", "CPU ms/message", "idle CPU ms/s", "resident MiB"];
             let mut rows = vec![header.map(str::to_owned)];
-            rows.extend(self.processes.iter().map(Process::cells));
+            rows.extend(processes.iter().map(Process::cells));
             text.push_str(&table(&rows));
         }
-        for fault in &self.faults {
+        if !statements.is_empty() {
+            text.push('\n');
+            let header = ["statements per execution", "one at a time", "many at once"];
+            let mut rows = vec![header.map(str::to_owned)];
+            rows.extend(statements.iter().map(Statement::cells));
+            text.push_str(&table(&rows));
+        }
+        for fault in faults {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "\nFAULT: {fault}");
         }
@@ -151,6 +201,13 @@ impl Process {
             format!("{:.1}", self.idle_cpu_ms_per_second),
             self.resident_mib.map(|mib| format!("{mib:.0}")).unwrap_or_default(),
         ]
+    }
+}
+
+impl Statement {
+    fn cells(&self) -> [String; 3] {
+        let Self { name, one_at_a_time, many_at_once } = self;
+        [name.clone(), format!("{one_at_a_time:.2}"), format!("{many_at_once:.2}")]
     }
 }
 

@@ -18,16 +18,20 @@ use super::fixtures::{self, Fixtures};
 use super::message::{BODY_BYTES, Target};
 
 /// Settings that somebody may want to compare: given to `recado bench`, they reach the roles.
-const TUNABLE: [&str; 5] = [
+const TUNABLE: [&str; 6] = [
     "RECADO_LOG",
     "RECADO_DATABASE_POOL_SIZE",
     "RECADO_INGRESS_MAX_PUBLISHING",
     "RECADO_RUNNER_SLOTS",
+    "RECADO_RUNNER_TENANT_SLOTS",
     "RECADO_DELIVERY_SLOTS",
 ];
 
 /// As in production: the testkit's own lease is short, for tests that kill.
 const LEASE_MS: &str = "15000";
+
+/// The metric of all publishers.
+const PUBLISHED: &str = "broker_published_total";
 
 /// The roles that work behind ingress.
 const WORKERS: [Role; 3] = [Role::Buffer, Role::AgentRunner, Role::Delivery];
@@ -61,8 +65,11 @@ pub(super) struct Counters {
 }
 
 impl System {
-    /// Starts everything; answers go to `callback`.
-    pub(super) async fn start(callback: SocketAddr) -> anyhow::Result<Self> {
+    /// Starts everything, with `settings` besides the usual ones; answers go to `callback`.
+    pub(super) async fn start(
+        callback: SocketAddr,
+        settings: &[(&'static str, &str)],
+    ) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("this program is not found")?;
         let binary = binary.to_str().context("this program has no plain path")?;
         let secret_keys = format!("bench:{}", BASE64.encode(rand::random::<[u8; 32]>()));
@@ -70,6 +77,9 @@ impl System {
             .private_servers()
             .env("RECADO_SECRET_KEYS", secret_keys.as_str())
             .env("RECADO_LEASE_MS", LEASE_MS);
+        for (name, value) in settings {
+            builder = builder.env(name, *value);
+        }
         for name in TUNABLE {
             if let Some(value) = ProcessEnv.var(name) {
                 builder = builder.env(name, OsString::from(value));
@@ -122,13 +132,91 @@ impl System {
         cpu::resident_mib(self.app.pid(Role::Ingress, 0)?).context("/proc cannot be read")
     }
 
+    /// The memory that agent-runner holds, and the most that it has held, in MiB.
+    pub(super) fn runner_mib(&self) -> anyhow::Result<(f64, f64)> {
+        let pid = self.app.pid(Role::AgentRunner, 0)?;
+        let read = cpu::resident_mib(pid).and_then(|now| Ok((now, cpu::peak_resident_mib(pid)?)));
+        read.context("/proc cannot be read")
+    }
+
     /// Ends ingress in good order and starts it again, on the address it had.
     pub(super) async fn restart_ingress(&mut self) -> anyhow::Result<()> {
-        let exit = self.app.terminate(Role::Ingress, 0).await?;
+        self.end(Role::Ingress).await?;
+        self.begin(Role::Ingress).await
+    }
+
+    /// Ends a role in good order.
+    pub(super) async fn end(&mut self, role: Role) -> anyhow::Result<()> {
+        let exit = self.app.terminate(role, 0).await?;
         if exit.code != Some(0) {
-            bail!("ingress ended with {:?} on SIGTERM", exit.code);
+            bail!("{role} ended with {:?} on SIGTERM", exit.code);
         }
-        self.app.restart(Role::Ingress, 0).await
+        Ok(())
+    }
+
+    /// Starts a role that was ended, on the address it had.
+    pub(super) async fn begin(&mut self, role: Role) -> anyhow::Result<()> {
+        self.app.restart(role, 0).await?;
+        let pid = self.app.pid(role, 0)?;
+        let mut groups = self.groups.iter_mut();
+        if let Some(group) = groups.find(|group| group.name == role.as_str()) {
+            group.root = pid;
+        }
+        Ok(())
+    }
+
+    /// Has PostgreSQL count statements from here on; `false` if its extension for that is not
+    /// installed. All roles are started anew.
+    pub(super) async fn count_statements(&mut self) -> anyhow::Result<bool> {
+        let available =
+            "SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_stat_statements'";
+        let url = self.database_url();
+        if sql::count(&url, available).await? == 0 {
+            return Ok(false);
+        }
+        for role in Role::ALL {
+            self.end(role).await?;
+        }
+        let preload = "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'";
+        sql::execute(&url, preload).await?;
+        self.app.servers().postgres.restart().await?;
+        sql::execute(&url, "CREATE EXTENSION pg_stat_statements").await?;
+        for role in Role::ALL {
+            self.app.restart(role, 0).await?;
+        }
+        self.groups = groups(&mut self.app)?;
+        Ok(true)
+    }
+
+    /// Freezes agent-runner: what it is sent waits.
+    pub(super) fn pause_runner(&self) -> anyhow::Result<()> {
+        self.app.stop(Role::AgentRunner, 0)
+    }
+
+    /// Lets it go on.
+    pub(super) fn resume_runner(&self) -> anyhow::Result<()> {
+        self.app.cont(Role::AgentRunner, 0)
+    }
+
+    /// How many `delivery.requested` the broker has confirmed to agent-runner since that started.
+    pub(super) async fn deliveries_requested(&self) -> anyhow::Result<f64> {
+        let metrics = self.metrics(Role::AgentRunner).await?;
+        let key = format!("routing_key=\"{}\"", topology::DELIVERIES.routing_key);
+        let lines =
+            metrics.lines().filter(|line| line.contains(&key) && line.contains("confirmed"));
+        Ok(lines.map(|line| sum_of(line, PUBLISHED)).sum())
+    }
+
+    async fn metrics(&self, role: Role) -> anyhow::Result<String> {
+        let metrics = self.app.url(role, 0, "metrics_url")?;
+        Ok(http_client().get(metrics).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// How many transactions have written something. This is exact and known at once, whereas of
+    /// `xact_commit` backends report for ten seconds, and every new connection counts there.
+    pub(super) async fn n_written(&self) -> anyhow::Result<f64> {
+        let next = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+        Ok(number(sql::count(&self.database_url(), next).await?))
     }
 
     /// What PostgreSQL and the publishers have counted.
@@ -138,9 +226,7 @@ impl System {
         let wal_bytes = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
         let mut publishes = 0.0;
         for role in Role::ALL {
-            let metrics = self.app.url(role, 0, "metrics_url")?;
-            let text = http_client().get(metrics).send().await?.error_for_status()?.text().await?;
-            publishes += sum_of(&text, "broker_published_total");
+            publishes += sum_of(&self.metrics(role).await?, PUBLISHED);
         }
         Ok(Counters {
             commits: number(sql::count(&url, commits).await?),

@@ -5,6 +5,7 @@ use recado_service::{Context, connect};
 use recado_store::tenants::EnsureTenant;
 use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Store, agents, api_keys, tenants, triggers};
+use recado_types::agent::AgentSpec;
 use recado_types::trigger::TriggerConfig;
 use recado_types::{AgentId, ApiKeyId, ProjectId, TenantId, TriggerId};
 use serde::Serialize;
@@ -55,12 +56,7 @@ pub(super) async fn ensure(
 
     let tenant = EnsureTenant { id: demo.tenant_id, project_id: demo.project_id, name: "Demo" };
     tenants::ensure(&store, &tenant, now).await.context("the demo tenant was not made")?;
-    let agent = agents::AgentDraft {
-        project_id: demo.project_id,
-        name: "Echo".into(),
-        model: "builtin.echo".parse()?,
-        system_prompt: "You repeat what you are told.".into(),
-    };
+    let agent = agents::AgentDraft::new(demo.project_id, "Echo", echo()?);
     agents::ensure(&store, demo.tenant_id, demo.agent_id, &agent, now)
         .await
         .context("the demo agent was not made")?;
@@ -103,6 +99,14 @@ async fn ensure_trigger(
     match triggers::create(store, demo.tenant_id, id, &draft, &secret, now).await? {
         Saved::Saved(_) | Saved::Stale => Ok(()),
         Saved::Missing(missing) => bail!("the demo trigger {name} misses {missing:?}"),
+    }
+}
+
+fn echo() -> anyhow::Result<AgentSpec> {
+    let spec = json!({"model": "builtin.echo", "system_prompt": "You repeat what you are told."});
+    match AgentSpec::from_saved(&spec) {
+        Ok(spec) => Ok(spec),
+        Err(problems) => bail!("the demo agent is wrong: {problems:?}"),
     }
 }
 

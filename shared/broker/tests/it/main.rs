@@ -2,6 +2,7 @@
 //! break them.
 
 mod consuming;
+mod events;
 mod faults;
 mod holding;
 mod publishing;

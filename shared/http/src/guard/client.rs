@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderMap;
-use reqwest::{Client, StatusCode, redirect, retry, tls};
+use reqwest::{Client, Response, StatusCode, redirect, retry, tls};
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use super::resolver::GuardedResolver;
-use super::{Guard, Outbound, Phase, SendError, Transport};
+use super::{ForbiddenDestination, Guard, Outbound, Phase, SendError, Streamed, Transport};
 
 /// How long the name, the connection and TLS may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,12 +20,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_PER_HOST: usize = 16;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a server may say nothing to a protocol that makes requests of its own: it may wait for
+/// news on a stream that nobody sets a time for. Long enough for any answer that somebody waits for.
+const TRANSPORT_IDLE: Duration = Duration::from_mins(5);
+
 const USER_AGENT: &str = concat!("Recado/", env!("CARGO_PKG_VERSION"));
 
 /// A client that goes only where its guard lets it. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct GuardedClient {
     guard: Guard,
+    own: Clients,
+    transports: Clients,
+}
+
+/// One for each scheme.
+#[derive(Debug, Clone)]
+struct Clients {
     tls: Client,
     plain: Client,
 }
@@ -63,12 +75,12 @@ impl GuardedClient {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(guard: Guard) -> Result<Self, ClientError> {
-        let tls = client(&guard, Transport::Tls).map_err(ClientError)?;
-        let plain = client(&guard, Transport::Plain).map_err(ClientError)?;
+        let own = Clients::new(&guard, None).map_err(ClientError)?;
+        let transports = Clients::new(&guard, Some(TRANSPORT_IDLE)).map_err(ClientError)?;
         if !guard.allow.is_empty() {
             tracing::info!(networks = ?guard.allow, "requests may go to private networks");
         }
-        Ok(Self { guard, tls, plain })
+        Ok(Self { guard, own, transports })
     }
 
     /// The guard, for checks ahead of time.
@@ -81,27 +93,62 @@ impl GuardedClient {
     /// # Errors
     /// When there is no complete answer within the request's time. A status is never an error.
     pub async fn send(&self, request: Outbound) -> Result<Answer, SendError> {
-        self.guard.check_url(&request.url).map_err(SendError::Forbidden)?;
-        let client = match Transport::of(&request.url).map_err(SendError::Forbidden)? {
-            Transport::Tls => &self.tls,
-            Transport::Plain => &self.plain,
-        };
         let deadline = Instant::now() + request.timeout;
         let limit = request.max_body_bytes;
-        let response = timeout_at(deadline, client.execute(request.into_request()))
-            .await
-            .map_err(|_elapsed| SendError::Timeout { phase: Phase::Answer })?
-            .map_err(SendError::of)?;
+        let response = self.begin(request, deadline).await?;
         let status = response.status();
         timeout_at(deadline, read(response, limit))
             .await
             .map_err(|_elapsed| SendError::Timeout { phase: Phase::Body(status) })?
     }
+
+    /// Sends one request like [`GuardedClient::send`], and hands over its answer while the body is
+    /// still coming. The request's limits of time and bytes hold for all of it, and the body may
+    /// not pause for longer than `idle` once it has begun.
+    ///
+    /// # Errors
+    /// When no answer begins within the request's time. A status is never an error.
+    pub async fn send_streaming(
+        &self,
+        request: Outbound,
+        idle: Duration,
+    ) -> Result<Streamed, SendError> {
+        let deadline = Instant::now() + request.timeout;
+        let limit = request.max_body_bytes;
+        let response = self.begin(request, deadline).await?;
+        Ok(Streamed::of(response, limit, deadline, idle))
+    }
+
+    /// A client for a protocol that makes requests of its own: it resolves names behind the guard
+    /// and follows no redirect. It gives up on an answer that pauses for 5 min; otherwise it knows
+    /// neither limits of time nor of bytes. It shares its connections with others like it, and
+    /// it is for `url` only: an address that is written as numbers is checked here and never again.
+    ///
+    /// # Errors
+    /// Why the destination is closed.
+    pub fn transport_for(&self, url: &Url) -> Result<Client, ForbiddenDestination> {
+        self.guard.check_url(url)?;
+        Ok(self.transports.of(Transport::of(url)?).clone())
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&Client, ForbiddenDestination> {
+        self.guard.check_url(url)?;
+        Ok(self.own.of(Transport::of(url)?))
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    async fn begin(&self, request: Outbound, deadline: Instant) -> Result<Response, SendError> {
+        let client = self.client_for(&request.url).map_err(SendError::Forbidden)?;
+        timeout_at(deadline, client.execute(request.into_request()))
+            .await
+            .map_err(|_elapsed| SendError::Timeout { phase: Phase::Answer })?
+            .map_err(SendError::of)
+    }
 }
 
 /// Reads at most `limit` bytes of the body, whatever the server says about its length. Dropping
 /// the rest closes the connection.
-async fn read(mut response: reqwest::Response, limit: usize) -> Result<Answer, SendError> {
+async fn read(mut response: Response, limit: usize) -> Result<Answer, SendError> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let mut body = BytesMut::new();
@@ -117,9 +164,28 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Answer, S
     Ok(Answer { status, headers, body: body.freeze(), truncated })
 }
 
+impl Clients {
+    fn new(guard: &Guard, idle: Option<Duration>) -> Result<Self, reqwest::Error> {
+        let tls = client(guard, Transport::Tls, idle)?;
+        Ok(Self { tls, plain: client(guard, Transport::Plain, idle)? })
+    }
+
+    fn of(&self, transport: Transport) -> &Client {
+        match transport {
+            Transport::Tls => &self.tls,
+            Transport::Plain => &self.plain,
+        }
+    }
+}
+
+/// `idle` is how long an answer may pause, from the request on.
 #[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
-fn client(guard: &Guard, transport: Transport) -> Result<Client, reqwest::Error> {
-    Client::builder()
+fn client(
+    guard: &Guard,
+    transport: Transport,
+    idle: Option<Duration>,
+) -> Result<Client, reqwest::Error> {
+    let builder = Client::builder()
         .dns_resolver(Arc::new(GuardedResolver { guard: guard.clone(), transport }))
         .redirect(redirect::Policy::none())
         .retry(retry::never())
@@ -130,6 +196,10 @@ fn client(guard: &Guard, transport: Transport) -> Result<Client, reqwest::Error>
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .user_agent(USER_AGENT)
-        .build()
+        .user_agent(USER_AGENT);
+    match idle {
+        Some(idle) => builder.read_timeout(idle),
+        None => builder,
+    }
+    .build()
 }

@@ -75,7 +75,8 @@ impl SendError {
         }
     }
 
-    pub(super) fn of(error: reqwest::Error) -> Self {
+    /// What an error of the client means, without the address that it holds.
+    pub fn of(error: reqwest::Error) -> Self {
         // The address may hold a token.
         let error = error.without_url();
         if let Some(forbidden) = find::<ForbiddenDestination>(&error) {

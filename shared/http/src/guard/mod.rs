@@ -8,7 +8,8 @@
 //!   that resolves differently the second time gains nothing; literal addresses, which never reach
 //!   a resolver, are checked before;
 //! * no redirect is followed, no proxy of the environment is used;
-//! * there is a time limit for all of it, and answers are read up to a size limit.
+//! * there is a time limit for all of it, and answers are read up to a size limit, whole
+//!   ([`GuardedClient::send`]) or while they come ([`GuardedClient::send_streaming`]).
 //!
 //! [`Guard::check_url`] tells a tenant early; the checks of [`GuardedClient`] are the ones that count.
 
@@ -17,12 +18,16 @@ mod client;
 mod error;
 mod outbound;
 mod resolver;
+mod retry_after;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Answer, ClientError, GuardedClient};
 pub use error::{Phase, SendError};
 pub use outbound::{InvalidOutbound, Outbound};
+pub use retry_after::retry_after;
+pub use stream::Streamed;
 
 use std::net::IpAddr;
 use std::sync::Arc;

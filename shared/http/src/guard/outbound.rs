@@ -95,15 +95,24 @@ impl Outbound {
         Ok(self)
     }
 
+    /// Sets a header whose value is a secret, replacing one of that name.
+    ///
+    /// # Errors
+    /// When name or value cannot stand in a header.
+    pub fn secret_header(mut self, name: &str, value: &str) -> Result<Self, InvalidOutbound> {
+        let name = HeaderName::try_from(name).map_err(InvalidOutbound::HeaderName)?;
+        let mut value = header_value(name.as_str(), value)?;
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
     /// Authorises with a bearer token.
     ///
     /// # Errors
     /// When the token cannot stand in a header.
-    pub fn bearer(mut self, token: &str) -> Result<Self, InvalidOutbound> {
-        let mut value = header_value("authorization", &format!("Bearer {token}"))?;
-        value.set_sensitive(true);
-        self.headers.insert(AUTHORIZATION, value);
-        Ok(self)
+    pub fn bearer(self, token: &str) -> Result<Self, InvalidOutbound> {
+        self.secret_header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
     }
 
     /// Authorises with a user name and a password.

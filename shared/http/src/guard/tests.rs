@@ -305,6 +305,96 @@ async fn an_endless_body_is_read_up_to_the_limit() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
+/// Reads a streamed body to its end, or until it fails.
+async fn drain(streamed: &mut Streamed) -> Result<Vec<u8>, SendError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = streamed.chunk().await? {
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+const LONG: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_streamed_body_is_handed_over_while_it_comes() {
+    let (go_on, told) = tokio::sync::oneshot::channel::<()>();
+    let told = Arc::new(tokio::sync::Mutex::new(Some(told)));
+    let (url, _tasks) = server(move |mut socket, _| {
+        let told = Arc::clone(&told);
+        async move {
+            write(&mut socket, "HTTP/1.1 200 \r\ncontent-length: 6\r\n\r\none").await;
+            let told = told.lock().await.take().unwrap();
+            told.await.unwrap();
+            write(&mut socket, "two").await;
+        }
+    })
+    .await;
+    let mut streamed = client().send_streaming(get(url), LONG).await.unwrap();
+    assert_eq!(streamed.status, 200);
+    assert_eq!(streamed.chunk().await.unwrap().unwrap(), "one");
+    go_on.send(()).unwrap();
+    assert_eq!(drain(&mut streamed).await.unwrap(), b"two");
+    assert!(!streamed.truncated());
+}
+
+#[tokio::test]
+async fn a_streamed_body_may_begin_late_but_not_pause() {
+    let idle = Duration::from_millis(200);
+    let (url, _tasks) = server(async |mut socket, _| {
+        write(&mut socket, "HTTP/1.1 200 \r\ncontent-length: 1000\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        write(&mut socket, "a word").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let begun = Instant::now();
+    let mut streamed = client().send_streaming(get(url), idle).await.unwrap();
+    assert_eq!(streamed.chunk().await.unwrap().unwrap(), "a word");
+    let error = drain(&mut streamed).await.unwrap_err();
+    assert!(
+        matches!(error, SendError::Timeout { phase: Phase::Body(status) } if status == 200),
+        "{error:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_streamed_body_that_drips_ends_at_the_deadline() {
+    let (url, _tasks) = server(async |mut socket, _| {
+        write(&mut socket, "HTTP/1.1 200 \r\ncontent-length: 1000\r\n\r\n").await;
+        while write(&mut socket, ".").await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let request = get(url).timeout(Duration::from_millis(400));
+    let mut streamed = client().send_streaming(request, LONG).await.unwrap();
+    let error = drain(&mut streamed).await.unwrap_err();
+    assert!(matches!(error, SendError::Timeout { phase: Phase::Body(_) }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_endless_stream_is_read_up_to_the_limit() {
+    let (url, _tasks) = server(async |mut socket, _| {
+        write(&mut socket, "HTTP/1.1 200 \r\ncontent-length: 1000000000\r\n\r\n").await;
+        let chunk = "x".repeat(64 * 1024);
+        while write(&mut socket, &chunk).await {}
+    })
+    .await;
+    let request = get(url).max_body_bytes(100_000);
+    let mut streamed = client().send_streaming(request, LONG).await.unwrap();
+    assert_eq!(drain(&mut streamed).await.unwrap().len(), 100_000);
+    assert!(streamed.truncated());
+}
+
+#[tokio::test]
+async fn a_stream_goes_only_where_the_guard_lets_it() {
+    let url = "https://169.254.169.254/latest".parse().unwrap();
+    let error = client().send_streaming(get(url), LONG).await.unwrap_err();
+    assert!(matches!(error, SendError::Forbidden(ForbiddenDestination::NotPublic)), "{error:?}");
+}
+
 /// A certificate for 127.0.0.1 that nobody has vouched for, and its key: good for this test only.
 const CERTIFICATE: &str = "\
     MIIBjzCCATagAwIBAgIUW6A7NPH2sJo4XtBMrsQu3sQP9IMwCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9j\
@@ -360,6 +450,23 @@ async fn a_broken_connection_is_retryable_and_tells_no_address() {
         assert!(error.is_retryable());
         assert!(!format!("{error:?}").contains("hunter2"));
     }
+}
+
+#[tokio::test]
+async fn a_transport_gives_up_on_a_stream_that_says_nothing() {
+    let (url, _tasks) = server(async |mut socket, _| {
+        let head = "HTTP/1.1 200 \r\ncontent-type: text/event-stream\r\n\r\n: hi\n\n";
+        write(&mut socket, head).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let client = client().transport_for(&url).unwrap();
+    let mut stream = client.get(url).send().await.unwrap();
+    assert_eq!(stream.chunk().await.unwrap().unwrap(), ": hi\n\n");
+    // The clock jumps to whatever somebody waits for.
+    tokio::time::pause();
+    let silence = tokio::time::timeout(Duration::from_hours(1), stream.chunk()).await;
+    assert!(silence.expect("the client gives up first").unwrap_err().is_timeout());
 }
 
 #[test]

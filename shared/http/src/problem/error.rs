@@ -31,9 +31,19 @@ struct Parts {
     details: Option<Value>,
     retry_after: Option<Duration>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// What else a document of RFC 9457 says; `None` for the native document.
-    rfc9457: Option<Map<String, Value>>,
+    form: Form,
     source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// The document that a problem becomes.
+#[derive(Debug)]
+enum Form {
+    /// That of our own interface.
+    Native,
+    /// RFC 9457, with what else it says.
+    Rfc9457(Map<String, Value>),
+    /// `google.rpc.Status`, as JSON.
+    RpcStatus,
 }
 
 /// What is wrong with one field.
@@ -63,7 +73,7 @@ impl From<Problem> for ApiError {
             details: None,
             retry_after: None,
             headers: Vec::new(),
-            rfc9457: None,
+            form: Form::Native,
             source: None,
         }))
     }
@@ -128,7 +138,16 @@ impl ApiError {
     /// `title`, `status`, `detail` and `code`; for the surfaces whose seeds say so.
     #[must_use]
     pub fn as_rfc9457(mut self, further: Map<String, Value>) -> Self {
-        self.0.rfc9457 = Some(further);
+        self.0.form = Form::Rfc9457(further);
+        self
+    }
+
+    /// Makes the response a `google.rpc.Status`: `code` (a number), `message`, and in `details` one
+    /// `google.rpc.ErrorInfo` whose `reason` is our code in capitals; for the surfaces whose seeds
+    /// say so.
+    #[must_use]
+    pub fn as_rpc_status(mut self) -> Self {
+        self.0.form = Form::RpcStatus;
         self
     }
 
@@ -208,15 +227,16 @@ impl ResponseError for ApiError {
         if matches!(self.0.problem, Problem::AuthenticationRequired | Problem::InvalidToken) {
             response.insert_header((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
-        match &self.0.rfc9457 {
-            None => response.json(Document {
+        match &self.0.form {
+            Form::Native => response.json(Document {
                 success: false,
                 status: "error",
                 error: self.0.problem.code(),
                 message: self.message(),
                 details: self.0.details.as_ref(),
             }),
-            Some(further) => {
+            Form::RpcStatus => response.json(self.rpc_status()),
+            Form::Rfc9457(further) => {
                 let body = Value::Object(self.rfc9457(further)).to_string();
                 response.content_type("application/problem+json").body(body)
             }
@@ -225,6 +245,20 @@ impl ResponseError for ApiError {
 }
 
 impl ApiError {
+    fn rpc_status(&self) -> Value {
+        let mut info = json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": self.0.problem.code().to_ascii_uppercase(),
+            "domain": "recado",
+        });
+        if let Some(details) = &self.0.details {
+            // Values of metadata are texts.
+            info["metadata"] = json!({ "details": details.to_string() });
+        }
+        let code = rpc_code(self.0.problem.status());
+        json!({ "code": code, "message": self.message(), "details": [info] })
+    }
+
     fn rfc9457(&self, further: &Map<String, Value>) -> Map<String, Value> {
         let mut document = further.clone();
         document.insert("title".into(), self.0.problem.title().into());
@@ -235,6 +269,22 @@ impl ApiError {
             document.insert("details".into(), details.clone());
         }
         document
+    }
+}
+
+/// The number of `google.rpc.Code` for a status, by Google's own table.
+fn rpc_code(status: StatusCode) -> i32 {
+    match status {
+        StatusCode::UNAUTHORIZED => 16,
+        StatusCode::FORBIDDEN => 7,
+        StatusCode::NOT_FOUND => 5,
+        StatusCode::CONFLICT => 10,
+        StatusCode::TOO_MANY_REQUESTS => 8,
+        StatusCode::METHOD_NOT_ALLOWED => 12,
+        StatusCode::SERVICE_UNAVAILABLE => 14,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => 4,
+        other if other.is_server_error() => 13,
+        _ => 3,
     }
 }
 

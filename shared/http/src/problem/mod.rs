@@ -74,8 +74,12 @@ problems! {
     TriggerNotFound => NOT_FOUND, "trigger_not_found", "Trigger not found";
     /// No such agent, or one of another tenant.
     AgentNotFound => NOT_FOUND, "agent_not_found", "Agent not found";
+    /// No such tool, or one of another tenant.
+    ToolNotFound => NOT_FOUND, "tool_not_found", "Tool not found";
     /// No such execution, or one of another tenant.
     ExecutionNotFound => NOT_FOUND, "execution_not_found", "Execution not found";
+    /// No such tool call of this execution.
+    ToolCallNotFound => NOT_FOUND, "tool_call_not_found", "Tool call not found";
     /// No such session, or one of another tenant.
     SessionNotFound => NOT_FOUND, "session_not_found", "Session not found";
     /// No such provider, or one of another tenant.
@@ -94,6 +98,14 @@ problems! {
     Conflict => CONFLICT, "conflict", "The state of the resource does not permit this";
     /// Another resource has this name.
     AlreadyExists => CONFLICT, "already_exists", "A resource of this name exists already";
+    /// The execution has ended, so it cannot be cancelled any more.
+    ExecutionEnded => CONFLICT, "execution_ended", "The execution has ended";
+    /// The tool call needs no approval.
+    ToolCallNotWaiting => CONFLICT, "tool_call_not_waiting", "The tool call does not wait for an approval";
+    /// Somebody decided otherwise on the tool call.
+    ToolCallDecided => CONFLICT, "tool_call_decided", "The tool call was decided otherwise";
+    /// The tool call was not decided on in time.
+    ApprovalExpired => CONFLICT, "approval_expired", "The approval came too late";
     /// A message came under an id that another message, which says something else, has.
     IdempotencyConflict => CONFLICT, "idempotency_conflict", "Another message has this id";
     /// The client took too long to send its body.

@@ -191,3 +191,33 @@ async fn what_the_extractors_refuse_is_a_document() {
         }
     }
 }
+
+#[test]
+async fn a_problem_may_be_told_as_a_google_rpc_status() {
+    let error = ApiError::new(Problem::ToolCallDecided, "it was denied")
+        .with_details(json!({"status": "denied"}))
+        .as_rpc_status();
+    assert_eq!(error.error_response().status(), 409);
+    let expected = json!({
+        "code": 10,
+        "message": "it was denied",
+        "details": [{
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "TOOL_CALL_DECIDED",
+            "domain": "recado",
+            "metadata": {"details": r#"{"status":"denied"}"#},
+        }],
+    });
+    assert_eq!(document(error.error_response()).await, expected);
+    for (problem, code) in [
+        (Problem::InvalidInput, 3),
+        (Problem::ToolCallNotFound, 5),
+        (Problem::InsufficientPermissions, 7),
+        (Problem::InternalError, 13),
+        (Problem::Unavailable, 14),
+        (Problem::InvalidToken, 16),
+    ] {
+        let error = ApiError::from(problem).as_rpc_status();
+        assert_eq!(document(error.error_response()).await["code"], code, "{problem:?}");
+    }
+}

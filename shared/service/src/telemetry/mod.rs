@@ -59,9 +59,11 @@ impl Telemetry {
     pub fn install(role: &str, settings: &config::Telemetry) -> Result<Self, TelemetryError> {
         // lapin logs messages that were returned to it, bodies and all, whatever the level asked
         // for; what is worth knowing, the broker crate says itself.
-        let quiet = "lapin=off".parse().map_err(TelemetryError::Filter)?;
+        let lapin = "lapin=off".parse().map_err(TelemetryError::Filter)?;
+        // rmcp logs what MCP servers say.
+        let rmcp = "rmcp=off".parse().map_err(TelemetryError::Filter)?;
         let filter = EnvFilter::try_new(&settings.log).map_err(TelemetryError::Filter)?;
-        let filter = filter.add_directive(quiet);
+        let filter = filter.add_directive(lapin).add_directive(rmcp);
         global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = traces(role, settings)?;
         let installed = Registry::default()

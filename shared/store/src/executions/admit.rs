@@ -102,11 +102,11 @@ WITH input AS (
            USING (execution_id)
       JOIN triggers ON triggers.id = trigger_id
      GROUP BY attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id
-    RETURNING session_id
+    RETURNING session_id, tenant_id
 ), queued AS (
-    INSERT INTO lanes (kind, session_id, queued, next_run_at)
-    SELECT 'execution', session_id, count(*), now()
-      FROM new_executions GROUP BY session_id ORDER BY session_id
+    INSERT INTO lanes (kind, session_id, tenant_id, queued, next_run_at)
+    SELECT 'execution', session_id, tenant_id, count(*), now()
+      FROM new_executions GROUP BY session_id, tenant_id ORDER BY session_id
     ON CONFLICT (kind, session_id) DO UPDATE
        SET queued = lanes.queued + excluded.queued,
            next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)

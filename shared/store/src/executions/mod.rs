@@ -1,13 +1,28 @@
-//! Executions: admitting messages into them, claiming them, finishing them, waiting for them.
+//! Executions: admitting messages into them, claiming them, writing down what they do, ending
+//! them, waiting for them.
 
 mod admit;
 mod claim;
+mod events_due;
 mod finish;
+mod journal;
 mod outcome;
+mod start;
+mod supersede;
 mod waiting;
 
 pub use admit::{Admitted, admit};
-pub use claim::{Claimed, History, Turn, claim, give_back};
-pub use finish::{Finish, Finished, LlmCall, Outcome, finish};
+pub use claim::{claim, give_back};
+pub use events_due::{EndedRun, events_published, with_events_due};
+pub use finish::{Finish, Finished, Outcome, ParentAnswer, Totals, finish};
+pub use journal::{
+    Delegation, LlmCall, NewToolCall, NewWindow, ToolResult, delegate, expire_approvals,
+    record_results, record_turn, record_window,
+};
 pub use outcome::{EndedExecution, outcome};
+pub use start::{
+    Claimed, ClaimedAgent, History, Parent, PastCall, PastToolCall, PastWindow, Purpose,
+    SessionStatus, ToolCallStatus, Turn, Window,
+};
+pub use supersede::{Superseded, supersede};
 pub use waiting::Waiting;

@@ -2,45 +2,40 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use recado_types::{AgentId, DeliveryId, ExecutionId, MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{AgentId, ExecutionId, MessageId, SessionId, TenantId, ToolCallId, TriggerId};
 use serde_json::{Map, Value};
 use tokio_postgres::types::Json;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
+use super::delivery::{DeliveryView, deliveries_of};
+use super::session::{Activity, SessionView, activity_of};
+use super::tool_calls::{ToolCallView, tool_calls_of};
+use super::{Parameters, query};
 use crate::{Store, StoreError};
 
-/// The most messages and model calls that are shown. A delivery is bounded by its trigger's
-/// configuration.
+/// The most messages, model calls and windows that are shown. A delivery is bounded by its
+/// trigger's configuration.
 const MAX_MESSAGES: i64 = 1_000;
 const MAX_CALLS: i64 = 1_000;
+const MAX_WINDOWS: i64 = 100;
 
 const EXECUTION: &str = "\
 -- views.execution
 SELECT e.id, e.trigger_id, e.status, e.attempt_count, e.created_at, e.started_at, e.finished_at,
-       e.separator, e.message_ids, e.normalized_query, e.agent_response,
-       e.error_code, e.error_message, e.tokens_used, e.cost_usd, e.session_id, e.agent_id,
+       e.separator, e.message_ids, coalesce(e.normalized_query, e.input) AS normalized_query,
+       e.agent_response, e.error_code, e.error_message, e.tokens_used, e.cost_usd, e.session_id,
+       e.agent_id, e.agent_version, e.agent_variation, e.parent_execution_id,
+       e.parent_tool_call_id, e.superseded_by, e.cancel_requested_at,
        e.reply_to <> '{}' AS was_awaited,
+       (SELECT m.context FROM messages m WHERE m.id = e.context_from) AS given_context,
        a.name AS agent_name,
-       coalesce(s.status, 'active') AS session_status,
+       coalesce(s.status, 'active') AS session_status, s.status_reason,
        coalesce(s.created_at, e.created_at) AS session_created_at
   FROM executions e
   LEFT JOIN sessions s ON s.id = e.session_id
   LEFT JOIN agents a ON a.id = e.agent_id
- WHERE e.tenant_id = $1 AND e.trigger_id = $2 AND e.id = $3";
-
-/// A message in no execution is in the session's open window.
-const SESSION_ACTIVITY: &str = "\
--- views.session_activity
-SELECT (coalesce(sum(n_messages), 0)
-        + (SELECT count(*) FROM messages WHERE session_id = $1 AND execution_id IS NULL))::bigint
-           AS n_messages,
-       max(last_at) AS last_at
-  FROM (SELECT cardinality(message_ids) AS n_messages, finished_at AS last_at
-          FROM executions WHERE session_id = $1 AND finished_at IS NOT NULL
-         UNION ALL
-        SELECT cardinality(message_ids), coalesce(started_at, created_at)
-          FROM executions WHERE session_id = $1 AND finished_at IS NULL) activity";
+ WHERE e.tenant_id = $1 AND ($2::uuid IS NULL OR e.trigger_id = $2) AND e.id = $3";
 
 const MESSAGES: &str = "\
 -- views.execution_messages
@@ -49,32 +44,34 @@ SELECT id, text, context, accepted_at, recorded_at FROM messages
 
 const LLM_CALLS: &str = "\
 -- views.execution_llm_calls
-SELECT provider, model, input_tokens, output_tokens, cached_input_tokens, cost_usd,
-       response_time_ms, finish_reason, created_at
-  FROM llm_calls WHERE execution_id = $1 ORDER BY iteration, id LIMIT $2";
+SELECT number, purpose, iteration, window_sequence, provider, model, input_tokens,
+       output_tokens, cached_input_tokens, cost_usd, response_time_ms, finish_reason, created_at
+  FROM llm_calls WHERE execution_id = $1 ORDER BY number LIMIT $2";
 
-const DELIVERIES: &str = "\
--- views.execution_deliveries
-SELECT id, status, chunk_count, truncated, error_code, error_message, created_at, finished_at
-  FROM deliveries WHERE execution_id = $1 ORDER BY created_at, id";
-
-const CHUNKS: &str = "\
--- views.delivery_chunks
-SELECT delivery_id, chunk_index, body, status, sent_at, provider_id
-  FROM chunks WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index";
-
-const ATTEMPTS: &str = "\
--- views.delivery_attempts
-SELECT delivery_id, chunk_index, attempt, started_at, duration_ms, status_code, error_code
-  FROM attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index, attempt";
+const WINDOWS: &str = "\
+-- views.execution_windows
+SELECT sequence, strategies, summary, n_messages, prompt_tokens, completion_tokens, created_at
+  FROM context_windows WHERE session_id = $1 AND execution_id = $2 ORDER BY sequence LIMIT $3";
 
 /// An execution and everything that belongs to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExecutionView {
     /// Which.
     pub id: ExecutionId,
-    /// The way its messages came in.
+    /// The way its messages came in, or those of whoever asked it.
     pub trigger_id: TriggerId,
+    /// The version of the agent that it began with; `None` until it did.
+    pub agent_version: Option<i32>,
+    /// The form of that version that its session was given.
+    pub agent_variation: Option<String>,
+    /// Of a sub-agent's execution: whose call it answers.
+    pub parent_execution_id: Option<ExecutionId>,
+    /// Of a sub-agent's execution: the call that it answers.
+    pub parent_tool_call_id: Option<ToolCallId>,
+    /// The execution that took its messages over.
+    pub superseded_by: Option<ExecutionId>,
+    /// When somebody asked it to end.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
     /// Where it stands.
     pub status: String,
     /// How often a worker took it on.
@@ -101,31 +98,19 @@ pub struct ExecutionView {
     pub cost_usd: Option<f64>,
     /// Its session.
     pub session: SessionView,
-    /// Its messages, in order.
+    /// What it works with: the context of its last message, or of whoever asked it. Secrets
+    /// included.
+    pub context: Map<String, Value>,
+    /// Its messages, in order; none if a sub-agent was asked.
     pub messages: Vec<MessageView>,
     /// The model calls it made, in order.
     pub llm_calls: Vec<LlmCallView>,
+    /// The tool calls it was asked for, in order.
+    pub tool_calls: Vec<ToolCallView>,
+    /// The context windows it began, in order.
+    pub windows: Vec<WindowView>,
     /// How its response travels.
     pub deliveries: Vec<DeliveryView>,
-}
-
-/// The session of an execution.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionView {
-    /// Which.
-    pub id: SessionId,
-    /// Who answers.
-    pub agent_id: AgentId,
-    /// What people call the agent.
-    pub agent_name: Option<String>,
-    /// `active`.
-    pub status: String,
-    /// When its first message was recorded.
-    pub created_at: DateTime<Utc>,
-    /// When something last happened in it.
-    pub updated_at: DateTime<Utc>,
-    /// How many messages its sender has sent.
-    pub n_messages: i64,
 }
 
 /// A message.
@@ -146,6 +131,14 @@ pub struct MessageView {
 /// A model call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlmCallView {
+    /// Its place among all calls of the execution, from 1.
+    pub number: i32,
+    /// `turn` or `summary`.
+    pub purpose: String,
+    /// Which turn of the loop it was, or was made for, from 1.
+    pub iteration: i32,
+    /// The context window it was made in.
+    pub window_sequence: i32,
     /// The provider's name.
     pub provider: String,
     /// The model's name at that provider.
@@ -166,68 +159,33 @@ pub struct LlmCallView {
     pub created_at: DateTime<Utc>,
 }
 
-/// A delivery.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeliveryView {
-    /// Which.
-    pub id: DeliveryId,
-    /// Where it stands.
-    pub status: String,
-    /// How many chunks the response became.
-    pub chunk_count: Option<i32>,
-    /// Whether something was cut off.
-    pub truncated: bool,
-    /// Why it failed.
-    pub error_code: Option<String>,
-    /// Why it failed, for people.
-    pub error_message: Option<String>,
-    /// When it was queued.
-    pub created_at: DateTime<Utc>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// Its chunks, in order.
-    pub chunks: Vec<ChunkView>,
-}
-
-/// A chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChunkView {
-    /// Its place, from 0.
-    pub index: i32,
-    /// Its text.
-    pub text: String,
-    /// Where it stands.
-    pub status: String,
-    /// When the channel took it.
-    pub sent_at: Option<DateTime<Utc>>,
-    /// What the channel calls it.
-    pub provider_id: Option<String>,
-    /// Every request made to send it, in order.
-    pub attempts: Vec<AttemptView>,
-}
-
-/// One request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttemptView {
-    /// Which one, from 1.
-    pub attempt: i32,
+/// A context window, as it began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowView {
+    /// Its place among the session's windows.
+    pub sequence: i32,
+    /// What was done to make it shorter than the one before.
+    pub strategies: Vec<String>,
+    /// What happened before it.
+    pub summary: Option<String>,
+    /// How many messages were left out or summarised.
+    pub n_messages: i32,
+    /// How large the window before it had become.
+    pub prompt_tokens: Option<i64>,
+    /// What the model had said in that one.
+    pub completion_tokens: Option<i64>,
     /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// How long it took.
-    pub duration_ms: i64,
-    /// What the channel answered.
-    pub status_code: Option<i32>,
-    /// Why there was no answer, or what was wrong with it.
-    pub error_code: Option<String>,
+    pub created_at: DateTime<Utc>,
 }
 
-/// An execution of a trigger with everything that belongs to it; `None` if there is none.
+/// An execution, of this trigger if one is named, with everything that belongs to it; `None` if
+/// there is none.
 ///
 /// All of it is read from one snapshot, so that its parts agree with each other.
 pub async fn execution(
     store: &Store,
     tenant: TenantId,
-    trigger: TriggerId,
+    trigger: Option<TriggerId>,
     id: ExecutionId,
 ) -> Result<Option<ExecutionView>, StoreError> {
     let failed = StoreError::query("views.execution");
@@ -239,25 +197,41 @@ pub async fn execution(
         .start()
         .await
         .map_err(&failed)?;
-    let statement = snapshot.prepare_cached(EXECUTION).await.map_err(&failed)?;
-    let row = snapshot.query_opt(&statement, &[&tenant.0, &trigger.0, &id.0]).await;
-    let Some(row) = row.map_err(&failed)? else { return Ok(None) };
+    let trigger = trigger.map(|trigger| trigger.0);
+    let parameters: Parameters<'_> = &[&tenant.0, &trigger, &id.0];
+    let rows = query(&snapshot, EXECUTION, "views.execution", parameters).await?;
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
 
     // All of them are sent at once and answered in order.
     let message_ids: Vec<Uuid> = row.get("message_ids");
-    let (session, messages, llm_calls, deliveries) = tokio::try_join!(
-        session_of(&snapshot, &row),
+    let session_id = SessionId(row.get("session_id"));
+    let (activity, messages, llm_calls, tool_calls, windows, deliveries) = tokio::try_join!(
+        activity_of(&snapshot, session_id),
         messages_of(&snapshot, tenant, &message_ids),
         llm_calls_of(&snapshot, id),
+        tool_calls_of(&snapshot, id),
+        windows_of(&snapshot, session_id, id),
         deliveries_of(&snapshot, id),
     )?;
     let normalized_query = row.get::<_, Option<String>>("normalized_query").unwrap_or_else(|| {
         let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
         texts.join(row.get("separator"))
     });
+    let given: Option<Json<Map<String, Value>>> = row.get("given_context");
+    let context = match (given, messages.last()) {
+        (Some(Json(given)), _) => given,
+        (None, Some(last)) => last.context.clone(),
+        (None, None) => Map::new(),
+    };
     Ok(Some(ExecutionView {
         id,
-        trigger_id: trigger,
+        trigger_id: TriggerId(row.get("trigger_id")),
+        agent_version: row.get("agent_version"),
+        agent_variation: row.get("agent_variation"),
+        parent_execution_id: row.get::<_, Option<_>>("parent_execution_id").map(ExecutionId),
+        parent_tool_call_id: row.get::<_, Option<_>>("parent_tool_call_id").map(ToolCallId),
+        superseded_by: row.get::<_, Option<_>>("superseded_by").map(ExecutionId),
+        cancel_requested_at: row.get("cancel_requested_at"),
         status: row.get("status"),
         attempt_count: row.get("attempt_count"),
         created_at: row.get("created_at"),
@@ -270,28 +244,28 @@ pub async fn execution(
         error_message: row.get("error_message"),
         tokens_used: row.get("tokens_used"),
         cost_usd: row.get("cost_usd"),
-        session,
+        session: session_from_row(&row, session_id, activity),
+        context,
         messages,
         llm_calls,
+        tool_calls,
+        windows,
         deliveries,
     }))
 }
 
-async fn session_of(snapshot: &Transaction<'_>, row: &Row) -> Result<SessionView, StoreError> {
-    let id = row.get("session_id");
-    let activity = query(snapshot, SESSION_ACTIVITY, "views.session_activity", &[&id]).await?;
-    // An aggregate without GROUP BY is one row.
-    let last_at = activity.first().and_then(|activity| activity.get("last_at"));
+fn session_from_row(row: &Row, id: SessionId, activity: Activity) -> SessionView {
     let created_at: DateTime<Utc> = row.get("session_created_at");
-    Ok(SessionView {
-        id: SessionId(id),
+    SessionView {
+        id,
         agent_id: AgentId(row.get("agent_id")),
         agent_name: row.get("agent_name"),
         status: row.get("session_status"),
+        status_reason: row.get("status_reason"),
         created_at,
-        updated_at: created_at.max(last_at.unwrap_or(created_at)),
-        n_messages: activity.first().map_or(0, |activity| activity.get("n_messages")),
-    })
+        updated_at: created_at.max(activity.last_at.unwrap_or(created_at)),
+        n_messages: activity.n_messages,
+    }
 }
 
 async fn messages_of(
@@ -321,6 +295,10 @@ async fn llm_calls_of(
     let parameters: Parameters<'_> = &[&execution.0, &MAX_CALLS];
     let rows = query(snapshot, LLM_CALLS, "views.execution_llm_calls", parameters).await?;
     let call = |row: &Row| LlmCallView {
+        number: row.get("number"),
+        purpose: row.get("purpose"),
+        iteration: row.get("iteration"),
+        window_sequence: row.get("window_sequence"),
         provider: row.get("provider"),
         model: row.get("model"),
         input_tokens: row.get("input_tokens"),
@@ -334,68 +312,21 @@ async fn llm_calls_of(
     Ok(rows.iter().map(call).collect())
 }
 
-async fn deliveries_of(
+async fn windows_of(
     snapshot: &Transaction<'_>,
+    session: SessionId,
     execution: ExecutionId,
-) -> Result<Vec<DeliveryView>, StoreError> {
-    let operation = "views.execution_deliveries";
-    let deliveries = query(snapshot, DELIVERIES, operation, &[&execution.0]).await?;
-    if deliveries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<Uuid> = deliveries.iter().map(|row| row.get("id")).collect();
-    let parameters: Parameters<'_> = &[&ids];
-    let (chunks, attempts) = tokio::try_join!(
-        query(snapshot, CHUNKS, "views.delivery_chunks", parameters),
-        query(snapshot, ATTEMPTS, "views.delivery_attempts", parameters),
-    )?;
-    Ok(deliveries.iter().map(|row| delivery(row, &chunks, &attempts)).collect())
-}
-
-fn delivery(row: &Row, chunks: &[Row], attempts: &[Row]) -> DeliveryView {
-    let id: Uuid = row.get("id");
-    let of_delivery = |row: &&Row| row.get::<_, Uuid>("delivery_id") == id;
-    DeliveryView {
-        id: DeliveryId(id),
-        status: row.get("status"),
-        chunk_count: row.get("chunk_count"),
-        truncated: row.get("truncated"),
-        error_code: row.get("error_code"),
-        error_message: row.get("error_message"),
+) -> Result<Vec<WindowView>, StoreError> {
+    let parameters: Parameters<'_> = &[&session.0, &execution.0, &MAX_WINDOWS];
+    let rows = query(snapshot, WINDOWS, "views.execution_windows", parameters).await?;
+    let window = |row: &Row| WindowView {
+        sequence: row.get("sequence"),
+        strategies: row.get("strategies"),
+        summary: row.get("summary"),
+        n_messages: row.get("n_messages"),
+        prompt_tokens: row.get("prompt_tokens"),
+        completion_tokens: row.get("completion_tokens"),
         created_at: row.get("created_at"),
-        finished_at: row.get("finished_at"),
-        chunks: chunks.iter().filter(of_delivery).map(|row| chunk(row, attempts)).collect(),
-    }
-}
-
-fn chunk(row: &Row, attempts: &[Row]) -> ChunkView {
-    let place = |row: &Row| -> (Uuid, i32) { (row.get("delivery_id"), row.get("chunk_index")) };
-    let attempt = |row: &Row| AttemptView {
-        attempt: row.get("attempt"),
-        started_at: row.get("started_at"),
-        duration_ms: row.get("duration_ms"),
-        status_code: row.get("status_code"),
-        error_code: row.get("error_code"),
     };
-    ChunkView {
-        index: row.get("chunk_index"),
-        text: row.get("body"),
-        status: row.get("status"),
-        sent_at: row.get("sent_at"),
-        provider_id: row.get("provider_id"),
-        attempts: attempts.iter().filter(|a| place(a) == place(row)).map(attempt).collect(),
-    }
-}
-
-type Parameters<'p> = &'p [&'p (dyn tokio_postgres::types::ToSql + Sync)];
-
-async fn query(
-    snapshot: &Transaction<'_>,
-    sql: &str,
-    operation: &'static str,
-    parameters: Parameters<'_>,
-) -> Result<Vec<Row>, StoreError> {
-    let failed = StoreError::query(operation);
-    let statement = snapshot.prepare_cached(sql).await.map_err(&failed)?;
-    snapshot.query(&statement, parameters).await.map_err(&failed)
+    Ok(rows.iter().map(window).collect())
 }

@@ -1,14 +1,37 @@
 //! Read models: what an admin sees of what happened. Nothing here decides anything.
 
+mod delivery;
 mod execution;
+mod origin;
 mod session;
 mod stats;
 mod summaries;
+mod tool_calls;
 
-pub use execution::{
-    AttemptView, ChunkView, DeliveryView, ExecutionView, LlmCallView, MessageView, SessionView,
-    execution,
-};
-pub use session::{Origin, OriginTrigger, SessionOrigin, session_origin};
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::StoreError;
+
+pub use delivery::{AttemptView, ChunkView, DeliveryView};
+pub use execution::{ExecutionView, LlmCallView, MessageView, WindowView, execution};
+pub use origin::{Origin, OriginTrigger, SessionOrigin, session_origin};
+pub use session::{SessionDetail, SessionView, session};
 pub use stats::{Stats, StatusCount, TriggerCounts, stats};
 pub use summaries::{ExecutionStatus, ExecutionSummary, Filter, executions, trigger_exists};
+pub use tool_calls::{ToolCallView, WaitingCall, waiting_tool_calls};
+
+type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// Part of what one snapshot shows.
+async fn query(
+    snapshot: &Transaction<'_>,
+    sql: &str,
+    operation: &'static str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, StoreError> {
+    let failed = StoreError::query(operation);
+    let statement = snapshot.prepare_cached(sql).await.map_err(&failed)?;
+    snapshot.query(&statement, parameters).await.map_err(&failed)
+}

@@ -1,94 +1,141 @@
-//! From a session back to the trigger and the execution it began with.
+//! A session and what happens in it, at a bounded price.
 
 use chrono::{DateTime, Utc};
-use recado_types::{AgentId, ExecutionId, SessionId, TenantId, TriggerId};
+use deadpool_postgres::Transaction;
+use recado_types::{AgentId, SessionId, TenantId, TriggerId};
+use tokio_postgres::IsolationLevel;
 
+use super::{Parameters, query};
 use crate::{Store, StoreError};
 
-/// Both halves of a session's executions have an index of their own; the older head is the first
-/// execution.
-const SESSION_ORIGIN: &str = "\
--- views.session_origin
-SELECT t.id AS trigger_id, t.name AS trigger_name, t.trigger_type, t.enabled,
-       coalesce(first.agent_id, s.agent_id) AS agent_id, a.name AS agent_name,
-       first.id AS execution_id, first.status, first.started_at, first.finished_at
+/// How many executions of a session are looked at, the newest first, and how many open messages.
+const MAX_COUNTED: i64 = 10_000;
+
+const SESSION: &str = "\
+-- views.session
+SELECT s.agent_id, a.name AS agent_name, s.trigger_id, t.name AS trigger_name, s.status,
+       s.status_reason, s.created_at
   FROM sessions s
-  LEFT JOIN triggers t ON t.id = s.trigger_id AND t.tenant_id = s.tenant_id
-  LEFT JOIN LATERAL (
-       (SELECT id, seq, agent_id, status, started_at, finished_at FROM executions
-         WHERE session_id = s.id AND tenant_id = s.tenant_id AND finished_at IS NULL
-         ORDER BY seq LIMIT 1)
-        UNION ALL
-       (SELECT id, seq, agent_id, status, started_at, finished_at FROM executions
-         WHERE session_id = s.id AND tenant_id = s.tenant_id AND finished_at IS NOT NULL
-         ORDER BY seq LIMIT 1)
-        ORDER BY seq LIMIT 1) first ON true
-  LEFT JOIN agents a ON a.id = coalesce(first.agent_id, s.agent_id) AND a.tenant_id = s.tenant_id
+  LEFT JOIN agents a ON a.id = s.agent_id
+  LEFT JOIN triggers t ON t.id = s.trigger_id
  WHERE s.tenant_id = $1 AND s.id = $2";
 
-/// The trigger of a session.
+/// A message in no execution is in the session's open window. Both halves of a session's
+/// executions have an index of their own.
+const ACTIVITY: &str = "\
+-- views.session_activity
+SELECT count(*) AS n_executions,
+       count(*) FILTER (WHERE NOT has_ended) AS n_unfinished,
+       (coalesce(sum(n_messages), 0)
+        + (SELECT count(*) FROM (SELECT FROM messages
+                                  WHERE session_id = $1 AND execution_id IS NULL
+                                  LIMIT $2) open))::bigint AS n_messages,
+       max(last_at) AS last_at
+  FROM ((SELECT cardinality(message_ids) AS n_messages, finished_at AS last_at,
+                true AS has_ended
+           FROM executions WHERE session_id = $1 AND finished_at IS NOT NULL
+          ORDER BY seq DESC LIMIT $2)
+         UNION ALL
+        (SELECT cardinality(message_ids), coalesce(started_at, created_at), false
+           FROM executions WHERE session_id = $1 AND finished_at IS NULL
+          ORDER BY seq DESC LIMIT $2)) activity";
+
+/// The session of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OriginTrigger {
+pub struct SessionView {
     /// Which.
-    pub id: TriggerId,
-    /// What people call it.
-    pub name: String,
-    /// `webhook`.
-    pub trigger_type: String,
-    /// Who answered.
+    pub id: SessionId,
+    /// Who answers.
     pub agent_id: AgentId,
     /// What people call the agent.
     pub agent_name: Option<String>,
-    /// Whether it takes messages; a deleted trigger does not.
-    pub enabled: bool,
-}
-
-/// The first execution of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// Which.
-    pub id: ExecutionId,
-    /// Where it stands.
+    /// `active`, `suspended` or `handed_off`.
     pub status: String,
-    /// When it first ran.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
-    pub finished_at: Option<DateTime<Utc>>,
+    /// Why, as whoever changed it said.
+    pub status_reason: Option<String>,
+    /// When its first message was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When something last happened in it.
+    pub updated_at: DateTime<Utc>,
+    /// How many messages its sender has sent: in the newest 10,000 executions, if there are more.
+    pub n_messages: i64,
 }
 
-/// Where a session comes from.
+/// A session by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionOrigin {
-    /// Its trigger, if it came from one.
-    pub trigger: Option<OriginTrigger>,
-    /// Its first execution; none while the first message waits in a window.
-    pub execution: Option<Origin>,
+pub struct SessionDetail {
+    /// What an execution shows of it, too.
+    pub session: SessionView,
+    /// The way its messages come in.
+    pub trigger_id: TriggerId,
+    /// What people call that.
+    pub trigger_name: Option<String>,
+    /// How many executions it has: 20,000 at most, as far as they are counted.
+    pub n_executions: i64,
+    /// How many of them have not ended: 10,000 at most.
+    pub n_unfinished: i64,
 }
 
-/// Where a session comes from; `None` if there is no such session.
-pub async fn session_origin(
+/// What happened in a session.
+#[derive(Clone, Copy)]
+pub(super) struct Activity {
+    n_executions: i64,
+    n_unfinished: i64,
+    pub(super) n_messages: i64,
+    pub(super) last_at: Option<DateTime<Utc>>,
+}
+
+/// A session; `None` if the tenant has none of this id.
+pub async fn session(
     store: &Store,
     tenant: TenantId,
-    session: SessionId,
-) -> Result<Option<SessionOrigin>, StoreError> {
-    let failed = StoreError::query("views.session_origin");
-    let client = store.client("views.session_origin").await?;
-    let statement = client.prepare_cached(SESSION_ORIGIN).await.map_err(&failed)?;
-    let row = client.query_opt(&statement, &[&tenant.0, &session.0]).await.map_err(&failed)?;
-    Ok(row.map(|row| SessionOrigin {
-        trigger: row.get::<_, Option<_>>("trigger_id").map(|id| OriginTrigger {
-            id: TriggerId(id),
-            name: row.get("trigger_name"),
-            trigger_type: row.get("trigger_type"),
-            agent_id: AgentId(row.get("agent_id")),
-            agent_name: row.get("agent_name"),
-            enabled: row.get("enabled"),
-        }),
-        execution: row.get::<_, Option<_>>("execution_id").map(|id| Origin {
-            id: ExecutionId(id),
-            status: row.get("status"),
-            started_at: row.get("started_at"),
-            finished_at: row.get("finished_at"),
-        }),
+    id: SessionId,
+) -> Result<Option<SessionDetail>, StoreError> {
+    let failed = StoreError::query("views.session");
+    let mut client = store.client("views.session").await?;
+    let snapshot = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await
+        .map_err(&failed)?;
+    let parameters: Parameters<'_> = &[&tenant.0, &id.0];
+    let rows = query(&snapshot, SESSION, "views.session", parameters).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let activity = activity_of(&snapshot, id).await?;
+    let created_at: DateTime<Utc> = row.get("created_at");
+    let session = SessionView {
+        id,
+        agent_id: AgentId(row.get("agent_id")),
+        agent_name: row.get("agent_name"),
+        status: row.get("status"),
+        status_reason: row.get("status_reason"),
+        created_at,
+        updated_at: created_at.max(activity.last_at.unwrap_or(created_at)),
+        n_messages: activity.n_messages,
+    };
+    Ok(Some(SessionDetail {
+        session,
+        trigger_id: TriggerId(row.get("trigger_id")),
+        trigger_name: row.get("trigger_name"),
+        n_executions: activity.n_executions,
+        n_unfinished: activity.n_unfinished,
     }))
+}
+
+pub(super) async fn activity_of(
+    snapshot: &Transaction<'_>,
+    id: SessionId,
+) -> Result<Activity, StoreError> {
+    let parameters: Parameters<'_> = &[&id.0, &MAX_COUNTED];
+    let rows = query(snapshot, ACTIVITY, "views.session_activity", parameters).await?;
+    // An aggregate without GROUP BY is one row.
+    let count = |column| rows.first().map_or(0, |row| row.get::<_, i64>(column));
+    Ok(Activity {
+        n_executions: count("n_executions"),
+        n_unfinished: count("n_unfinished"),
+        n_messages: count("n_messages"),
+        last_at: rows.first().and_then(|row| row.get("last_at")),
+    })
 }

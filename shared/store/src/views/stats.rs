@@ -15,7 +15,7 @@ SELECT count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
   FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL";
 
 /// Walks `executions_by_trigger` backwards for each trigger and stops when it has seen enough:
-/// the price does not grow with the table.
+/// the price does not grow with the table. What sub-agents did is part of what they were asked in.
 const EXECUTIONS: &str = "\
 -- views.stats
 SELECT status, count(*) AS n_executions
@@ -25,6 +25,7 @@ SELECT status, count(*) AS n_executions
          CROSS JOIN LATERAL (
                SELECT status FROM executions
                 WHERE executions.trigger_id = newest.id AND executions.tenant_id = $1
+                  AND executions.parent_execution_id IS NULL
                 ORDER BY seq DESC LIMIT $3) recent
          LIMIT $4) counted
  GROUP BY status";

@@ -12,16 +12,17 @@ const TRIGGER_EXISTS: &str = "\
 SELECT EXISTS (SELECT FROM triggers WHERE tenant_id = $1 AND id = $2)";
 
 /// In the order of `executions_by_trigger`, backwards; `seq` never changes, so a page after a
-/// cursor is the same however much is written meanwhile.
+/// cursor is the same however much is written meanwhile. A sub-agent's execution is found through
+/// the call that it answers, and not here: it shares its place with whoever asked.
 const EXECUTIONS: &str = "\
 -- views.executions
 SELECT e.id, e.trigger_id, e.agent_id, e.session_id, e.seq, e.status, e.attempt_count,
-       cardinality(e.message_ids) AS n_messages, e.created_at, e.started_at, e.finished_at,
+       e.agent_version, cardinality(e.message_ids) AS n_messages, e.created_at, e.started_at, e.finished_at,
        e.error_code, e.tokens_used, e.cost_usd,
        (SELECT d.status FROM deliveries d WHERE d.execution_id = e.id LIMIT 1) AS delivery_status
   FROM executions e
  WHERE e.tenant_id = $1 AND e.trigger_id = $2 AND e.seq < $3
-   AND ($4::text IS NULL OR e.status = $4)
+   AND ($4::text IS NULL OR e.status = $4) AND e.parent_execution_id IS NULL
  ORDER BY e.seq DESC LIMIT $5";
 
 /// Where an execution stands.
@@ -31,6 +32,8 @@ pub enum ExecutionStatus {
     Queued,
     /// The agent is at work.
     Running,
+    /// It waits for an approval, a sub-agent, or its session.
+    Waiting,
     /// The agent answered.
     Success,
     /// It could not answer.
@@ -43,14 +46,22 @@ pub enum ExecutionStatus {
 
 impl ExecutionStatus {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Success, Self::Failed, Self::Timeout, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Running,
+        Self::Waiting,
+        Self::Success,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+    ];
 
     /// As stored and as shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Success => "success",
             Self::Failed => "failed",
             Self::Timeout => "timeout",
@@ -79,6 +90,8 @@ pub struct ExecutionSummary {
     pub trigger_id: TriggerId,
     /// Who answers.
     pub agent_id: AgentId,
+    /// The version of the agent that it began with; `None` until it did.
+    pub agent_version: Option<i32>,
     /// Whose conversation.
     pub session_id: SessionId,
     /// Its place in the list.
@@ -111,6 +124,7 @@ impl ExecutionSummary {
             id: ExecutionId(row.get("id")),
             trigger_id: TriggerId(row.get("trigger_id")),
             agent_id: AgentId(row.get("agent_id")),
+            agent_version: row.get("agent_version"),
             session_id: SessionId(row.get("session_id")),
             seq: row.get("seq"),
             status: row.get("status"),

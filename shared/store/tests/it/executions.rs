@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recado_store::executions::{
-    self, Admitted, Claimed, Finish, Finished, History, LlmCall, Outcome,
+    self, Admitted, Claimed, Finish, Finished, History, LlmCall, Outcome, Purpose, Totals,
 };
 use recado_store::{deliveries, lanes};
 use recado_types::LlmCallId;
@@ -12,10 +12,11 @@ use uuid::Uuid;
 use crate::fixture::{Fixture, TENANT, TRIGGER, message, now, refs, request, session};
 
 const LEASE: Duration = Duration::from_secs(30);
+const TENANT_SLOTS: usize = 1_000;
 const HISTORY: History = History { turns: 10, bytes: 1_000 };
 
 async fn claim(fixture: &Fixture, limit: usize) -> Vec<Claimed> {
-    executions::claim(&fixture.store, limit, LEASE, HISTORY).await.unwrap()
+    executions::claim(&fixture.store, limit, LEASE, TENANT_SLOTS, HISTORY).await.unwrap()
 }
 
 /// So many messages were attached to so many new executions, and nobody is to be told anything.
@@ -28,12 +29,16 @@ fn ended(more: bool) -> Finished {
     Finished::Done { more, reply_to: Vec::new() }
 }
 
-fn success(claimed: &Claimed, response: &str) -> Finish {
+pub(crate) fn success(claimed: &Claimed, response: &str) -> Finish {
     let call = LlmCall {
         id: LlmCallId::derived(claimed.execution_id, 1),
+        number: 1,
+        purpose: Purpose::Turn,
         iteration: 1,
+        window_sequence: 1,
         provider: "openai".into(),
         model: "gpt".into(),
+        response: serde_json::json!({"text": response}),
         input_tokens: Some(10),
         output_tokens: Some(5),
         cached_input_tokens: None,
@@ -42,11 +47,11 @@ fn success(claimed: &Claimed, response: &str) -> Finish {
         finish_reason: Some("stop".into()),
         created_at: now(),
     };
+    let outcome = Outcome::Success { response: response.into(), deliver: true };
     Finish {
-        outcome: Outcome::Success { response: response.into(), deliver: true },
-        normalized_query: Some(claimed.input.clone()),
         llm_calls: vec![call],
-        finished_at: now(),
+        totals: Totals { tokens: Some(15), cost_usd: Some(0.5) },
+        ..Finish::new(outcome, &claimed.input, now())
     }
 }
 
@@ -91,8 +96,11 @@ async fn a_session_runs_one_execution_at_a_time_in_order() {
     assert_eq!(done, ended(true));
     let next = claim(&fixture, 10).await.remove(0);
     assert_eq!(next.input, "s1-m2");
-    let history: Vec<(&str, &str)> =
-        next.history.iter().map(|turn| (turn.query.as_str(), turn.response.as_str())).collect();
+    let history: Vec<(&str, &str)> = next
+        .history
+        .iter()
+        .map(|turn| (turn.query.as_str(), turn.response.as_deref().unwrap()))
+        .collect();
     assert_eq!(history, [("s1-m1", "one")]);
 }
 
@@ -102,7 +110,7 @@ async fn who_lost_the_lease_writes_nothing() {
     let store = &fixture.store;
     executions::admit(store, &[&request(&[message(1, 1)])], now()).await.unwrap();
     let brief = Duration::from_millis(1);
-    let late = executions::claim(store, 1, brief, HISTORY).await.unwrap().remove(0);
+    let late = executions::claim(store, 1, brief, TENANT_SLOTS, HISTORY).await.unwrap().remove(0);
     let successor = recado_testkit::wait_for("the lease to run out", LEASE, async || {
         claim(&fixture, 1).await.pop()
     })
@@ -111,7 +119,7 @@ async fn who_lost_the_lease_writes_nothing() {
     assert_eq!(successor.attempt, 2);
 
     let finish = success(&late, "late");
-    assert_eq!(executions::finish(store, &late, &finish).await.unwrap(), Finished::Lost);
+    assert_eq!(executions::finish(store, &late, &finish).await.unwrap(), Finished::Not);
     assert_eq!(fixture.count("SELECT count(*) FROM llm_calls").await, 0);
     let finish = success(&successor, "in time");
     let done = executions::finish(store, &successor, &finish).await.unwrap();
@@ -129,8 +137,9 @@ async fn racing_claimers_never_get_the_same_session() {
     let requests: Vec<_> = (0..40).map(|s| request(&[message(s, 1), message(s, 2)])).collect();
     let batch: Vec<_> = requests.iter().collect();
     executions::admit(&fixture.store, &batch, now()).await.unwrap();
-    let claims = (0..12)
-        .map(|_| async { executions::claim(&fixture.store, 7, LEASE, HISTORY).await.unwrap() });
+    let claims = (0..12).map(|_| async {
+        executions::claim(&fixture.store, 7, LEASE, TENANT_SLOTS, HISTORY).await.unwrap()
+    });
     let claimed = futures_util::future::join_all(claims).await.concat();
     let mut sessions: Vec<_> = claimed.iter().map(|c| c.session_id).collect();
     sessions.sort();
@@ -242,13 +251,16 @@ async fn the_agent_is_the_triggers_at_admission() {
     let store = &fixture.store;
     let window = [message(1, 1), message(1, 2)];
     recado_store::messages::record(store, &refs(&window)).await.unwrap();
-    let other = "INSERT INTO agents SELECT gen_random_uuid(), tenant_id, project_id, 'Other', model, \
-                 system_prompt, version, created_at, updated_at, NULL FROM agents; \
+    let other = "INSERT INTO agents SELECT gen_random_uuid(), tenant_id, project_id, 'Other', NULL, \
+                 labels, version, spec, providers, tool_ids, secret_refs, created_at, updated_at, \
+                 NULL FROM agents; \
+                 INSERT INTO agent_versions SELECT id, version, name, spec, created_at \
+                 FROM agents WHERE name = 'Other'; \
                  UPDATE triggers SET agent_id = (SELECT id FROM agents WHERE name = 'Other')";
     recado_testkit::sql::execute(fixture.database.url(), other).await.unwrap();
     executions::admit(store, &[&request(&window)], now()).await.unwrap();
     let claimed = claim(&fixture, 1).await.remove(0);
-    assert_eq!((claimed.agent_name.as_str(), claimed.tenant_id), ("Other", TENANT));
+    assert_eq!((claimed.agent.name.as_str(), claimed.tenant_id), ("Other", TENANT));
 }
 
 #[tokio::test]
@@ -276,7 +288,7 @@ async fn what_is_given_back_does_not_count_as_an_attempt() {
     for _ in 0..7 {
         let claimed = claim(&fixture, 1).await.remove(0);
         assert_eq!(claimed.attempt, 1);
-        executions::give_back(store, &claimed, Duration::ZERO).await.unwrap();
+        executions::give_back(store, &claimed, Duration::ZERO, true).await.unwrap();
     }
 }
 
@@ -316,4 +328,24 @@ async fn admission_does_not_slow_down_with_the_backlog() {
         let admitted = executions::admit(store, &batch, now()).await.unwrap();
         assert_eq!(admitted, made(100, 20));
     }
+}
+
+#[tokio::test]
+async fn an_execution_that_cannot_be_read_keeps_nobody_waiting() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let requests: Vec<_> = (1..=3).map(|s| request(&[message(s, 1)])).collect();
+    let batch: Vec<_> = requests.iter().collect();
+    executions::admit(store, &batch, now()).await.unwrap();
+    // No such time can be subtracted.
+    let poison = "UPDATE executions SET started_at = '-infinity' \
+                  WHERE session_id = (SELECT min(session_id::text)::uuid FROM executions)";
+    recado_testkit::sql::execute(fixture.database.url(), poison).await.unwrap();
+    let mut inputs: Vec<String> = Vec::new();
+    inputs.extend(claim(&fixture, 10).await.into_iter().map(|claimed| claimed.input));
+    inputs.sort();
+    assert_eq!(inputs, ["s2-m1", "s3-m1"]);
+    assert!(claim(&fixture, 10).await.is_empty(), "the third one rests");
+    let resting = "SELECT count(*) FROM lanes WHERE lease_token IS NULL AND next_run_at > now()";
+    assert_eq!(fixture.count(resting).await, 1);
 }

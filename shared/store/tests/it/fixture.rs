@@ -7,6 +7,7 @@ use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, TriggerDraft};
 use recado_store::{Config, Keyring, Store};
 use recado_testkit::TestDatabase;
+use recado_types::agent::AgentSpec;
 use recado_types::{AgentId, MessageId, ProjectId, SessionId, TenantId, TriggerId};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -33,12 +34,8 @@ impl Fixture {
         let project_id = ProjectId(Uuid::from_u128(2));
         let tenant = EnsureTenant { id: TENANT, project_id, name: "test" };
         tenants::ensure(&store, &tenant, now()).await.unwrap();
-        let agent = AgentDraft {
-            project_id,
-            name: "Echo".into(),
-            model: "builtin.echo".parse().unwrap(),
-            system_prompt: "You repeat.".into(),
-        };
+        let spec = json!({"model": "builtin.echo", "system_prompt": "You repeat."});
+        let agent = AgentDraft::new(project_id, "Echo", AgentSpec::from_saved(&spec).unwrap());
         agents::ensure(&store, TENANT, AGENT, &agent, now()).await.unwrap();
         let draft = TriggerDraft {
             agent_id: AGENT,

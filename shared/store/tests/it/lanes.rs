@@ -14,7 +14,7 @@ async fn a_released_lane_waits_out_its_pause() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     executions::admit(store, &[&request(&[message(1, 1)])], now()).await.unwrap();
-    let claim = async || executions::claim(store, 1, LEASE, HISTORY).await.unwrap();
+    let claim = async || executions::claim(store, 1, LEASE, 1_000, HISTORY).await.unwrap();
     let claimed = claim().await.remove(0);
     let pause = Duration::from_hours(1);
     lanes::release(store, LaneKind::Execution, &[claimed.lease], pause).await.unwrap();
@@ -33,6 +33,6 @@ async fn the_backlog_counts_what_could_run() {
     let batch: Vec<_> = requests.iter().collect();
     executions::admit(store, &batch, now()).await.unwrap();
     assert_eq!(lanes::backlog(store, LaneKind::Execution).await.unwrap().n_lanes, 3);
-    executions::claim(store, 2, LEASE, HISTORY).await.unwrap();
+    executions::claim(store, 2, LEASE, 1_000, HISTORY).await.unwrap();
     assert_eq!(lanes::backlog(store, LaneKind::Execution).await.unwrap().n_lanes, 1);
 }

@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod agents;
 mod conflicts;
+mod control;
 mod executions;
+mod fairness;
 mod fixture;
 mod lanes;
 mod listen;
 mod members;
 mod messages;
+mod parking;
+mod past;
+mod superseding;
 mod waiting;
 mod webhooks;

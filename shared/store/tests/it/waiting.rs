@@ -21,20 +21,15 @@ async fn admit(fixture: &Fixture, requests: &[ExecutionRequested]) -> Admitted {
 }
 
 async fn claim(fixture: &Fixture) -> Claimed {
-    executions::claim(&fixture.store, 1, LEASE, HISTORY).await.unwrap().remove(0)
+    executions::claim(&fixture.store, 1, LEASE, 1_000, HISTORY).await.unwrap().remove(0)
 }
 
 /// Ends an execution, and answers who is to be told.
 async fn finish(fixture: &Fixture, claimed: &Claimed, outcome: Outcome) -> Vec<String> {
-    let finish = Finish {
-        outcome,
-        normalized_query: Some(claimed.input.clone()),
-        llm_calls: Vec::new(),
-        finished_at: now(),
-    };
+    let finish = Finish::new(outcome, &claimed.input, now());
     match executions::finish(&fixture.store, claimed, &finish).await.unwrap() {
         Finished::Done { reply_to, .. } => reply_to,
-        Finished::Lost => panic!("the lease was lost"),
+        Finished::Not => panic!("the lease was lost"),
     }
 }
 

@@ -137,7 +137,31 @@ impl Management {
         system_prompt: &str,
     ) -> anyhow::Result<String> {
         let agent = json!({"name": name, "model": model, "system_prompt": system_prompt});
-        id_of(&self.post("/api/agents", &agent).await?)
+        self.create_agent_with(&agent).await
+    }
+
+    /// Creates an agent of everything that the API takes, and gives its id.
+    pub async fn create_agent_with(&self, agent: &Value) -> anyhow::Result<String> {
+        id_of(&self.post("/api/agents", agent).await?)
+    }
+
+    /// Creates a tool and gives its id. `kind` is `http`, `mcp` or `agent`, `config` what the API
+    /// takes for that kind.
+    pub async fn create_tool(
+        &self,
+        name: &str,
+        description: &str,
+        kind: &str,
+        config: &Value,
+    ) -> anyhow::Result<String> {
+        let tool =
+            json!({"name": name, "description": description, "kind": kind, "config": config});
+        id_of(&self.post("/api/tools", &tool).await?)
+    }
+
+    /// Says where tools may go when a context field or the model names the host.
+    pub async fn allow_hosts(&self, hosts: &[&str]) -> anyhow::Result<()> {
+        self.patch("/api/tenant", &json!({"allowed_hosts": hosts})).await.map(drop)
     }
 
     /// Creates a webhook trigger.

@@ -24,10 +24,15 @@ impl History {
 
     /// Writes down what `model` was asked since the last call. `origin` tells session and
     /// execution of a request, as [`History::model_asked`] takes them.
+    ///
+    /// Of a run that calls tools this is its first turn: the others repeat the input.
     pub fn observe_inputs(&self, model: &Model, origin: impl Fn(&Asked) -> (String, String)) {
         let mut log = self.log();
         for asked in model.asked_after(log.n_inputs_observed) {
             log.n_inputs_observed = asked.seq;
+            if asked.chat.turn() > 0 {
+                continue;
+            }
             let (session, execution) = origin(&asked);
             let sighting = log.sight(&session, &execution, asked.chat.input());
             log.inputs.push(sighting);

@@ -16,6 +16,12 @@ pub enum Fault {
     Hang,
     /// The connection is closed without an answer.
     Cut,
+    /// The right answer comes byte by byte, with this pause after each.
+    Drip(Duration),
+    /// Of the right answer only so many bytes of the body come; the connection stays open.
+    Stall(usize),
+    /// Of the right answer only so many bytes of the body come; then the connection is closed.
+    Break(usize),
 }
 
 impl Fault {

@@ -13,7 +13,8 @@ use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::http::StatusCode;
 use actix_web::rt::{System, net};
 use actix_web::web::{self, Bytes, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer};
+use futures_util::stream::{self, Stream, StreamExt};
 
 use super::faults::Faults;
 use super::{Answered, Fault, Received, Reply, Request};
@@ -155,15 +156,34 @@ impl State {
     }
 
     fn answer(&self, seq: u64, reply: Reply) -> HttpResponse {
+        let (mut head, body) = self.begin_answer(seq, reply);
+        head.body(body)
+    }
+
+    /// Answers with a body whose end is left to the stream.
+    fn answer_in_pieces<S>(
+        &self,
+        seq: u64,
+        reply: Reply,
+        cut_up: impl FnOnce(Bytes) -> S,
+    ) -> HttpResponse
+    where
+        S: Stream<Item = Bytes> + 'static,
+    {
+        let (mut head, body) = self.begin_answer(seq, reply);
+        head.streaming(cut_up(body.into()).map(Ok::<_, Error>))
+    }
+
+    fn begin_answer(&self, seq: u64, reply: Reply) -> (HttpResponseBuilder, Vec<u8>) {
         let at = self.started.elapsed();
         let index = usize::try_from(seq - 1).expect("it numbers an entry of a Vec");
         self.history()[index].answered = Some(Answered { status: reply.status, at });
-        let status = StatusCode::from_u16(reply.status).expect("a test names real status codes");
-        let mut response = HttpResponse::build(status);
+        let status = StatusCode::from_u16(reply.status).expect("replies have statuses of HTTP");
+        let mut head = HttpResponse::build(status);
         for header in reply.headers {
-            response.append_header(header);
+            head.append_header(header);
         }
-        response.body(reply.body)
+        (head, reply.body)
     }
 }
 
@@ -189,7 +209,40 @@ async fn handle(http: HttpRequest, body: Bytes, state: Data<State>) -> HttpRespo
             cut(&http);
             pending().await
         }
+        Some(Fault::Drip(pause)) => state.answer_in_pieces(seq, reply, |body| drip(body, pause)),
+        Some(Fault::Stall(n_bytes)) => {
+            let silence = stream::pending();
+            state.answer_in_pieces(seq, reply, |body| beginning(body, n_bytes).chain(silence))
+        }
+        Some(Fault::Break(n_bytes)) => {
+            let end = stream::once(break_off(http)).filter_map(std::future::ready);
+            state.answer_in_pieces(seq, reply, |body| beginning(body, n_bytes).chain(end))
+        }
     }
+}
+
+fn drip(body: Bytes, pause: Duration) -> impl Stream<Item = Bytes> {
+    stream::unfold(body, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        let byte = rest.split_to(1);
+        actix_web::rt::time::sleep(pause).await;
+        Some((byte, rest))
+    })
+}
+
+fn beginning(mut body: Bytes, n_bytes: usize) -> impl Stream<Item = Bytes> {
+    body.truncate(n_bytes);
+    stream::iter((!body.is_empty()).then_some(body))
+}
+
+/// Cuts the connection once what was answered so far is on its way: the server sends it whenever
+/// the body has nothing more to say for the moment.
+async fn break_off(http: HttpRequest) -> Option<Bytes> {
+    tokio::task::yield_now().await;
+    cut(&http);
+    pending().await
 }
 
 fn read(http: &HttpRequest, body: &Bytes) -> Request {

@@ -133,6 +133,11 @@ impl JsonPath {
         Search::new(subject.payload, &mut subject.work).copy_matches(&self.query.segments, limit)
     }
 
+    /// All matches, in place.
+    pub fn locate<'v>(&self, subject: &mut Subject<'v>) -> Result<Vec<&'v Value>, SearchError> {
+        Search::new(subject.payload, &mut subject.work).matches(&self.query.segments, usize::MAX)
+    }
+
     /// The value of one match, a list of several (the first [`MAX_MATCHES`]), `None` of none.
     pub fn find(&self, subject: &mut Subject<'_>) -> Result<Option<Value>, SearchError> {
         let mut found = self.find_all(subject, MAX_MATCHES)?;

@@ -52,14 +52,24 @@ impl<'v, 'w> Search<'v, 'w> {
         segments: &[Segment],
         wanted: usize,
     ) -> Result<Vec<Value>, SearchError> {
+        let found = self.matches(segments, wanted)?;
+        for value in &found {
+            self.spend_on_copy(value).map_err(|Spent| SearchError::TooMuchWork)?;
+        }
+        Ok(found.into_iter().cloned().collect())
+    }
+
+    /// The first `wanted` matches.
+    pub(super) fn matches(
+        &mut self,
+        segments: &[Segment],
+        wanted: usize,
+    ) -> Result<Vec<&'v Value>, SearchError> {
         let mut matches = Matches { found: Vec::new(), wanted };
         if wanted > 0 && self.follow(self.root, segments, &mut matches) == Err(Over::Spent) {
             return Err(SearchError::TooMuchWork);
         }
-        for value in &matches.found {
-            self.spend_on_copy(value).map_err(|Spent| SearchError::TooMuchWork)?;
-        }
-        Ok(matches.found.into_iter().cloned().collect())
+        Ok(matches.found)
     }
 
     fn spend_on_copy(&mut self, value: &Value) -> Result<(), Spent> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::{Part, TemplateError, beginning_of, parse_parts, text_of};
+use super::{MAX_TEMPLATE, Part, TemplateError, beginning_of, parse_parts, text_of};
 use crate::field_path::FieldPath;
 
 /// A text with values of a payload in it: `{{user.name}} writes: {{items[0].text}}`.
@@ -26,11 +26,19 @@ impl FromStr for PayloadTemplate {
     type Err = TemplateError;
 
     fn from_str(text: &str) -> Result<Self, TemplateError> {
-        Ok(Self { parts: parse_parts(text, path_of)? })
+        Ok(Self { parts: parse_parts(text, MAX_TEMPLATE, path_of)? })
     }
 }
 
 impl PayloadTemplate {
+    /// The paths that its placeholders are.
+    pub fn paths(&self) -> impl Iterator<Item = &FieldPath> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Placeholder(path) => Some(path),
+            Part::Text(_) => None,
+        })
+    }
+
     /// Fills the placeholders from `payload`, and gives up before the text is larger than `most`
     /// bytes: a template may name a large value many times. Objects and arrays appear as JSON,
     /// `null` as nothing.

@@ -25,6 +25,11 @@ const RESERVED_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
+/// Whether a header cannot be chosen by whoever configures a request.
+pub(crate) fn is_reserved_header(name: &str) -> bool {
+    RESERVED_HEADERS.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
+}
+
 /// What every callback can use beside the context.
 pub const BUILTIN_PLACEHOLDERS: [&str; 7] = [
     "agent_response",
@@ -285,6 +290,9 @@ fn read_auth(reader: &mut ObjectReader<'_>) -> Option<CallbackAuth> {
             }
             let places = [("header", KeyPlace::Header), ("query", KeyPlace::Query)];
             let place = fields.choice("in", &places).unwrap_or(KeyPlace::Header);
+            if place == KeyPlace::Header && is_reserved_header(&name) {
+                fields.refuse("name", "is set by Recado and cannot be configured");
+            }
             secret_ref.map(|secret_ref| CallbackAuth::ApiKey { secret_ref, name, place })
         }
     };
@@ -315,7 +323,7 @@ fn read_headers(fields: &mut ObjectReader<'_>) -> Vec<(String, Template)> {
             fields.refuse(&at, "is not the name of an HTTP header");
             continue;
         }
-        if RESERVED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        if is_reserved_header(name) {
             fields.refuse(&at, "is set by Recado and cannot be configured");
             continue;
         }

@@ -1,15 +1,19 @@
 //! The way in: authentication, extraction, context, session, idempotency.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Display;
+use std::ptr;
 use std::str::FromStr;
 
 use serde_json::Value;
 
 use super::channel::{Channel, ChannelKind};
 use crate::field_path::FieldPath;
+use crate::hidden;
 use crate::jmespath::Expression;
 use crate::json_path::{JsonPath, SearchError, Subject};
-use crate::shape::ObjectReader;
+use crate::shape::{ObjectReader, Problems};
 use crate::template::PayloadTemplate;
 
 /// The most context fields.
@@ -104,7 +108,8 @@ pub enum QueryExtraction {
     Jmespath(Expression),
     /// A text with values of the body in it.
     Template(PayloadTemplate),
-    /// The whole body: a text as it is, anything else as JSON.
+    /// The whole body, as far as a model may see it ([`shown_body`]): a text as it is, anything else
+    /// as JSON.
     FullBody,
 }
 
@@ -138,7 +143,10 @@ impl QueryExtraction {
                 required_with(&mut fields, "expression", "jmespath").map(Self::Jmespath)
             }
             Some(ExtractionMode::Template) => {
-                required_with(&mut fields, "template", "template").map(Self::Template)
+                let template = required_with(&mut fields, "template", "template");
+                template
+                    .filter(|it| shows_nothing_hidden(&fields, "template", it))
+                    .map(Self::Template)
             }
             Some(ExtractionMode::FullBody) => Some(Self::FullBody),
             None => None,
@@ -157,6 +165,39 @@ fn required_with<T: FromStr<Err: Display>>(
         fields.refuse(key, format!("is required with mode `{mode}`"));
     }
     fields.parsed(key)
+}
+
+/// Refuses a template of what an agent is asked that names what no model is shown.
+pub(super) fn shows_nothing_hidden(
+    fields: &ObjectReader<'_>,
+    key: &str,
+    template: &PayloadTemplate,
+) -> bool {
+    let hidden = template.paths().find(|path| !path.names().all(ContextField::is_visible));
+    if let Some(path) = hidden {
+        let reason =
+            "names with a leading `_`, `token`, `host` and `userName` are not shown to models";
+        fields.refuse(key, format!("must not use `{{{{{path}}}}}`: {reason}"));
+    }
+    hidden.is_none()
+}
+
+/// The part of a body that a model may see when it is shown the body as a whole: without names that
+/// are hidden, at any depth, and without what the hidden fields of `mapping` point at.
+///
+/// The fields share the steps of one search ([`crate::json_path`]); running out of them is an error,
+/// since what is not found would be shown.
+pub fn shown_body<'v>(
+    mapping: &[ContextField],
+    payload: &'v Value,
+) -> Result<Cow<'v, Value>, SearchError> {
+    let mut pointed_at = HashSet::new();
+    let mut subject = Subject::new(payload);
+    for field in mapping.iter().filter(|field| !ContextField::is_visible(&field.name)) {
+        let found = field.path.locate(&mut subject)?;
+        pointed_at.extend(found.into_iter().map(ptr::from_ref));
+    }
+    Ok(hidden::without(payload, &|value| pointed_at.contains(&ptr::from_ref(value))))
 }
 
 /// One entry of `context_mapping`.
@@ -248,6 +289,40 @@ impl SessionStrategy {
         };
         fields.done();
         strategy
+    }
+}
+
+/// `trigger_config.session`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionPolicy {
+    /// What becomes of the running execution when a message comes.
+    pub on_new_message: OnNewMessage,
+}
+
+/// What becomes of the running execution when a message comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNewMessage {
+    /// Nothing: the message waits.
+    #[default]
+    Queue,
+    /// If it has called no tool yet, it ends without an answer, and its messages are answered
+    /// together with the new one.
+    Supersede,
+}
+
+impl SessionPolicy {
+    /// Reads a `trigger_config` that was accepted when its trigger was saved.
+    pub fn from_saved(trigger_config: &Value) -> Self {
+        let read = |mut config| Self::read(&mut config);
+        ObjectReader::new(trigger_config, "", &Problems::default()).map(read).unwrap_or_default()
+    }
+
+    pub(super) fn read(reader: &mut ObjectReader<'_>) -> Self {
+        let Some(mut fields) = reader.object("session") else { return Self::default() };
+        let policies = [("queue", OnNewMessage::Queue), ("supersede", OnNewMessage::Supersede)];
+        let on_new_message = fields.choice("on_new_message", &policies).unwrap_or_default();
+        fields.done();
+        Self { on_new_message }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod sender;
 
 use serde_json::Value;
 
+pub(crate) use callback::is_reserved_header;
 pub use callback::{
     Callback, CallbackAuth, CallbackBody, ContentType, KeyPlace, Method, RetryPolicy, Transform,
 };
@@ -19,7 +20,8 @@ pub use channel::{Channel, ChannelKind};
 pub use execution::{AckResponse, ChunkStrategy, Execution, MessageBuffer, Mode, SplitConfig};
 pub use generic::Generic;
 pub use inbound::{
-    Algorithm, ContextField, Idempotency, InboundAuth, QueryExtraction, SessionStrategy,
+    Algorithm, ContextField, Idempotency, InboundAuth, OnNewMessage, QueryExtraction,
+    SessionPolicy, SessionStrategy, shown_body,
 };
 pub use sender::{MatchColumn, RateLimit, SenderAccess, SenderRule};
 
@@ -67,6 +69,8 @@ pub struct TriggerConfig {
     pub context_mapping: Vec<ContextField>,
     /// Which conversation a message belongs to.
     pub session_strategy: SessionStrategy,
+    /// What a conversation does with messages that come while the agent is at work.
+    pub session: SessionPolicy,
     /// How the answer is shaped.
     pub response_adapter: ResponseAdapter,
     /// Where a provider's own message id is found, beyond what the channel knows.
@@ -107,6 +111,7 @@ impl TriggerConfig {
         let query_extraction = QueryExtraction::read(reader, channel.as_ref());
         let context_mapping = inbound::read_context_mapping(reader);
         let session_strategy = SessionStrategy::read(reader);
+        let session = SessionPolicy::read(reader);
         let response_adapter = read_response_adapter(reader, channel.as_ref());
         let idempotency = Idempotency::read(reader);
         let channel_knows_senders = match &channel {
@@ -134,6 +139,7 @@ impl TriggerConfig {
             query_extraction: query_extraction?,
             context_mapping,
             session_strategy: session_strategy?,
+            session,
             response_adapter,
             idempotency,
             sender_access,

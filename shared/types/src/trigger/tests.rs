@@ -305,6 +305,57 @@ fn every_way_to_find_the_question_is_read() {
 }
 
 #[test]
+fn no_template_asks_for_what_no_model_is_shown() {
+    for template in ["{{token}}", "a {{user._id}}", "{{ data.host }}", "{{_x.y}}", "{{userName}}"] {
+        let extraction = json!({"query_extraction": {"mode": "template", "template": template}});
+        let problems = problems_of(&extraction);
+        let path = "trigger_config.query_extraction.template: must not use `{{";
+        assert!(problems[0].starts_with(path), "{problems:?}");
+    }
+}
+
+fn shown(mapping: &Value, payload: &Value) -> Value {
+    let config = TriggerConfig::parse(&json!({"context_mapping": mapping})).unwrap();
+    shown_body(&config.context_mapping, payload).unwrap().into_owned()
+}
+
+#[test]
+fn a_whole_body_is_shown_without_what_is_hidden() {
+    let payload = json!({
+        "text": "hi", "token": "t", "user": {"id": 7, "_k": 1, "host": "h", "name": "Ana"},
+        "items": [{"id": 7, "userName": "x"}, {"id": 8}],
+    });
+    let by_name = json!({
+        "text": "hi", "user": {"id": 7, "name": "Ana"}, "items": [{"id": 7}, {"id": 8}],
+    });
+    assert_eq!(shown(&json!({"id": "$.user.id", "all": "$"}), &payload), by_name);
+    let by_place = json!({"text": "hi", "user": {"name": "Ana"}, "items": [{"id": 7}]});
+    let mapping = json!({"_id": "$.user.id", "host": "$.items[1]"});
+    assert_eq!(shown(&mapping, &payload), by_place);
+    let everywhere = json!({"text": "hi", "user": {"name": "Ana"}, "items": [{}, {}]});
+    assert_eq!(shown(&json!({"_ids": "$..id"}), &payload), everywhere);
+    assert_eq!(shown(&json!({"_all": "$"}), &payload), Value::Null);
+    let many: Vec<Value> = (0..1_000).map(|n| json!({"id": n})).collect();
+    assert_eq!(shown(&json!({"_ids": "$[*].id"}), &json!(many)), json!(vec![json!({}); 1_000]));
+}
+
+#[test]
+fn a_new_message_waits_unless_it_supersedes() {
+    let policy =
+        |session: Value| TriggerConfig::parse(&json!({"session": session})).map(|c| c.session);
+    assert_eq!(policy(Value::Null).unwrap().on_new_message, OnNewMessage::Queue);
+    assert_eq!(policy(json!({})).unwrap().on_new_message, OnNewMessage::Queue);
+    let supersede = json!({"on_new_message": "supersede"});
+    assert_eq!(policy(supersede.clone()).unwrap().on_new_message, OnNewMessage::Supersede);
+    let saved = SessionPolicy::from_saved(&json!({"session": supersede, "auth": {"type": "none"}}));
+    assert_eq!(saved.on_new_message, OnNewMessage::Supersede);
+    assert_eq!(SessionPolicy::from_saved(&Value::Null), SessionPolicy::default());
+    let problems = policy(json!({"on_new_message": "drop", "x": 1})).unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(paths, ["trigger_config.session.on_new_message", "trigger_config.session.x"]);
+}
+
+#[test]
 fn the_type_of_a_credential_is_one_that_its_channel_has() {
     let with = |kind: &str, auth: &str| {
         let auth = json!({"type": auth, "secret_ref": "CREDENTIAL"});

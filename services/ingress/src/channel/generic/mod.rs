@@ -11,6 +11,7 @@ mod tests;
 
 use std::error::Error;
 
+use recado_types::hidden::without_hidden_names;
 use recado_types::trigger;
 use recado_types::trigger::generic::TransformError;
 use serde_json::Value;
@@ -91,7 +92,7 @@ impl Channel for Generic {
         };
         let says = match &self.described.message_template {
             Some(template) => {
-                let made = template.render_within(&payload, MAX_MADE);
+                let made = template.render_within(&without_hidden_names(&payload), MAX_MADE);
                 Says::Text(made.map_err(|error| Refusal::InvalidInput {
                     field: "messageTemplate".into(),
                     reason: error.to_string(),

@@ -1,11 +1,14 @@
-//! `/api/triggers/{id}/executions`: what happened.
+//! `/api/triggers/{id}/executions` and `/api/executions/{id}`: what happened.
 
 mod context;
+mod deliveries;
 mod list;
+mod llm_calls;
 mod show;
+mod tool_calls;
 
 pub(super) use list::list;
-pub(super) use show::show;
+pub(super) use show::{show, show_alone};
 
 use chrono::{DateTime, Utc};
 

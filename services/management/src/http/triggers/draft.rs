@@ -10,8 +10,8 @@ use recado_types::trigger::TriggerConfig;
 use recado_types::{AgentId, AppId, TenantId};
 use serde_json::Value;
 
-use super::merge::merge_patch;
 use crate::failure::{invalid, store_failed};
+use crate::merge::merge_patch;
 
 const MAX_NAME: usize = 255;
 

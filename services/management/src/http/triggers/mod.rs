@@ -5,7 +5,6 @@ mod delete;
 mod draft;
 mod enable;
 mod list;
-mod merge;
 mod rotate;
 mod show;
 mod stats;

@@ -21,6 +21,7 @@ pub use transform::{MAX_DEPTH, OutputTransform, TransformError};
 
 use crate::shape::ObjectReader;
 use crate::template::PayloadTemplate;
+use crate::trigger::inbound::shows_nothing_hidden;
 
 /// What a generic channel checks, and what it makes of a payload.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -97,5 +98,6 @@ fn read_message_template(fields: &mut ObjectReader<'_>) -> Option<PayloadTemplat
         fields.refuse(KEY, "must not be blank");
         return None;
     }
-    fields.accept(KEY, text.parse())
+    let template = fields.accept(KEY, text.parse())?;
+    shows_nothing_hidden(fields, KEY, &template).then_some(template)
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::depth_of;
 use crate::jmespath::{EvaluationError, Expression, MAX_RESULT, Subject};
+use crate::json_schema::depth_of;
 use crate::shape::ObjectReader;
 
 /// The most fields of an `objectTransformation`, and the longest name of one, in bytes.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::json_schema::MAX_SHOWN;
 use crate::shape::Problems;
 use crate::trigger::generic::tests::{scramble, values};
 
@@ -159,7 +160,7 @@ fn unique_items_are_read_as_often_as_lists_are_around_them() {
     let lists = |depth: usize| {
         (0..depth).fold(json!({}), |inner, _| json!({"uniqueItems": true, "items": inner}))
     };
-    let weight = |depth: usize| schema(&lists(depth)).unwrap().cost.weight;
+    let weight = |depth: usize| schema(&lists(depth)).unwrap().0.weight();
     assert!(weight(10) > 9 * (weight(2) - weight(1)), "{} {}", weight(10), weight(2));
     for keyword in ["items", "contains", "additionalItems"] {
         let item = json!({"properties": {"a": {"$ref": "#"}}});

@@ -1,0 +1,133 @@
+//! The deliveries of an execution, with their chunks and every attempt to send them.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use recado_types::{DeliveryId, ExecutionId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Parameters, query};
+use crate::StoreError;
+
+const DELIVERIES: &str = "\
+-- views.execution_deliveries
+SELECT id, status, chunk_count, truncated, error_code, error_message, created_at, finished_at
+  FROM deliveries WHERE execution_id = $1 ORDER BY created_at, id";
+
+const CHUNKS: &str = "\
+-- views.delivery_chunks
+SELECT delivery_id, chunk_index, body, status, sent_at, provider_id
+  FROM chunks WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index";
+
+const ATTEMPTS: &str = "\
+-- views.delivery_attempts
+SELECT delivery_id, chunk_index, attempt, started_at, duration_ms, status_code, error_code
+  FROM attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index, attempt";
+
+/// A delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryView {
+    /// Which.
+    pub id: DeliveryId,
+    /// Where it stands.
+    pub status: String,
+    /// How many chunks the response became.
+    pub chunk_count: Option<i32>,
+    /// Whether something was cut off.
+    pub truncated: bool,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// Why it failed, for people.
+    pub error_message: Option<String>,
+    /// When it was queued.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Its chunks, in order.
+    pub chunks: Vec<ChunkView>,
+}
+
+/// A chunk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkView {
+    /// Its place, from 0.
+    pub index: i32,
+    /// Its text.
+    pub text: String,
+    /// Where it stands.
+    pub status: String,
+    /// When the channel took it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// What the channel calls it.
+    pub provider_id: Option<String>,
+    /// Every request made to send it, in order.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptView {
+    /// Which one, from 1.
+    pub attempt: i32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// What the channel answered.
+    pub status_code: Option<i32>,
+    /// Why there was no answer, or what was wrong with it.
+    pub error_code: Option<String>,
+}
+
+pub(super) async fn deliveries_of(
+    snapshot: &Transaction<'_>,
+    execution: ExecutionId,
+) -> Result<Vec<DeliveryView>, StoreError> {
+    let operation = "views.execution_deliveries";
+    let deliveries = query(snapshot, DELIVERIES, operation, &[&execution.0]).await?;
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = deliveries.iter().map(|row| row.get("id")).collect();
+    let parameters: Parameters<'_> = &[&ids];
+    let (chunks, attempts) = tokio::try_join!(
+        query(snapshot, CHUNKS, "views.delivery_chunks", parameters),
+        query(snapshot, ATTEMPTS, "views.delivery_attempts", parameters),
+    )?;
+    Ok(deliveries.iter().map(|row| delivery(row, &chunks, &attempts)).collect())
+}
+
+fn delivery(row: &Row, chunks: &[Row], attempts: &[Row]) -> DeliveryView {
+    let id: Uuid = row.get("id");
+    let of_delivery = |row: &&Row| row.get::<_, Uuid>("delivery_id") == id;
+    DeliveryView {
+        id: DeliveryId(id),
+        status: row.get("status"),
+        chunk_count: row.get("chunk_count"),
+        truncated: row.get("truncated"),
+        error_code: row.get("error_code"),
+        error_message: row.get("error_message"),
+        created_at: row.get("created_at"),
+        finished_at: row.get("finished_at"),
+        chunks: chunks.iter().filter(of_delivery).map(|row| chunk(row, attempts)).collect(),
+    }
+}
+
+fn chunk(row: &Row, attempts: &[Row]) -> ChunkView {
+    let place = |row: &Row| -> (Uuid, i32) { (row.get("delivery_id"), row.get("chunk_index")) };
+    let attempt = |row: &Row| AttemptView {
+        attempt: row.get("attempt"),
+        started_at: row.get("started_at"),
+        duration_ms: row.get("duration_ms"),
+        status_code: row.get("status_code"),
+        error_code: row.get("error_code"),
+    };
+    ChunkView {
+        index: row.get("chunk_index"),
+        text: row.get("body"),
+        status: row.get("status"),
+        sent_at: row.get("sent_at"),
+        provider_id: row.get("provider_id"),
+        attempts: attempts.iter().filter(|a| place(a) == place(row)).map(attempt).collect(),
+    }
+}

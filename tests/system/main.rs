@@ -3,8 +3,10 @@
 //! What lies beyond this network (Twilio, models, callbacks) are stubs that are real HTTP servers.
 //! Each test tells a story; `faults` tells those in which something dies.
 
+mod agents;
 mod buffering;
 mod channels;
+mod control;
 mod deliveries;
 mod dev;
 mod faults;

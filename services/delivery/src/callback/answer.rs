@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use recado_http::guard::{Answer, Phase, SendError};
+use recado_http::guard::{Answer, Phase, SendError, asked_pause};
 use reqwest::header::RETRY_AFTER;
 use serde::Deserialize;
 
-use super::retry::{self, Outcome};
+use super::retry::Outcome;
 
 /// How much of a body is kept, in bytes.
 const MAX_KEPT_BODY: usize = 20_000;
@@ -60,7 +60,7 @@ pub fn read(result: Result<Answer, SendError>, now: DateTime<Utc>) -> Report {
 fn of_answer(answer: &Answer, now: DateTime<Utc>) -> Report {
     let status = answer.status.as_u16();
     let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.and_then(|value| retry::retry_after(value, now));
+    let retry_after = retry_after.and_then(|value| asked_pause(value, Some(now)));
     let outcome = Outcome::of_status(status, retry_after);
     let body: ChannelBody = serde_json::from_slice(&answer.body).unwrap_or_default();
     let problem = (outcome != Outcome::Accepted)

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
 use recado_types::trigger::RetryPolicy;
 
 /// How a request fared.
@@ -68,30 +67,11 @@ fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
     Duration::from_millis(policy.initial_delay_ms.into()).saturating_mul(1 << doublings)
 }
 
-/// The time that a `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3). Nothing if
-/// it is over or malformed.
-pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let value = value.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean "not in your lifetime"; the policy has a limit.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u32::MAX.into())));
-    }
-    (http_date(value)? - now).to_std().ok()
-}
-
-/// The form that is sent today and the two obsolete ones that have to be understood.
-fn http_date(value: &str) -> Option<DateTime<Utc>> {
-    const FORMS: [&str; 3] =
-        ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    FORMS
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(value, form).ok())
-        .map(|date| date.and_utc())
-}
-
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
+    use recado_http::guard::asked_pause;
 
     use super::*;
 
@@ -153,12 +133,14 @@ mod tests {
             "Sunday, 06-Nov-94 08:49:37 GMT",
             "Sun Nov  6 08:49:37 1994",
         ] {
-            assert_eq!(retry_after(form, now), Some(Duration::from_secs(37)), "{form}");
+            assert_eq!(asked_pause(form, Some(now)), Some(Duration::from_secs(37)), "{form}");
         }
         for form in ["", "-1", "1.5", "soon", "Sun, 06 Nov 1994 08:48:37 GMT", "Sun, 06 Nov"] {
-            assert_eq!(retry_after(form, now), None, "{form}");
+            assert_eq!(asked_pause(form, Some(now)), None, "{form}");
         }
-        assert!(retry_after("99999999999999999999999", now) > Some(Duration::from_secs(1 << 31)));
+        assert!(
+            asked_pause("99999999999999999999999", Some(now)) > Some(Duration::from_secs(1 << 31))
+        );
     }
 
     proptest! {
@@ -180,7 +162,7 @@ mod tests {
 
         #[test]
         fn any_header_can_be_read(value in "\\PC{0,40}") {
-            retry_after(&value, DateTime::UNIX_EPOCH);
+            asked_pause(&value, Some(DateTime::UNIX_EPOCH));
         }
     }
 }

@@ -26,7 +26,7 @@ mod tests;
 pub use client::{Answer, ClientError, GuardedClient};
 pub use error::{Phase, SendError};
 pub use outbound::{InvalidOutbound, Outbound};
-pub use retry_after::retry_after;
+pub use retry_after::{asked_pause, retry_after};
 pub use stream::Streamed;
 
 use std::net::IpAddr;

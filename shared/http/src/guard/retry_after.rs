@@ -10,12 +10,19 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 /// A date is reckoned from the answer's own `Date`, since clocks differ; without one it tells
 /// nothing. Nothing, too, if it is over or malformed; what does not fit is a very long time.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let asked = text(headers, &RETRY_AFTER)?;
-    if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(asked.parse().unwrap_or(u32::MAX.into())));
+    let answered = text(headers, &DATE).and_then(http_date);
+    asked_pause(text(headers, &RETRY_AFTER)?, answered)
+}
+
+/// The pause that the value of a `Retry-After` asks for, its date reckoned from `now`: for those who
+/// keep a clock. Otherwise as [`retry_after`].
+pub fn asked_pause(value: &str, now: Option<DateTime<Utc>>) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit mean "not in your lifetime"; whoever waits has a limit.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u32::MAX.into())));
     }
-    let answered = http_date(text(headers, &DATE)?)?;
-    (http_date(asked)? - answered).to_std().ok()
+    (http_date(value)? - now?).to_std().ok()
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -4,7 +4,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 # How long `make fuzz` tries each target, and which there are.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := body channels expressions trigger_config
+FUZZ_TARGETS := body channels expressions markdown split trigger_config
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test clients check fmt bench fuzz servers

@@ -11,6 +11,9 @@ CREATE TABLE tenants (
     -- Where tools may go when a context field or the model names the host: `api.example.com`,
     -- `*.example.com`, each with or without a port.
     allowed_hosts text[] NOT NULL DEFAULT '{}',
+    -- In the same forms: where callbacks, tools and event webhooks may go at all. Empty: anywhere
+    -- that the operator lets them.
+    destination_hosts text[] NOT NULL DEFAULT '{}',
     created_at    timestamptz NOT NULL
 );
 
@@ -72,7 +75,6 @@ CREATE TABLE agents (
     spec          jsonb NOT NULL,
     providers     text[] NOT NULL,
     tool_ids      uuid[] NOT NULL,
-    secret_refs   text[] NOT NULL,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
     deleted_at    timestamptz
@@ -365,6 +367,7 @@ CREATE TABLE deliveries (
     execution_id uuid NOT NULL,
     trigger_id   uuid NOT NULL,
     session_id   uuid NOT NULL,
+    -- Its place in the session: that of its execution, until it is delivered again.
     seq          bigint NOT NULL,
     status       text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     -- How many chunks the response became; NULL until it was planned.
@@ -373,11 +376,23 @@ CREATE TABLE deliveries (
     truncated    boolean NOT NULL DEFAULT false,
     error_code   text,
     error_message text,
+    -- How often it was asked for: once by the agent, then by whoever had it delivered again.
+    round        integer NOT NULL DEFAULT 1,
+    -- The round in which it was last to be sent as a whole: its chunks were cut then, and their
+    -- idempotency keys are of then.
+    whole_round  integer NOT NULL DEFAULT 1,
     created_at   timestamptz NOT NULL,
+    -- When it was asked for the last time.
+    requested_at timestamptz NOT NULL,
     finished_at  timestamptz
 );
 CREATE INDEX deliveries_unfinished ON deliveries (session_id, seq) WHERE finished_at IS NULL;
 CREATE INDEX deliveries_by_execution ON deliveries (execution_id);
+CREATE INDEX deliveries_by_tenant ON deliveries (tenant_id, created_at, id);
+CREATE INDEX deliveries_by_trigger ON deliveries (tenant_id, trigger_id, created_at, id);
+-- What people look for, among all that went well.
+CREATE INDEX deliveries_failed ON deliveries (tenant_id, created_at, id) WHERE status = 'failed';
+CREATE INDEX deliveries_pending ON deliveries (tenant_id, created_at, id) WHERE status = 'pending';
 
 CREATE TABLE chunks (
     delivery_id   uuid NOT NULL,
@@ -396,7 +411,9 @@ CREATE TABLE attempts (
     tenant_id     uuid NOT NULL,
     delivery_id   uuid NOT NULL,
     chunk_index   integer NOT NULL,
-    attempt       integer NOT NULL, -- from 1
+    -- The delivery's round, and the attempt's number in it; both from 1.
+    round         integer NOT NULL,
+    attempt       integer NOT NULL,
     started_at    timestamptz NOT NULL,
     duration_ms   bigint NOT NULL,
     status_code   integer,
@@ -404,13 +421,127 @@ CREATE TABLE attempts (
     -- At most 20,000 bytes.
     response_body text
 );
-CREATE INDEX attempts_by_delivery ON attempts (delivery_id, chunk_index, attempt);
+CREATE INDEX attempts_by_delivery ON attempts (delivery_id, chunk_index, round, attempt);
+
+-- A trigger's callback is a destination. It has a row while it does not answer: then nothing is
+-- sent there but one delivery at a time, to see whether it does again.
+CREATE TABLE destinations (
+    trigger_id    uuid PRIMARY KEY,
+    tenant_id     uuid NOT NULL,
+    -- How many requests in a row were not answered, or with a sign of overload.
+    failure_count integer NOT NULL,
+    -- What came of the last of them.
+    error_code    text NOT NULL,
+    error_message text NOT NULL,
+    -- How often it was tried since without an answer.
+    probe_count   integer NOT NULL DEFAULT 0,
+    -- When it may be tried next, by the database's clock.
+    probe_at      timestamptz NOT NULL,
+    opened_at     timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL
+);
+CREATE INDEX destinations_by_tenant ON destinations (tenant_id, trigger_id);
+
+-- Where an agent's events are sent to.
+CREATE TABLE event_endpoints (
+    id            uuid PRIMARY KEY,
+    tenant_id     uuid NOT NULL REFERENCES tenants,
+    -- Whose events; NULL for those of every agent of the tenant.
+    agent_id      uuid REFERENCES agents,
+    name          text NOT NULL,
+    url           text NOT NULL,
+    -- Which: `tool_called`, …; none for all.
+    event_types   text[] NOT NULL DEFAULT '{}',
+    -- What they are signed with (Standard Webhooks).
+    secret_key_id text NOT NULL,
+    secret_sealed bytea NOT NULL,
+    -- After a rotation, the secret before it, which signs too until then.
+    previous_secret_key_id     text,
+    previous_secret_sealed     bytea,
+    previous_secret_expires_at timestamptz,
+    enabled       boolean NOT NULL DEFAULT true,
+    -- Why Recado disabled it, as a stable code and for people; NULL if a person did, or nobody.
+    disabled_code    text,
+    disabled_message text,
+    disabled_at      timestamptz,
+    -- Since when every attempt has failed; NULL while they succeed.
+    failing_since timestamptz,
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    -- Deleted endpoints stay for the deliveries that refer to them.
+    deleted_at    timestamptz
+);
+CREATE UNIQUE INDEX event_endpoints_by_name ON event_endpoints (tenant_id, name)
+    WHERE deleted_at IS NULL;
+CREATE INDEX event_endpoints_by_agent ON event_endpoints (agent_id)
+    WHERE deleted_at IS NULL AND agent_id IS NOT NULL;
+
+-- One event for one endpoint; the id derives from both.
+CREATE TABLE event_deliveries (
+    id            uuid PRIMARY KEY,
+    seq           bigint GENERATED ALWAYS AS IDENTITY,
+    tenant_id     uuid NOT NULL,
+    endpoint_id   uuid NOT NULL,
+    event_id      uuid NOT NULL,
+    event_type    text NOT NULL,
+    agent_id      uuid NOT NULL,
+    session_id    uuid NOT NULL,
+    execution_id  uuid NOT NULL,
+    -- The body as it is signed and sent, byte for byte.
+    payload       text NOT NULL,
+    status        text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+    -- How often it was asked for, and how often it was tried since it was asked for last.
+    round         integer NOT NULL DEFAULT 1,
+    attempt_count integer NOT NULL DEFAULT 0,
+    -- NULL: not to be tried. Past: may be claimed. Future: leased, or waiting until then.
+    next_attempt_at timestamptz,
+    lease_token   uuid,
+    error_code    text,
+    occurred_at   timestamptz NOT NULL,
+    created_at    timestamptz NOT NULL,
+    finished_at   timestamptz
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.02
+);
+-- Each endpoint's queue by itself, so that a claim can take from all of them in turn.
+CREATE INDEX event_deliveries_due ON event_deliveries (endpoint_id, next_attempt_at)
+    WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX event_deliveries_leased ON event_deliveries (endpoint_id)
+    WHERE lease_token IS NOT NULL;
+-- What comes first in an execution is tried first.
+CREATE INDEX event_deliveries_untried ON event_deliveries (endpoint_id, execution_id, seq)
+    WHERE status = 'pending' AND attempt_count = 0;
+CREATE INDEX event_deliveries_by_endpoint ON event_deliveries (endpoint_id, seq);
+-- What may have to be recovered.
+CREATE INDEX event_deliveries_failed ON event_deliveries (endpoint_id, seq)
+    WHERE status = 'failed';
+CREATE INDEX event_deliveries_by_execution ON event_deliveries (execution_id);
+
+CREATE TABLE event_attempts (
+    id                uuid PRIMARY KEY,
+    tenant_id         uuid NOT NULL,
+    event_delivery_id uuid NOT NULL,
+    round             integer NOT NULL,
+    attempt           integer NOT NULL, -- from 1
+    started_at        timestamptz NOT NULL,
+    duration_ms       bigint NOT NULL,
+    status_code       integer,
+    error_code        text,
+    -- [[name, value], …], at most 8 KiB.
+    response_headers  json,
+    -- At most 20,000 bytes.
+    response_body     text
+);
+CREATE INDEX event_attempts_by_delivery
+    ON event_attempts (event_delivery_id, round, attempt);
 
 -- One session's queue in front of one kind of work. See ARCHITECTURE.md, "Lanes".
 CREATE TABLE lanes (
     kind        text NOT NULL CHECK (kind IN ('execution', 'delivery')),
     session_id  uuid NOT NULL,
     tenant_id   uuid NOT NULL,
+    -- Where its deliveries go: see destinations. NULL for executions.
+    trigger_id  uuid,
     -- How many unfinished executions (or deliveries) the session has.
     queued      integer NOT NULL CHECK (queued >= 0),
     -- NULL: nothing to do. Past: may be claimed. Future: leased, or parked until then; infinity:
@@ -423,8 +554,12 @@ CREATE TABLE lanes (
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000
 );
--- Each tenant's queue by itself, so that a claim can take from all of them in turn.
-CREATE INDEX lanes_due ON lanes (kind, tenant_id, next_run_at) WHERE next_run_at IS NOT NULL;
+-- Each tenant's queue by itself, so that a claim can take from all of them in turn; of deliveries,
+-- each destination's.
+CREATE INDEX lanes_due ON lanes (tenant_id, next_run_at)
+    WHERE kind = 'execution' AND next_run_at IS NOT NULL;
+CREATE INDEX lanes_due_deliveries ON lanes (tenant_id, trigger_id, next_run_at)
+    WHERE kind = 'delivery' AND next_run_at IS NOT NULL;
 CREATE INDEX lanes_leased ON lanes (kind, tenant_id) WHERE lease_token IS NOT NULL;
 
 -- Whoever caches configuration listens to this channel. Payload: `<table> <id> <tenant id>`.

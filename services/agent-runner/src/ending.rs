@@ -39,7 +39,7 @@ const PARK_PATIENCE: Duration = Duration::from_secs(10);
 /// The events of a run.
 pub(crate) struct Telling {
     pub(crate) stream: EventStream,
-    /// Whether the agent has an endpoint for them: then they are told in any case.
+    /// Whether there is an endpoint for them: then they are told in any case.
     pub(crate) has_endpoint: bool,
     /// What is told once it is written down.
     pub(crate) last: Option<Event>,

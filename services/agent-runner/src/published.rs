@@ -120,7 +120,7 @@ async fn retell(events: &Events, published: &Published, ended: EndedRun) {
         let what = What::Error { code, message };
         told.push(Event { occurred_at: ended.finished_at, window: run.window.sequence, what });
     }
-    let stream = events.open(source_of(run, &spec, spec.variation_for(run.session_id)));
+    let stream = events.open(source_of(run, spec.variation_for(run.session_id)));
     stream.publish(told).await;
     if stream.flush(PATIENCE).await {
         tracing::info!(execution.id = %run.execution_id, "events are told again");

@@ -137,8 +137,8 @@ impl RunExecution {
         };
         let form = plan.spec.variation_for(claimed.session_id);
         let telling = Telling {
-            stream: self.events.open(source_of(claimed, &plan.spec, form)),
-            has_endpoint: plan.spec.event_endpoint.is_some(),
+            stream: self.events.open(source_of(claimed, form)),
+            has_endpoint: claimed.has_endpoint,
             last: None,
         };
         let watch = self.control.watch(claimed.execution_id, plan.yields(claimed));
@@ -349,7 +349,7 @@ fn outcome_of(claimed: &Claimed, error: &RunError) -> Outcome {
 }
 
 /// What all events of a run have in common.
-pub(crate) fn source_of(claimed: &Claimed, spec: &AgentSpec, form: Chosen<'_>) -> EventSource {
+pub(crate) fn source_of(claimed: &Claimed, form: Chosen<'_>) -> EventSource {
     let agent = &claimed.agent;
     let labels = serde_json::from_value::<BTreeMap<String, String>>(agent.labels.clone());
     EventSource {
@@ -368,7 +368,7 @@ pub(crate) fn source_of(claimed: &Claimed, spec: &AgentSpec, form: Chosen<'_>) -
             created_at: agent.created_at,
             variation: form.name.to_owned(),
             version_created_at: agent.version_created_at,
-            has_endpoint: spec.event_endpoint.is_some(),
+            has_endpoint: claimed.has_endpoint,
         },
     }
 }

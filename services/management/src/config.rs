@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use recado_http::auth::{TokenSettings, Tokens, WeakKey};
-use recado_service::config::{Postgres, Reader, SecretString, Settings};
+use recado_service::config::{Amqp, Postgres, Reader, SecretString, Settings};
 use recado_service::connect::SecretKeys;
 use url::Url;
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub tokens: TokenConfig,
     /// `PostgreSQL`: `RECADO_DATABASE_*`.
     pub postgres: Postgres,
+    /// `RabbitMQ`: `RECADO_AMQP_*`. Only dead letters need it.
+    pub amqp: Amqp,
     /// `RECADO_SECRET_KEYS`: what secrets are sealed with.
     pub keys: SecretKeys,
     /// `RECADO_MANAGEMENT_WORKERS`: threads that serve requests.
@@ -38,6 +40,7 @@ impl Settings for Config {
         let public_url = read.optional("RECADO_PUBLIC_URL").unwrap_or_default();
         let tokens = TokenConfig::read(read);
         let postgres = Postgres::read(read);
+        let amqp = Amqp::read(read);
         let keys = SecretKeys::read(read);
         let workers = read.within("RECADO_MANAGEMENT_WORKERS", 2, 1..=256);
         let max_connections =
@@ -47,6 +50,7 @@ impl Settings for Config {
             public_url,
             tokens: tokens?,
             postgres: postgres?,
+            amqp: amqp?,
             keys: keys?,
             workers,
             max_connections,
@@ -148,6 +152,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "RECADO_AMQP_URL",
                 "RECADO_DATABASE_URL",
                 "RECADO_JWT_SECRET",
                 "RECADO_MANAGEMENT_LISTEN",

@@ -36,5 +36,8 @@ fn user(user: &UsedBy) -> Value {
         UsedBy::Provider { id, name } => json!({"type": "provider", "id": id, "name": name}),
         UsedBy::Agent { id, name } => json!({"type": "agent", "id": id, "name": name}),
         UsedBy::Tool { id, name } => json!({"type": "tool", "id": id, "name": name}),
+        UsedBy::EventEndpoint { id, name } => {
+            json!({"type": "event_endpoint", "id": id, "name": name})
+        }
     }
 }

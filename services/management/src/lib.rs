@@ -1,6 +1,7 @@
 //! The REST API for admins and integrators: what is configured, and what happened.
 //!
-//! It consumes nothing and publishes nothing; it reads and writes rows. It promises that
+//! It consumes nothing, and publishes nothing but dead letters that somebody asks it to redrive; it
+//! reads and writes rows. It promises that
 //!
 //! * a tenant sees and changes only its own: every statement is filtered by tenant, and what
 //!   belongs to somebody else looks like what does not exist;
@@ -17,6 +18,7 @@ mod access;
 mod body;
 pub mod config;
 mod cursor;
+mod dead_letters;
 mod failure;
 pub mod http;
 mod merge;
@@ -43,6 +45,7 @@ pub use config::{Config, TokenConfig};
 
 use crate::config::PublicUrl;
 use crate::cursor::Cursors;
+use crate::dead_letters::Desk;
 
 /// How long a client may take to send its headers.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +61,8 @@ const ROLE: &str = "management";
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Connects when it is asked for something: without the broker, everything else works.
+    pub(crate) dead_letters: Desk,
     pub(crate) tokens: Tokens,
     pub(crate) cursors: Cursors,
     pub(crate) public_url: PublicUrl,
@@ -71,6 +76,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let api = Data::new(Api {
         store: connect::store(&context, ROLE, &config.postgres, &config.keys)?,
         clock: Arc::clone(&context.clock),
+        dead_letters: Desk::new(connect::broker_config(&context, ROLE, &config.amqp)),
         tokens: config.tokens.checker().context("tokens cannot be checked")?,
         cursors: Cursors::new(config.tokens.key()),
         public_url: config.public_url.clone(),

@@ -1,6 +1,8 @@
 //! Query strings, read as strictly as bodies: unknown and repeated parameters are mistakes, and
 //! all mistakes are told at once.
 
+use std::str::FromStr;
+
 use actix_web::HttpRequest;
 use actix_web::web::Query;
 use recado_http::ApiError;
@@ -36,6 +38,31 @@ impl QueryReader {
         Some(&first.1)
     }
 
+    /// A parameter that parses as `T`, which is `what`: `an id`.
+    pub(crate) fn parsed<T: FromStr>(&mut self, name: &'static str, what: &str) -> Option<T> {
+        let parsed = self.text(name)?.parse().ok();
+        if parsed.is_none() {
+            self.refuse(name, format!("must be {what}"));
+        }
+        parsed
+    }
+
+    /// One of a closed set of words.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        options: &[T],
+        word: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let given = self.text(name)?;
+        let chosen = options.iter().copied().find(|option| word(*option) == given);
+        if chosen.is_none() {
+            let words: Vec<&str> = options.iter().copied().map(word).collect();
+            self.refuse(name, format!("must be one of: {}", words.join(", ")));
+        }
+        chosen
+    }
+
     /// Adds a mistake.
     pub(crate) fn refuse(&self, name: &str, reason: impl Into<String>) {
         self.problems.add(name, reason);
@@ -67,6 +94,18 @@ mod tests {
         let mut query = reader("limit=1&limit=2&page=3");
         assert_eq!(query.text("limit"), Some("1"));
         assert_eq!(query.text("cursor"), None);
+        assert_eq!(query.done().unwrap_err().message(), "2 fields are missing or invalid");
+    }
+
+    #[test]
+    fn words_and_ids_are_judged() {
+        let mut query = reader("size=big&other=huge&n=7&m=x");
+        let word = |is_big| if is_big { "big" } else { "small" };
+        assert_eq!(query.choice("size", &[true, false], word), Some(true));
+        assert_eq!(query.choice("absent", &[true, false], word), None);
+        assert_eq!(query.parsed::<u8>("n", "a number"), Some(7));
+        assert_eq!(query.choice("other", &[true, false], word), None);
+        assert_eq!(query.parsed::<u8>("m", "a number"), None);
         assert_eq!(query.done().unwrap_err().message(), "2 fields are missing or invalid");
     }
 

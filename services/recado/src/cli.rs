@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use recado_broker::topology::{self, Queue};
+use recado_types::DeadLetterId;
 use uuid::Uuid;
 
 /// Recado turns any webhook into a conversation with an AI agent, and carries the answer back.
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     Token(Token),
     /// Ask a role on this machine whether it is ready: exit code 0 or 1
     Health(Health),
+    /// List, show, redrive or discard messages that nobody could handle
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Print exchanges, queues and bindings as RabbitMQ definitions
     Topology,
 }
@@ -103,6 +108,68 @@ pub(crate) enum BenchPart {
     Memory,
     /// What an execution costs, a thousand that wait, and a long session
     Agents,
+    /// Callbacks beside a bare client, and ten thousand deliveries that wait
+    Deliveries,
+    /// How fast answers are cut and taken out of their marks, without any server: seconds
+    Text,
+}
+
+/// Of all tenants, straight from the broker (`RECADO_AMQP_URL`).
+#[derive(Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List the oldest ones
+    List(ListDeadLetters),
+    /// Tell everything about one
+    Show(ShowDeadLetter),
+    /// Send them to work again, to the end of their queue
+    #[command(after_help = "Exit code 1 if one of them is not found, or cannot be sent.")]
+    Redrive(ChosenDeadLetters),
+    /// Throw them away: nothing of them is left
+    #[command(after_help = "Exit code 1 if one of them is not found.")]
+    Discard(ChosenDeadLetters),
+}
+
+#[derive(Args)]
+pub(crate) struct ListDeadLetters {
+    /// Only those of this queue, for example buffer.inbound
+    #[arg(long, value_name = "QUEUE", value_parser = work_queue)]
+    pub(crate) queue: Option<&'static Queue>,
+    /// How many, at the most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) limit: u16,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowDeadLetter {
+    /// As `list` prints it
+    #[arg(value_name = "ID")]
+    pub(crate) id: DeadLetterId,
+    /// Print the message's body, byte for byte, and nothing else
+    #[arg(long)]
+    pub(crate) body: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ChosenDeadLetters {
+    /// As `list` prints them
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) ids: Vec<DeadLetterId>,
+    /// All that are there when it begins
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only those of this queue
+    #[arg(long, value_name = "QUEUE", value_parser = work_queue)]
+    pub(crate) queue: Option<&'static Queue>,
+}
+
+fn work_queue(name: &str) -> Result<&'static Queue, String> {
+    topology::queue(name).ok_or_else(|| {
+        let names: Vec<_> = topology::QUEUES.iter().map(|queue| queue.name).collect();
+        format!("there are {}", names.join(", "))
+    })
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod dead_letters;
 mod demo;
 mod dev;
 mod health;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Tenant(options) => tenant::main(&options),
         Command::Health(options) => health::main(&options),
         Command::Token(options) => token::main(&options),
+        Command::DeadLetters(command) => dead_letters::main(&command),
         Command::Topology => {
             say(&format!("{:#}", recado_broker::topology::definitions()));
             ExitCode::SUCCESS

@@ -25,6 +25,10 @@ pub(crate) fn main(options: &cli::Tenant) -> ExitCode {
                 (1..=MAX_NAME).contains(&length),
                 "--name must have 1 to {MAX_NAME} characters"
             );
+            ensure!(
+                !name.contains(char::is_control),
+                "--name must not contain line breaks, tabs or other control characters"
+            );
             let store = connect::open_store("tenant", &postgres, &keys)?;
             let id = TenantId(context.clock.fresh_id());
             let project_id = ProjectId(context.clock.fresh_id());

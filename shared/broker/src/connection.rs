@@ -12,7 +12,7 @@ use lapin::options::{
 };
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, ConnectionProperties, Consumer, Event};
+use lapin::{Channel, ConnectionProperties, Consumer, ErrorKind, Event};
 use tokio::time::timeout;
 
 use crate::config::Config;
@@ -49,6 +49,14 @@ pub(crate) enum ConnectionError {
     ConsumerEnded,
 }
 
+impl ConnectionError {
+    /// Whether the broker refused with this code of AMQP's. It has closed the channel then.
+    pub(crate) fn is_refusal(&self, code: u16) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        matches!(source.kind(), ErrorKind::ProtocolError(error) if error.get_id() == code)
+    }
+}
+
 /// An open connection. Dropping it ends it, whatever state the broker is in.
 pub(crate) struct Connection {
     amqp: lapin::Connection,
@@ -63,7 +71,8 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn connect(config: &Config, name: &str) -> Result<Self, ConnectionError> {
+    /// Connects, and changes nothing there.
+    pub(crate) async fn connect(config: &Config, name: &str) -> Result<Self, ConnectionError> {
         let uri = config.uri()?;
         let name = format!("{} {name}", config.connection_name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -108,7 +117,7 @@ impl Connection {
         within(CONNECT_TIMEOUT, "declare the topology", topology::declare(&channel, queues)).await
     }
 
-    async fn channel(&self) -> Result<Channel, ConnectionError> {
+    pub(crate) async fn channel(&self) -> Result<Channel, ConnectionError> {
         within(ANSWER_TIMEOUT, "open a channel", self.amqp.create_channel()).await
     }
 

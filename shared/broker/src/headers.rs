@@ -1,7 +1,7 @@
 //! AMQP headers: reading and writing them, and the W3C trace context in them.
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString};
 use opentelemetry::propagation::{Extractor, Injector};
 use opentelemetry::{Context, global};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -11,6 +11,15 @@ pub(crate) const REASON: &str = "recado-reason";
 pub(crate) const ERROR: &str = "recado-error";
 pub(crate) const QUEUE: &str = "recado-queue";
 pub(crate) const ATTEMPTS: &str = "recado-attempts";
+/// How often a message was taken out of a dead-letter queue and sent to work again.
+pub(crate) const REDRIVEN: &str = "recado-redriven";
+
+/// Set by the broker on what it dead-letters: a table for each queue and reason, the last first.
+const DEATHS: &str = "x-death";
+
+/// For the broker: what it routes a message by besides its routing key (`RabbitMQ`'s sender-selected
+/// distribution).
+const SECOND_KEYS: &str = "CC";
 
 /// Set by a quorum queue: how often the message was delivered and came back before.
 const DELIVERY_COUNT: &str = "x-delivery-count";
@@ -34,6 +43,32 @@ pub(crate) fn times_returned(properties: &BasicProperties) -> i64 {
 /// How often the message failed on its own and was parked for a retry.
 pub(crate) fn failed_attempts(properties: &BasicProperties) -> i64 {
     integer(properties, ATTEMPTS)
+}
+
+/// How often the message was redriven.
+pub(crate) fn times_redriven(properties: &BasicProperties) -> i64 {
+    integer(properties, REDRIVEN)
+}
+
+/// Why the broker itself took the message out of `queue`, if it did.
+pub(crate) fn broker_gave_up(properties: &BasicProperties, queue: &str) -> Option<String> {
+    let deaths = properties.headers().as_ref()?.inner().get(DEATHS)?.as_array()?;
+    let deaths = deaths.as_slice().iter().filter_map(AMQPValue::as_field_table);
+    let of_queue = |death: &&FieldTable| table_text(death, "queue").as_deref() == Some(queue);
+    deaths.filter(of_queue).find_map(|death| table_text(death, "reason"))
+}
+
+/// A header that is a text.
+pub(crate) fn text(properties: &BasicProperties, name: &str) -> Option<String> {
+    table_text(properties.headers().as_ref()?, name)
+}
+
+fn table_text(table: &FieldTable, name: &str) -> Option<String> {
+    match table.inner().get(name)? {
+        AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
 }
 
 /// A header that is a number, whatever its width; 0 if it is none, or negative.
@@ -63,9 +98,28 @@ pub(crate) fn copied(properties: &BasicProperties) -> FieldTable {
     copy
 }
 
+/// The headers of a message that goes back to work: without what was said of its failure.
+pub(crate) fn redriven(properties: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in copied(properties).inner() {
+        if ![REASON, ERROR, QUEUE, ATTEMPTS].contains(&name.as_str()) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    let times = times_redriven(properties).saturating_add(1);
+    headers.insert(REDRIVEN.into(), AMQPValue::LongLongInt(times));
+    headers
+}
+
 /// Sets a header to a text.
 pub(crate) fn set_text(headers: &mut FieldTable, name: &'static str, text: &str) {
     headers.insert(name.into(), AMQPValue::LongString(LongString::from(text)));
+}
+
+/// Has the broker route a message by `key` too.
+pub(crate) fn set_second_key(headers: &mut FieldTable, key: &'static str) {
+    let keys = FieldArray::from(vec![AMQPValue::LongString(key.into())]);
+    headers.insert(SECOND_KEYS.into(), AMQPValue::FieldArray(keys));
 }
 
 /// The headers of a new message: the trace it belongs to.
@@ -149,6 +203,41 @@ mod tests {
             copy.inner().keys().map(ShortString::as_str).collect::<Vec<_>>(),
             ["traceparent"]
         );
+    }
+
+    #[test]
+    fn what_goes_back_to_work_is_told_apart_by_its_count_only() {
+        let dead = with(&[
+            ("traceparent", AMQPValue::LongString("00-".into())),
+            (REASON, AMQPValue::LongString("failed".into())),
+            (ERROR, AMQPValue::LongString("no such trigger".into())),
+            (QUEUE, AMQPValue::LongString("q".into())),
+            (ATTEMPTS, AMQPValue::LongLongInt(3)),
+            (REDRIVEN, AMQPValue::LongLongInt(1)),
+            (DEATHS, AMQPValue::Void),
+        ]);
+        let headers = redriven(&dead);
+        let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
+        assert_eq!(names, [REDRIVEN, "traceparent"]);
+        let again = BasicProperties::default().with_headers(headers);
+        assert_eq!((times_redriven(&again), failed_attempts(&again)), (2, 0));
+    }
+
+    #[test]
+    fn only_a_death_in_the_queue_itself_says_why_the_broker_gave_up() {
+        let death = |queue: &str, reason: &str| {
+            let mut death = FieldTable::default();
+            set_text(&mut death, "queue", queue);
+            set_text(&mut death, "reason", reason);
+            AMQPValue::FieldTable(death)
+        };
+        let deaths = vec![death("q", "delivery_limit"), death("q.retry.5s", "expired")];
+        let dead = with(&[(DEATHS, AMQPValue::FieldArray(deaths.into()))]);
+        assert_eq!(broker_gave_up(&dead, "q").as_deref(), Some("delivery_limit"));
+        assert_eq!(broker_gave_up(&dead, "other"), None);
+        for odd in [AMQPValue::Void, AMQPValue::FieldArray(vec![AMQPValue::Void].into())] {
+            assert_eq!(broker_gave_up(&with(&[(DEATHS, odd)]), "q"), None);
+        }
     }
 
     #[test]

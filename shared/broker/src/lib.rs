@@ -5,6 +5,7 @@ mod backoff;
 mod config;
 mod connection;
 mod consumer;
+mod dead_letters;
 mod flight;
 mod headers;
 mod link;
@@ -19,6 +20,10 @@ pub mod topology;
 
 pub use config::Config;
 pub use consumer::{Handler, OnError, Received, consume};
+pub use dead_letters::{
+    Chosen, DeadLetter, DeadLetters, DeadLettersError, Found, Left, Listed, Outcome, Scope,
+    Settled, Survey,
+};
 pub use link::Link;
 pub use publisher::{MAX_MESSAGE_BYTES, PublishError, Publisher};
 pub use replies::{Replies, Waiter};

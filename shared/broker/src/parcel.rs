@@ -49,8 +49,8 @@ impl Parcel {
             routing_key: ShortString::try_new(message.routing_key())?,
             label: M::ROUTING_KEY,
             session_id: Some(message.session_id()),
-            mandatory: M::EXCHANGE == Exchange::Work,
-            properties: new_properties(message, clock)?.with_delivery_mode(PERSISTENT),
+            mandatory: M::EXCHANGE == Exchange::Work || message.copy_to().is_some(),
+            properties: published_properties(message, clock)?,
             body: serde_json::to_vec(message)?,
         })
     }
@@ -106,6 +106,20 @@ impl Parcel {
         }
     }
 
+    /// A dead letter on its way back to `queue`, as if it had never failed.
+    pub(crate) fn redriven(original: &Delivery, queue: &Queue) -> Self {
+        let headers = headers::redriven(&original.properties);
+        Self {
+            exchange: DEFAULT,
+            routing_key: queue.name.into(),
+            label: "redrive",
+            session_id: None,
+            mandatory: true,
+            properties: properties_with(&original.properties, headers),
+            body: original.data.clone(),
+        }
+    }
+
     /// Where it goes; two parcels with the same address are routed alike.
     pub(crate) fn address(&self) -> (&str, &str) {
         (self.exchange, self.routing_key.as_str())
@@ -134,6 +148,20 @@ impl Parcel {
         // Two awaits: the first is over when the bytes are in the socket, the second is the word.
         channel.basic_publish(exchange, routing_key, options, &self.body, properties).await?.await
     }
+}
+
+/// The properties of a new message for an exchange: its second routing key, if it has one, is for
+/// the broker in a header.
+fn published_properties<M: Message>(
+    message: &M,
+    clock: &dyn Clock,
+) -> Result<BasicProperties, EncodeError> {
+    let mut headers = headers::of_current_span();
+    if let Some(key) = message.copy_to() {
+        headers::set_second_key(&mut headers, key);
+    }
+    let properties = new_properties(message, clock)?;
+    Ok(properties.with_headers(headers).with_delivery_mode(PERSISTENT))
 }
 
 /// The properties of a new message, in the trace of the current span.
@@ -197,15 +225,18 @@ impl Reason {
     }
 }
 
-/// The original's properties as far as they are about the message.
+/// The properties of a copy, with the reason for it.
+fn copy_properties(original: &Delivery, queue: &Queue, failure: &Failure) -> BasicProperties {
+    let from = &original.properties;
+    properties_with(from, copy_headers(from, queue, failure))
+}
+
+/// The original's properties as far as they are about the message, with other headers.
 ///
 /// Left behind: `expiration`, or the copy would vanish from the dead-letter queue; `user-id`,
 /// which the broker checks against our own user; and the headers of its way here.
-fn copy_properties(original: &Delivery, queue: &Queue, failure: &Failure) -> BasicProperties {
-    let from = &original.properties;
-    let mut to = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(copy_headers(from, queue, failure));
+fn properties_with(from: &BasicProperties, headers: FieldTable) -> BasicProperties {
+    let mut to = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
     if let Some(value) = from.content_type() {
         to = to.with_content_type(value.clone());
     }
@@ -272,6 +303,11 @@ mod tests {
         Failure { fault, attempts: 3 }
     }
 
+    fn second_keys(parcel: &Parcel) -> Option<AMQPValue> {
+        let headers = parcel.properties.headers().clone()?;
+        headers.inner().get("CC").cloned()
+    }
+
     #[test]
     fn work_is_kept_and_missed_and_news_is_neither() {
         let id = uuid::Uuid::from_u128(1);
@@ -310,6 +346,13 @@ mod tests {
         );
         let mode = (parcel.properties.delivery_mode(), parcel.mandatory);
         assert_eq!(mode, (&Some(PERSISTENT), false));
+        assert_eq!(second_keys(&parcel), None);
+        event.endpoint = true;
+        let parcel = Parcel::new(&event, &clock).unwrap();
+        assert_eq!(parcel.address(), ("recado.events", "objective_event.tool_called"));
+        let key = AMQPValue::LongString("event_delivery.requested".into());
+        assert_eq!(second_keys(&parcel), Some(AMQPValue::FieldArray(vec![key].into())));
+        assert!(parcel.mandatory, "somebody has to send it");
         event.event_type = "x".repeat(300);
         assert!(Parcel::new(&event, &clock).is_err());
     }

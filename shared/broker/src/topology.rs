@@ -16,7 +16,7 @@ use std::time::Duration;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
-use recado_messages::Exchange;
+use recado_messages::{Exchange, ObjectiveEvent};
 use serde_json::{Value, json};
 
 /// Where messages that somebody has to work on are published.
@@ -47,7 +47,9 @@ const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 pub struct Queue {
     /// `<consuming service>.<what it holds>`.
     pub name: &'static str,
-    /// The messages it gets from [`WORK`]: `<noun>.<past participle>`.
+    /// Where it gets its messages from: [`WORK`] or [`EVENTS`].
+    pub exchange: &'static str,
+    /// The messages it gets from there: `<noun>.<past participle>`.
     pub routing_key: &'static str,
     /// How often a message may come back because its consumer died, or lost its connection,
     /// before the broker dead-letters it. Failures that a handler reports are counted apart.
@@ -87,6 +89,7 @@ const RETRY_DELAYS: &[Duration] = &[Duration::from_secs(5), Duration::from_secs(
 /// Messages of triggers that buffer, for buffer.
 pub const INBOUND: Queue = Queue {
     name: "buffer.inbound",
+    exchange: WORK,
     routing_key: "message.received",
     delivery_limit: DELIVERY_LIMIT,
     single_active_consumer: true,
@@ -96,6 +99,7 @@ pub const INBOUND: Queue = Queue {
 /// Requests to run an agent, for agent-runner.
 pub const EXECUTIONS: Queue = Queue {
     name: "agent-runner.executions",
+    exchange: WORK,
     routing_key: "execution.requested",
     delivery_limit: DELIVERY_LIMIT,
     single_active_consumer: true,
@@ -106,14 +110,26 @@ pub const EXECUTIONS: Queue = Queue {
 /// instance may take any of them.
 pub const DELIVERIES: Queue = Queue {
     name: "delivery.requests",
+    exchange: WORK,
     routing_key: "delivery.requested",
     delivery_limit: DELIVERY_LIMIT,
     single_active_consumer: false,
     retry_delays: RETRY_DELAYS,
 };
 
+/// Events that have to be sent to an endpoint, for delivery. Their rows are numbered as they come,
+/// but receivers are promised no order, so any instance may take any of them.
+pub const EVENT_DELIVERIES: Queue = Queue {
+    name: "delivery.events",
+    exchange: EVENTS,
+    routing_key: ObjectiveEvent::DELIVERY_KEY,
+    delivery_limit: DELIVERY_LIMIT,
+    single_active_consumer: false,
+    retry_delays: RETRY_DELAYS,
+};
+
 /// All work queues.
-pub const QUEUES: &[Queue] = &[INBOUND, EXECUTIONS, DELIVERIES];
+pub const QUEUES: &[Queue] = &[INBOUND, EXECUTIONS, DELIVERIES, EVENT_DELIVERIES];
 
 /// News that somebody waits for while the queue exists. More than that wait only if its consumer
 /// does not read, and the oldest are the first to be of no use.
@@ -133,6 +149,23 @@ pub(crate) fn reply_arguments() -> FieldTable {
     table.insert("x-queue-type".into(), Argument::Text("classic").amqp());
     table.insert("x-max-length".into(), Argument::Number(MAX_REPLIES).amqp());
     table
+}
+
+/// Held, as its owner, by whoever looks into dead-letter queues. Empty, and gone with the
+/// connection of that process (see [`DeadLetters`](crate::DeadLetters)).
+pub(crate) const DEAD_LETTERS_TURN: &str = "recado.dead-letters.turn";
+
+/// A classic queue whatever the vhost's default is: no other kind can be exclusive.
+pub(crate) fn turn_arguments() -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), Argument::Text("classic").amqp());
+    table
+}
+
+/// The work queue called `name`; its dead-letter queue's name means it, too.
+pub fn queue(name: &str) -> Option<&'static Queue> {
+    let name = name.strip_suffix(".dlq").unwrap_or(name);
+    QUEUES.iter().find(|queue| queue.name == name)
 }
 
 /// The topology in the form that `RabbitMQ` imports
@@ -243,7 +276,7 @@ fn work_declaration(queue: &Queue) -> Declaration {
     if queue.single_active_consumer {
         arguments.push(("x-single-active-consumer", Argument::Flag(true)));
     }
-    let binding = Some(Binding { exchange: WORK, routing_key: queue.routing_key });
+    let binding = Some(Binding { exchange: queue.exchange, routing_key: queue.routing_key });
     Declaration { name: queue.name.into(), arguments, binding }
 }
 
@@ -292,6 +325,10 @@ mod tests {
     #[test]
     fn derived_names_say_what_they_are() {
         assert_eq!(INBOUND.dead_letter_queue(), "buffer.inbound.dlq");
+        for found in [queue("buffer.inbound"), queue("buffer.inbound.dlq")] {
+            assert_eq!(found.map(|queue| queue.name), Some(INBOUND.name));
+        }
+        assert!(queue("buffer").is_none());
         assert_eq!(INBOUND.retry_queue(Duration::from_secs(5)), "buffer.inbound.retry.5s");
         assert_eq!(INBOUND.retry_queue(Duration::from_millis(50)), "buffer.inbound.retry.50ms");
     }

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+pub mod credential;
 pub mod guard;
 pub mod problem;
 pub mod trace;

@@ -38,6 +38,12 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
         Self::ROUTING_KEY.into()
     }
 
+    /// A second routing key, for a queue that has to get this message besides those that listen
+    /// for the first one: then it is an error if no queue at all wants it, whatever the exchange.
+    fn copy_to(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The AMQP message id: the same for every publication of the same thing.
     fn message_id(&self) -> Uuid;
 
@@ -167,7 +173,8 @@ impl Message for ExecutionFinished {
     }
 }
 
-/// What happened in an execution: agent-runner to whoever listens.
+/// What happened in an execution: agent-runner to whoever listens, and to delivery if there is an
+/// endpoint for it.
 ///
 /// At least once, an execution's in order. Published again, it has the same id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,10 +194,15 @@ pub struct ObjectiveEvent {
     pub event_type: String,
     /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// Whether the agent had an endpoint for its events when the execution began.
+    /// Whether the agent had an endpoint for its events when its run began.
     pub endpoint: bool,
     /// What such an endpoint is sent: `{type, timestamp, data}`.
     pub payload: Value,
+}
+
+impl ObjectiveEvent {
+    /// What an event that has to be sent to an endpoint is routed by, besides its own key.
+    pub const DELIVERY_KEY: &'static str = "event_delivery.requested";
 }
 
 impl Message for ObjectiveEvent {
@@ -199,6 +211,10 @@ impl Message for ObjectiveEvent {
 
     fn routing_key(&self) -> Cow<'static, str> {
         format!("{}.{}", Self::ROUTING_KEY, self.event_type).into()
+    }
+
+    fn copy_to(&self) -> Option<&'static str> {
+        self.endpoint.then_some(Self::DELIVERY_KEY)
     }
 
     fn message_id(&self) -> Uuid {
@@ -292,6 +308,8 @@ mod tests {
         pinned(&event, include_str!("../golden/objective_event.json"));
         assert_eq!(event.routing_key(), "objective_event.tool_called");
         assert_eq!(ObjectiveEvent::EXCHANGE, Exchange::Events);
+        assert_eq!(event.copy_to(), Some("event_delivery.requested"));
+        assert_eq!(ObjectiveEvent { endpoint: false, ..event }.copy_to(), None);
     }
 
     #[test]

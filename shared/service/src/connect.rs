@@ -123,8 +123,10 @@ pub fn consume<H: recado_broker::Handler>(
 /// A client for addresses that tenants chose.
 pub fn outbound_client(destinations: &Destinations) -> anyhow::Result<GuardedClient> {
     let guard = Guard::new(destinations.allow_private.clone())
-        .with_plain_http(destinations.allow_plain_http);
-    GuardedClient::new(guard).context("failed to set up the outbound client")
+        .with_plain_http(destinations.allow_plain_http)
+        .with_ports(destinations.ports.clone());
+    GuardedClient::trusting(guard, &destinations.authorities)
+        .context("failed to set up the outbound client")
 }
 
 /// Redis, which no readiness depends on: everything works without it.

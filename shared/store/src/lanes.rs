@@ -66,9 +66,6 @@ pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 1_000_000)
 }
 
-/// For [`claim`]: a tenant may hold as many lanes as there are.
-pub(crate) const UNCAPPED: i64 = i64::MAX;
-
 /// Any number; it only has to be the same in every process that claims under a cap.
 const CAP_LOCK: i64 = 0x6361_7073;
 
@@ -78,6 +75,8 @@ const LOCK_CAPS: &str = "\
 -- lanes.lock_caps
 SELECT pg_advisory_xact_lock($1)";
 
+/// Execution lanes only; those of deliveries are claimed by `deliveries.claim`.
+///
 /// Takes from all tenants in turn: the next lane is that of the tenant who has the fewest, leased
 /// and chosen together, and of its lanes the one that waits longest.
 ///
@@ -93,13 +92,13 @@ const CLAIM: &str = "\
 -- lanes.claim
 WITH RECURSIVE tenants AS (
     (SELECT tenant_id FROM lanes
-      WHERE kind = $1 AND next_run_at IS NOT NULL
+      WHERE kind = 'execution' AND next_run_at IS NOT NULL
       ORDER BY tenant_id LIMIT 1)
      UNION ALL
     SELECT next.tenant_id
       FROM tenants,
            LATERAL (SELECT lanes.tenant_id FROM lanes
-                     WHERE lanes.kind = $1 AND lanes.tenant_id > tenants.tenant_id
+                     WHERE lanes.kind = 'execution' AND lanes.tenant_id > tenants.tenant_id
                        AND lanes.next_run_at IS NOT NULL
                      ORDER BY lanes.tenant_id LIMIT 1) next
 ), candidates AS MATERIALIZED (
@@ -107,30 +106,30 @@ WITH RECURSIVE tenants AS (
       FROM tenants,
            LATERAL (SELECT count(*) FILTER (WHERE lanes.next_run_at > now()) AS n_leased
                       FROM lanes
-                     WHERE lanes.kind = $1 AND lanes.tenant_id = tenants.tenant_id
+                     WHERE lanes.kind = 'execution' AND lanes.tenant_id = tenants.tenant_id
                        AND lanes.lease_token IS NOT NULL) busy,
            LATERAL (SELECT oldest.*, row_number() OVER (ORDER BY oldest.next_run_at) AS place
                       FROM (SELECT lanes.session_id, lanes.next_run_at FROM lanes
-                             WHERE lanes.kind = $1 AND lanes.tenant_id = tenants.tenant_id
+                             WHERE lanes.kind = 'execution' AND lanes.tenant_id = tenants.tenant_id
                                AND lanes.next_run_at <= now()
                              ORDER BY lanes.next_run_at
-                             LIMIT least(2 * $2::bigint,
-                                         greatest($4::bigint - busy.n_leased, 0))) oldest) due
-     ORDER BY turn, due.next_run_at LIMIT 2 * $2::bigint
+                             LIMIT least(2 * $1::bigint,
+                                         greatest($3::bigint - busy.n_leased, 0))) oldest) due
+     ORDER BY turn, due.next_run_at LIMIT 2 * $1::bigint
 ), chosen AS MATERIALIZED (
     SELECT lanes.session_id
       FROM candidates
-      JOIN lanes ON lanes.kind = $1 AND lanes.session_id = candidates.session_id
+      JOIN lanes ON lanes.kind = 'execution' AND lanes.session_id = candidates.session_id
      WHERE lanes.session_id = ANY (ARRAY(SELECT session_id FROM candidates))
        AND lanes.next_run_at <= now()
      ORDER BY candidates.turn, candidates.next_run_at
-     LIMIT $2 FOR UPDATE OF lanes SKIP LOCKED
+     LIMIT $1 FOR UPDATE OF lanes SKIP LOCKED
 )
 UPDATE lanes
-   SET next_run_at = now() + $3::bigint * interval '1 millisecond',
+   SET next_run_at = now() + $2::bigint * interval '1 millisecond',
        lease_token = gen_random_uuid()
   FROM chosen
- WHERE lanes.kind = $1 AND lanes.session_id = chosen.session_id
+ WHERE lanes.kind = 'execution' AND lanes.session_id = chosen.session_id
 RETURNING lanes.session_id, lanes.lease_token";
 
 /// In the order of the sessions, as everywhere.
@@ -148,10 +147,20 @@ UPDATE lanes SET next_run_at = now() + $4::bigint * interval '1 millisecond'
  WHERE lanes.kind = $1 AND lanes.session_id = held.session_id
 RETURNING lanes.lease_token";
 
+/// In the order of the sessions, as everywhere.
 const RELEASE: &str = "\
 -- lanes.release
-UPDATE lanes SET next_run_at = now() + $3::bigint * interval '1 millisecond', lease_token = NULL
- WHERE kind = $1 AND lease_token = ANY ($2) AND session_id = ANY ($4)";
+WITH held AS MATERIALIZED (
+    SELECT lanes.session_id
+      FROM unnest($2::uuid[], $3::uuid[]) AS asked (session_id, token)
+      JOIN lanes ON lanes.kind = $1 AND lanes.session_id = asked.session_id
+                AND lanes.lease_token = asked.token
+     ORDER BY lanes.session_id FOR UPDATE OF lanes
+)
+UPDATE lanes
+   SET next_run_at = now() + $4::bigint * interval '1 millisecond', lease_token = NULL
+  FROM held
+ WHERE lanes.kind = $1 AND lanes.session_id = held.session_id";
 
 const LOCK: &str = "\
 -- lanes.lock
@@ -178,29 +187,24 @@ SELECT count(*) AS n_lanes,
        coalesce(extract(epoch FROM now() - min(next_run_at)), 0)::double precision AS oldest_s
   FROM lanes WHERE kind = $1 AND next_run_at <= now()";
 
-/// Leases up to `limit` lanes that may run, from all tenants in turn, the longest waiting first;
-/// no tenant then has more than `tenant_cap` of this kind.
+/// Leases up to `limit` execution lanes that may run, from all tenants in turn, the longest waiting
+/// first; no tenant then has more than `tenant_cap` of them.
 ///
 /// The cap holds for those who claim in transactions: the next one counts when this one's ends.
 pub(crate) async fn claim(
     client: &impl GenericClient,
-    kind: LaneKind,
     limit: usize,
     lease: Duration,
     tenant_cap: i64,
 ) -> Result<Vec<Lease>, StoreError> {
     let failed = StoreError::query("lanes.claim");
-    if tenant_cap < UNCAPPED {
-        let lock = client.prepare_cached(LOCK_CAPS).await.map_err(&failed)?;
-        client.execute(&lock, &[&CAP_LOCK]).await.map_err(&failed)?;
-    }
+    let lock = client.prepare_cached(LOCK_CAPS).await.map_err(&failed)?;
+    client.execute(&lock, &[&CAP_LOCK]).await.map_err(&failed)?;
     let statement = client.prepare_cached(CLAIM).await.map_err(&failed)?;
     // Twice the limit has to be a number, too.
     let limit = i64::from(u32::try_from(limit).unwrap_or(u32::MAX));
-    let rows = client
-        .query(&statement, &[&kind.as_str(), &limit, &millis(lease), &tenant_cap])
-        .await
-        .map_err(&failed)?;
+    let rows =
+        client.query(&statement, &[&limit, &millis(lease), &tenant_cap]).await.map_err(&failed)?;
     let leases = rows.iter().map(|row| Lease {
         session_id: SessionId(row.get("session_id")),
         token: row.get("lease_token"),
@@ -239,9 +243,9 @@ pub(crate) fn lease_of(leases: &[Lease], session: SessionId) -> Option<Lease> {
 
 /// A lane that counts work which is not there: a bug, or a hand in the database. It stays leased,
 /// and is looked at again when the lease runs out.
-pub(crate) fn complain_of_empty(kind: LaneKind, claimed: &[Lease], found: usize) {
-    if found < claimed.len() {
-        let (n_claimed, kind) = (claimed.len(), kind.as_str());
+pub(crate) fn complain_of_empty(kind: LaneKind, n_claimed: usize, found: usize) {
+    if found < n_claimed {
+        let kind = kind.as_str();
         tracing::error!(lane.kind = kind, n_claimed, n_found = found, "lanes without work");
     }
 }
@@ -275,10 +279,10 @@ pub async fn release(
     let failed = StoreError::query("lanes.release");
     let client = store.client("lanes.release").await?;
     let statement = client.prepare_cached(RELEASE).await.map_err(&failed)?;
-    let tokens: Vec<Uuid> = leases.iter().map(|lease| lease.token).collect();
     let sessions: Vec<Uuid> = leases.iter().map(|lease| lease.session_id.0).collect();
+    let tokens: Vec<Uuid> = leases.iter().map(|lease| lease.token).collect();
     let (kind, pause) = (kind.as_str(), millis(pause));
-    client.execute(&statement, &[&kind, &tokens, &pause, &sessions]).await.map_err(&failed)?;
+    client.execute(&statement, &[&kind, &sessions, &tokens, &pause]).await.map_err(&failed)?;
     Ok(())
 }
 

@@ -6,7 +6,10 @@ pub mod api_keys;
 pub mod apps;
 pub mod control;
 pub mod deliveries;
+pub mod destinations;
 mod error;
+pub mod event_deliveries;
+pub mod event_endpoints;
 pub mod executions;
 pub mod lanes;
 pub mod listen;
@@ -14,6 +17,7 @@ pub mod members;
 pub mod messages;
 mod migrate;
 pub mod providers;
+pub mod redeliver;
 pub mod references;
 pub mod seal;
 pub mod secrets;
@@ -109,8 +113,8 @@ impl Store {
             .recycle_timeout(Some(config.connection_timeout))
             .post_create(Hook::async_fn(move |client, _| {
                 Box::pin(async move {
-                    let timeouts = session_timeouts(statement_timeout);
-                    client.batch_execute(&timeouts).await.map_err(HookError::Backend)
+                    let settings = session_settings(statement_timeout);
+                    client.batch_execute(&settings).await.map_err(HookError::Backend)
                 })
             }))
             .build()
@@ -145,11 +149,13 @@ fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigEr
 }
 
 /// PostgreSQL waits for ever by default, for statements, for locks and for idle transactions.
-fn session_timeouts(statement: Duration) -> String {
+/// What holds for every statement. Ours touch few rows, whatever the planner expects of a
+/// recursion: compiling them takes longer than running them.
+fn session_settings(statement: Duration) -> String {
     let ms = statement.as_millis();
     format!(
         "SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
-         SET idle_in_transaction_session_timeout = {ms}"
+         SET idle_in_transaction_session_timeout = {ms}; SET jit = off"
     )
 }
 

@@ -1,12 +1,12 @@
-//! What refers to what: a trigger to its agent, its app and its secrets; an agent to its providers,
-//! its tools and the secret of its event endpoint; a tool to its secrets and to the agent that it
-//! asks; a provider to its secret.
+//! What refers to what: a trigger to its agent, its app and its secrets; an agent to its providers
+//! and its tools; a tool to its secrets and to the agent that it asks; an event endpoint to the agent
+//! whose events it gets; a provider to its secret.
 //!
 //! Nothing that is referred to can be deleted. Whoever saves a reference holds what it refers to
 //! (`FOR KEY SHARE`) in the same transaction, and whoever deletes locks it (`FOR UPDATE`) before
 //! looking for references, so neither misses the other.
 
-use recado_types::{AgentId, ProviderId, ToolId, TriggerId};
+use recado_types::{AgentId, EventEndpointId, ProviderId, ToolId, TriggerId};
 use tokio_postgres::Row;
 
 /// Something that stops working without what was to be deleted.
@@ -40,6 +40,13 @@ pub enum UsedBy {
         /// What models call it.
         name: String,
     },
+    /// An event endpoint.
+    EventEndpoint {
+        /// Which.
+        id: EventEndpointId,
+        /// What people call it.
+        name: String,
+    },
 }
 
 /// What came of deleting something that others may refer to.
@@ -64,6 +71,7 @@ impl UsedBy {
             "trigger" => Self::Trigger { id: TriggerId(id), name },
             "provider" => Self::Provider { id: ProviderId(id), name },
             "tool" => Self::Tool { id: ToolId(id), name },
+            "event_endpoint" => Self::EventEndpoint { id: EventEndpointId(id), name },
             _ => Self::Agent { id: AgentId(id), name },
         }
     }

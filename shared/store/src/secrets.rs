@@ -63,9 +63,6 @@ SELECT 'trigger' AS kind, id, name FROM triggers
 SELECT 'provider', id, name FROM providers WHERE tenant_id = $1 AND secret_ref = $2
  UNION ALL
 SELECT 'tool', id, name FROM tools WHERE tenant_id = $1 AND $2 = ANY (secret_refs)
- UNION ALL
-SELECT 'agent', id, name FROM agents
- WHERE tenant_id = $1 AND deleted_at IS NULL AND $2 = ANY (secret_refs)
  LIMIT $3";
 
 const DELETE: &str = "\

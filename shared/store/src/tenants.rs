@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use recado_types::{ProjectId, TenantId};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::{Store, StoreError};
 
@@ -26,8 +27,21 @@ pub struct Tenant {
     pub name: String,
     /// Where its tools may go when a context field or a model names the host.
     pub allowed_hosts: Vec<String>,
+    /// Where its callbacks, tools and event webhooks may go at all; anywhere if it is empty.
+    pub destination_hosts: Vec<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// What is changed of a tenant; the rest stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TenantChanges {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Where its tools may be led.
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Where its requests may go at all.
+    pub destination_hosts: Option<Vec<String>>,
 }
 
 impl Tenant {
@@ -36,6 +50,7 @@ impl Tenant {
             id: TenantId(row.get("id")),
             name: row.get("name"),
             allowed_hosts: row.get("allowed_hosts"),
+            destination_hosts: row.get("destination_hosts"),
             created_at: row.get("created_at"),
         }
     }
@@ -54,14 +69,16 @@ SELECT EXISTS (SELECT FROM tenants WHERE id = $1)";
 
 const FIND: &str = "\
 -- tenants.find
-SELECT id, name, allowed_hosts, created_at FROM tenants WHERE id = $1";
+SELECT id, name, allowed_hosts, destination_hosts, created_at FROM tenants WHERE id = $1";
 
 const UPDATE: &str = "\
 -- tenants.update
 UPDATE tenants
-   SET name = coalesce($2, name), allowed_hosts = coalesce($3::text[], allowed_hosts)
+   SET name = coalesce($2, name),
+       allowed_hosts = coalesce($3::text[], allowed_hosts),
+       destination_hosts = coalesce($4::text[], destination_hosts)
  WHERE id = $1
-RETURNING id, name, allowed_hosts, created_at";
+RETURNING id, name, allowed_hosts, destination_hosts, created_at";
 
 const DEFAULT_PROJECT: &str = "\
 -- tenants.default_project
@@ -103,14 +120,15 @@ pub async fn find(store: &Store, tenant: TenantId) -> Result<Option<Tenant>, Sto
 pub async fn update(
     store: &Store,
     tenant: TenantId,
-    name: Option<&str>,
-    allowed_hosts: Option<&[String]>,
+    changes: &TenantChanges,
 ) -> Result<Option<Tenant>, StoreError> {
     let failed = StoreError::query("tenants.update");
     let client = store.client("tenants.update").await?;
     let statement = client.prepare_cached(UPDATE).await.map_err(&failed)?;
-    let row = client.query_opt(&statement, &[&tenant.0, &name, &allowed_hosts]).await;
-    Ok(row.map_err(&failed)?.as_ref().map(Tenant::from_row))
+    let TenantChanges { name, allowed_hosts, destination_hosts } = changes;
+    let parameters: [&(dyn ToSql + Sync); 4] = [&tenant.0, name, allowed_hosts, destination_hosts];
+    let row = client.query_opt(&statement, &parameters).await.map_err(&failed)?;
+    Ok(row.as_ref().map(Tenant::from_row))
 }
 
 /// The oldest project of a tenant.

@@ -30,7 +30,7 @@ use anyhow::{Context, bail};
 
 pub use backing::PrivateServers;
 pub use builder::Builder;
-pub use management::{Management, NewTrigger};
+pub use management::{Management, NewEventEndpoint, NewTrigger};
 pub use role::{Exit, Role};
 
 use crate::scratch::ScratchDir;

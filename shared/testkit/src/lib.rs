@@ -11,6 +11,7 @@ pub mod mcp;
 pub mod model;
 pub mod providers;
 pub mod rabbit_admin;
+pub mod receiver;
 pub mod scratch;
 pub mod servers;
 pub mod shared;

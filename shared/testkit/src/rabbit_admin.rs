@@ -90,6 +90,30 @@ impl RabbitAdmin {
         Ok(queues.json().await?)
     }
 
+    /// Declares what `definitions` hold in a virtual host.
+    pub async fn import(&self, vhost: &str, definitions: &Value) -> Result<(), AdminError> {
+        let path = format!("/api/definitions/{vhost}");
+        self.send(self.request(Method::POST, &path).json(definitions), &path).await.map(drop)
+    }
+
+    /// Puts a message into `queue`, which has to be there, as somebody might who is not us.
+    pub async fn put(
+        &self,
+        vhost: &str,
+        queue: &str,
+        properties: &Value,
+        body: &str,
+    ) -> Result<(), AdminError> {
+        let path = format!("/api/exchanges/{vhost}/amq.default/publish");
+        let message = json!({
+            "routing_key": queue,
+            "properties": properties,
+            "payload": body,
+            "payload_encoding": "string",
+        });
+        self.send(self.request(Method::POST, &path).json(&message), &path).await.map(drop)
+    }
+
     /// Everything the API says about the connections of the node.
     pub async fn connections(&self) -> Result<Vec<Value>, AdminError> {
         let path = "/api/connections";

@@ -1,15 +1,10 @@
 //! A tool behind an HTTP API: it remembers how it was called and answers what a test wants.
 //!
-//! [`Tool`] answers whole requests; planned faults ([`Stub`]) make it fail, hang or cut the
-//! connection. [`Talker`] is for what a well-behaved server cannot do: a body that never ends.
+//! It answers whole requests; planned faults ([`Stub`]) make it fail, hang or cut the connection.
+//! What keeps to no rules at all is a [`Receiver`](crate::receiver::Receiver).
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -116,101 +111,6 @@ impl Deref for Tool {
     }
 }
 
-/// A server that answers 200 and a body of a gigabyte, in its own time, until nobody listens any
-/// more. Stopped when it is dropped.
-#[derive(Debug)]
-pub struct Talker {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    n_connections: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What [`Talker`] says its body's length is.
-const CLAIMED_BYTES: u64 = 1_000_000_000;
-/// The most of a request that is read before the answer.
-const REQUEST_BYTES: usize = 64 * 1024;
-
-impl Talker {
-    /// Starts a server that sends its body as fast as it can.
-    pub fn flooding() -> Self {
-        Self::start(vec![b'x'; 64 * 1024], Duration::ZERO)
-    }
-
-    /// Starts a server that sends a byte of its body whenever `every` has passed.
-    pub fn dripping(every: Duration) -> Self {
-        Self::start(b".".to_vec(), every)
-    }
-
-    fn start(piece: Vec<u8>, every: Duration) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let stop = Arc::new(AtomicBool::new(false));
-        let n_connections = Arc::new(AtomicUsize::new(0));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&n_connections));
-        let thread = thread::spawn(move || {
-            for socket in listener.incoming().flatten() {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                counted.fetch_add(1, Ordering::Relaxed);
-                // Ends with an error as soon as the other side hangs up.
-                let _ = talk(socket, &piece, every, &stopped);
-            }
-        });
-        Self { address, stop, n_connections, thread: Some(thread) }
-    }
-
-    /// Where it listens, as `http://127.0.0.1:<port>`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// How many connections it has taken.
-    pub fn n_connections(&self) -> usize {
-        self.n_connections.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Talker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // Wakes the thread if it waits for a connection.
-        drop(TcpStream::connect(self.address));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "it runs on a thread of its own")]
-fn talk(
-    mut socket: TcpStream,
-    piece: &[u8],
-    every: Duration,
-    stopped: &AtomicBool,
-) -> std::io::Result<()> {
-    // Nobody may read any more and nobody may have hung up either: look up now and then.
-    socket.set_write_timeout(Some(Duration::from_millis(100)))?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = vec![0; REQUEST_BYTES];
-    let _ = socket.read(&mut request)?;
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {CLAIMED_BYTES}\r\n\r\n"
-    );
-    socket.write_all(head.as_bytes())?;
-    let mut left = CLAIMED_BYTES;
-    while left > 0 && !stopped.load(Ordering::Relaxed) {
-        match socket.write(piece) {
-            Ok(n_bytes) => left = left.saturating_sub(n_bytes as u64),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error),
-        }
-        thread::sleep(every);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,15 +138,5 @@ mod tests {
         let request = http_client().get(tool.url()).bearer_auth("hunter2");
         let told = request.send().await.unwrap().text().await.unwrap();
         assert!(told.contains("Bearer hunter2"), "{told}");
-    }
-
-    #[tokio::test]
-    async fn a_talker_talks_until_one_hangs_up() {
-        let talker = Talker::flooding();
-        let mut answer = http_client().get(talker.url()).send().await.unwrap();
-        assert_eq!(answer.content_length(), Some(CLAIMED_BYTES));
-        assert!(answer.chunk().await.unwrap().is_some());
-        drop(answer);
-        assert_eq!(talker.n_connections(), 1);
     }
 }

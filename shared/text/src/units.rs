@@ -6,19 +6,39 @@
 
 use unicode_segmentation::GraphemeCursor;
 
+/// How many bytes are counted at a time; so few that their units fit in a byte.
+const BLOCK: usize = 64;
+
 /// What stands at the end of a text that had to be cut.
 pub const ELLIPSIS: char = '…';
 
 /// The length of `text` in UTF-16 code units.
 pub fn utf16_len(text: &str) -> usize {
+    text.as_bytes().chunks(BLOCK).map(units_in).sum()
+}
+
+fn units_in(block: &[u8]) -> usize {
     // A scalar has one byte that does not continue another; four-byte scalars are surrogate pairs.
-    text.bytes().map(|b| usize::from(b & 0xC0 != 0x80) + usize::from(b >= 0xF0)).sum()
+    let units = |byte: u8| u8::from(byte & 0xC0 != 0x80) + u8::from(byte >= 0xF0);
+    usize::from(block.iter().map(|byte| units(*byte)).sum::<u8>())
 }
 
 /// The length in bytes of the longest beginning of `text` with at most `units` code units. It ends
 /// between scalars, not necessarily between grapheme clusters.
 pub fn prefix_within(text: &str, units: usize) -> usize {
-    prefix_that_costs(text, units, char::len_utf16)
+    let mut left = units;
+    let mut at = 0;
+    // Where it is not close, there is no need to look at each scalar. One that a block cuts in two
+    // counts with its first byte.
+    for block in text.as_bytes().chunks(BLOCK) {
+        match left.checked_sub(units_in(block)) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        at += block.len();
+    }
+    let at = text.ceil_char_boundary(at);
+    at + prefix_that_costs(&text[at..], left, char::len_utf16)
 }
 
 fn prefix_that_costs(text: &str, limit: usize, cost: impl Fn(char) -> usize) -> usize {

@@ -2,59 +2,93 @@
 
 use std::ops::Range;
 
+/// What a URL begins with. A word before it would make it something else, but for `http`, which
+/// texts without spaces have in their middle.
 const SCHEMES: [&str; 2] = ["https://", "http://"];
+const WITHOUT_SCHEME: &str = "www.";
 
-/// The longest scheme, with its slashes.
-const SCHEME_LEN: usize = "https://".len();
-
-/// All URLs in `text`, in order.
+/// All URLs in `text`, in order. The punctuation and the brackets around one are no part of it.
 pub fn find_all(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut from = 0;
     while let Some(start) = next_start(text, from) {
-        let end = end_of(text, start, usize::MAX);
+        let end = end_of(text, start);
         found.push(start..end);
         from = end;
     }
     found
 }
 
-/// The URL that `at` would cut, if there is one that begins in `text[from..]` and is at most
-/// `max_len` bytes long.
-pub fn around(text: &str, from: usize, at: usize, max_len: usize) -> Option<Range<usize>> {
-    let searched_to = text.floor_char_boundary((at + SCHEME_LEN).min(text.len()));
-    let searched = &text[from..searched_to];
-    // A scheme inside a URL (`https://a/?to=https://b`) belongs to the URL that began before it.
-    let word_start = text[from..at].rfind(is_end).map_or(from, |space| {
-        from + space + text[from + space..].chars().next().map_or(0, char::len_utf8)
-    });
-    let starts = SCHEMES.iter().filter_map(|scheme| searched[word_start - from..].find(scheme));
-    let start = word_start + starts.min()?;
-    if start >= at {
-        return None;
-    }
-    let end = end_of(text, start, max_len);
-    (at < end && end - start <= max_len).then_some(start..end)
-}
-
 fn next_start(text: &str, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
-        let start = from + text[from..].find("http")?;
-        if SCHEMES.iter().any(|scheme| text[start..].starts_with(scheme)) {
+        let start = from + text[from..].find(['h', 'w'])?;
+        if begins_url(text, start) {
             return Some(start);
         }
-        from = start + "http".len();
+        from = start + 1;
     }
 }
 
-/// Where the URL that begins at `start` ends, looked for in somewhat more than `max_len` bytes.
-/// Punctuation at its end belongs to the sentence around it.
-fn end_of(text: &str, start: usize, max_len: usize) -> usize {
-    let searched_to = start.saturating_add(max_len).saturating_add(1).min(text.len());
-    let url = &text[start..text.ceil_char_boundary(searched_to)];
-    let url = &url[..url.find(is_end).unwrap_or(url.len())];
-    start + url.trim_end_matches(is_punctuation).len()
+fn begins_url(text: &str, at: usize) -> bool {
+    let (before, rest) = text.split_at(at);
+    let has_host = |rest: &str| rest.starts_with(char::is_alphanumeric);
+    SCHEMES.iter().any(|scheme| rest.starts_with(scheme))
+        || rest.strip_prefix(WITHOUT_SCHEME).is_some_and(has_host)
+            && !before
+                .ends_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
+}
+
+/// Where the URL that begins at `start` ends. A bracket that closes what it did not open, and
+/// punctuation at its end, belong to the sentence around it.
+fn end_of(text: &str, start: usize) -> usize {
+    let (mut round, mut square) = (0_usize, 0_usize);
+    let is_over = |c: char| {
+        let open = match c {
+            '(' | ')' => &mut round,
+            '[' | ']' => &mut square,
+            _ => return is_end(c),
+        };
+        if matches!(c, '(' | '[') {
+            *open += 1;
+            return false;
+        }
+        let closes_another = *open == 0;
+        *open = open.saturating_sub(1);
+        closes_another
+    };
+    let url = &text[start..];
+    let url = &url[..url.find(is_over).unwrap_or(url.len())];
+    start + without_punctuation(url).len()
+}
+
+/// Without the punctuation at its end; but the marks that close what was opened in the URL are a
+/// part of it, as in `https://x/*a*`.
+fn without_punctuation(url: &str) -> &str {
+    let mut url = url;
+    while let Some(last) = url.chars().next_back().filter(|c| is_punctuation(*c)) {
+        let rest = url.trim_end_matches(last);
+        let n_closed =
+            if is_mark(last) { opened_by(last, rest).min(url.len() - rest.len()) } else { 0 };
+        url = &url[..rest.len() + n_closed];
+        if n_closed > 0 {
+            break;
+        }
+    }
+    url
+}
+
+/// How long the last run of `mark` in `url` is if it opens something: before a character, and not
+/// in the middle of a word.
+fn opened_by(mark: char, url: &str) -> usize {
+    let Some(last) = url.rfind(mark) else { return 0 };
+    let run = &url[..=last];
+    let before = run.trim_end_matches(mark);
+    if before.ends_with(char::is_alphanumeric) { 0 } else { run.len() - before.len() }
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(c, '*' | '_' | '~')
 }
 
 fn is_end(c: char) -> bool {
@@ -63,7 +97,7 @@ fn is_end(c: char) -> bool {
 }
 
 fn is_punctuation(c: char) -> bool {
-    matches!(c, '*' | '_' | '~' | '.' | ',' | ':' | ';' | '!' | '?' | '\'' | ')' | ']' | '}' | '|')
+    is_mark(c) || matches!(c, '.' | ',' | ':' | ';' | '!' | '?' | '\'' | '}' | '|')
 }
 
 #[cfg(test)]
@@ -80,16 +114,38 @@ mod tests {
         assert_eq!(found(text), ["https://a.b/_c_d", "http://x.y/z?q=1", "https://例え.jp/路径"]);
         assert_eq!(found("http: https https:/x"), [""; 0]);
         assert_eq!(found("https://a/?to=https://b/"), ["https://a/?to=https://b/"]);
+        assert_eq!(
+            found("www.x.io/a, (www.b.c) a.www.x awww.x www.. me@www.x"),
+            ["www.x.io/a", "www.b.c"]
+        );
     }
 
     #[test]
-    fn a_cut_inside_a_url_is_noticed_anywhere_in_it() {
-        let text = "a https://x.y/z?to=http://w b";
-        let url = 2..text.len() - 2;
-        for at in 0..=text.len() {
-            let expected = (url.start < at && at < url.end).then(|| url.clone());
-            assert_eq!(around(text, 0, at, 100), expected, "at {at}");
+    fn marks_that_close_what_a_url_opens_are_part_of_it() {
+        let cases = [
+            ("www.x.io/*b*, c", "www.x.io/*b*"),
+            ("https://x.y/_a_*b*", "https://x.y/_a_*b*"),
+            ("**https://x.y/_a_**", "https://x.y/_a_"),
+            ("**https://x.y/*a***.", "https://x.y/*a*"),
+            ("https://x.y/**a**!", "https://x.y/**a**"),
+            ("_see https://x.y/a_b_", "https://x.y/a_b"),
+            ("~~https://x.y/a~~", "https://x.y/a"),
+        ];
+        for (text, url) in cases {
+            assert_eq!(found(text), [url]);
         }
-        assert_eq!(around(text, 0, 10, 20), None, "too long to be kept whole");
+    }
+
+    #[test]
+    fn only_brackets_that_it_opens_are_closed_in_a_url() {
+        let cases = [
+            ("(see https://x.y/A_(b)_c(d)).", "https://x.y/A_(b)_c(d)"),
+            ("[a](https://x.y),[b](z)", "https://x.y"),
+            ("[https://x.y/?a[0]=1]", "https://x.y/?a[0]=1"),
+            ("http://[::1]/a)", "http://[::1]/a"),
+        ];
+        for (text, url) in cases {
+            assert_eq!(found(text), [url]);
+        }
     }
 }

@@ -98,6 +98,12 @@ ids! {
     DeliveryId("delivery"),
     /// One HTTP request of a delivery.
     AttemptId("attempt"),
+    /// Where an agent's events are sent to.
+    EventEndpointId("endpoint"),
+    /// One event on its way to one endpoint.
+    EventDeliveryId("evtdelivery"),
+    /// A message that nobody could handle.
+    DeadLetterId("deadletter"),
     /// What a message says, in short: two messages that say the same have the same.
     Fingerprint("fingerprint"),
 }
@@ -214,6 +220,20 @@ impl EventId {
     /// of a call, for example). Published again after a crash, it is the same event.
     pub fn derived(execution: ExecutionId, kind: &str, subject: Uuid) -> Self {
         Self(derive("event", &[execution.0.as_bytes(), kind.as_bytes(), subject.as_bytes()]))
+    }
+}
+
+impl EventDeliveryId {
+    /// An event is delivered to an endpoint once.
+    pub fn derived(endpoint: EventEndpointId, event: EventId) -> Self {
+        Self(derive("event delivery", &[endpoint.0.as_bytes(), event.0.as_bytes()]))
+    }
+}
+
+impl DeadLetterId {
+    /// The id of a message in a dead-letter queue, which it has however often it is looked at.
+    pub fn derived(queue: &str, message_id: &str, body: &[u8]) -> Self {
+        Self(derive("dead letter", &[queue.as_bytes(), message_id.as_bytes(), body]))
     }
 }
 

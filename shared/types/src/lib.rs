@@ -1,10 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod address;
 pub mod agent;
 pub mod buffer;
+pub mod credential;
+pub mod event_type;
 pub mod field_path;
+mod header_name;
 pub mod hidden;
+pub mod hosts;
 pub mod identity;
 pub mod ids;
 pub mod jmespath;
@@ -18,7 +23,8 @@ pub mod trigger;
 mod work;
 
 pub use ids::{
-    AgentId, ApiKeyId, AppId, AttemptId, ContextWindowId, DeliveryId, EventId, ExecutionId,
-    Fingerprint, LlmCallId, MemberId, MessageId, ProfileId, ProjectId, ProviderId, SecretId,
-    SessionId, TenantId, ToolCallId, ToolId, TriggerId, VariationId,
+    AgentId, ApiKeyId, AppId, AttemptId, ContextWindowId, DeadLetterId, DeliveryId,
+    EventDeliveryId, EventEndpointId, EventId, ExecutionId, Fingerprint, LlmCallId, MemberId,
+    MessageId, ProfileId, ProjectId, ProviderId, SecretId, SessionId, TenantId, ToolCallId, ToolId,
+    TriggerId, VariationId,
 };

@@ -131,6 +131,22 @@ impl<'v> ObjectReader<'v> {
         self.string(key, length)
     }
 
+    /// What people call something: 1 to `max_length` characters, on one line and to be seen.
+    pub fn name(&mut self, key: &'static str, max_length: usize) -> Option<&'v str> {
+        let name = self.string(key, 1..=max_length)?;
+        if name.contains(char::is_control) {
+            self.refuse(key, "must not contain line breaks, tabs or other control characters");
+            return None;
+        }
+        Some(name)
+    }
+
+    /// A name that must be there.
+    pub fn required_name(&mut self, key: &'static str, max_length: usize) -> Option<&'v str> {
+        self.required(key)?;
+        self.name(key, max_length)
+    }
+
     /// A string that parses as `T`; the reason is the parser's own.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
         let text = self.string(key, 1..=4_096)?;
@@ -272,6 +288,20 @@ mod tests {
                 ("limits.typo", "is not a known field"),
             ]
         );
+    }
+
+    #[test]
+    fn a_name_has_no_control_characters() {
+        let read = |name: &str| {
+            let (value, problems) = (json!({"name": name}), Problems::default());
+            let mut reader = ObjectReader::new(&value, "", &problems).unwrap();
+            let name = reader.required_name("name", 8).map(str::to_owned);
+            problems.finish(name).map_err(|found| found[0].path.clone())
+        };
+        assert_eq!(read("Olá 👋🏽"), Ok(Some("Olá 👋🏽".to_owned())));
+        for bad in ["", "123456789", "a\nb", "a\tb", "\u{1b}[2J", "\u{7f}", "\u{85}", "\0"] {
+            assert_eq!(read(bad), Err("name".to_owned()), "{bad:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Text with `{{placeholders}}`, and JSON made of such texts.
 //!
 //! The placeholders of a [`Template`] are names that its user gives values for; those of a
-//! [`PayloadTemplate`] are paths into a payload.
+//! [`PayloadTemplate`] are paths into a payload. An [`XmlTemplate`] is a text that is XML.
 //!
 //! Values are put in once: what a value contains is never read as a template again, so an agent
 //! that answers `{{token}}` sends exactly that. JSON templates are filled value by value and
@@ -15,8 +15,10 @@ use serde_json::{Map, Value};
 use crate::field_path::{FieldPathError, scalar_text};
 
 mod payload;
+mod xml;
 
 pub use payload::{PayloadTemplate, TooLarge};
+pub use xml::{Malformed, XmlTemplate, XmlTemplateError};
 
 /// The longest template, in bytes.
 const MAX_TEMPLATE: usize = 16_384;
@@ -109,6 +111,18 @@ impl Template {
     /// The names of its placeholders, in order, repeated where they repeat.
     pub fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
+            Part::Placeholder(name) => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// The names of the placeholders that stand in front of the first `mark` of its own text.
+    pub fn placeholders_before(&self, mark: char) -> impl Iterator<Item = &str> {
+        let is_before = move |part: &&Part<String>| match part {
+            Part::Text(text) => !text.contains(mark),
+            Part::Placeholder(_) => true,
+        };
+        self.parts.iter().take_while(is_before).filter_map(|part| match part {
             Part::Placeholder(name) => Some(name.as_str()),
             Part::Text(_) => None,
         })

@@ -11,8 +11,8 @@
 //!   the context has none, nothing is sent;
 //! * arguments reach a URL, a query or a body as values only: they cannot name another path, host or
 //!   header;
-//! * a host that comes from the context is one of those that the tenant allows; no redirect is
-//!   followed, no private address is reached;
+//! * a host that comes from the context is one of those that the tenant allows, and any host is one
+//!   of its destinations; no redirect is followed, no private address is reached;
 //! * secrets and hidden context values are taken out of everything that comes back, errors included;
 //! * every call ends within its time, and what it says is cut to its limits;
 //! * a call carries the same `Idempotency-Key` however often it is made.
@@ -20,11 +20,13 @@
 //! * `opening`, `offer`: from an agent's tools to what its model is offered.
 //! * `arguments`, `schema`, `refusal`: what the model wrote, and whether it will do.
 //! * `http`, `mcp`: the ways to make a call.
+//! * `hosts`: where the tenant lets tools go.
 //! * `scrub`, `cut`, `secrets`: what is done to what comes back.
 //! * `names`: what the tools of MCP servers are called.
 
 mod arguments;
 mod cut;
+mod hosts;
 mod http;
 mod mcp;
 mod metrics;
@@ -45,12 +47,13 @@ use chrono::{DateTime, Utc};
 use recado_http::guard::GuardedClient;
 use recado_store::{Store, StoreError, tools};
 use recado_types::agent::{AgentTool, Limits};
-use recado_types::tool::HostAllowList;
+use recado_types::hosts::{DestinationHosts, HostAllowList};
 use recado_types::{AgentId, TenantId, ToolId};
 use serde_json::{Map, Value};
 
 pub(crate) use self::toolbox::Toolbox;
 
+use self::hosts::Hosts;
 use self::offer::Surroundings;
 use self::opening::{Opened, Opening};
 use self::scrub::Scrubber;
@@ -153,12 +156,8 @@ impl Tools {
     /// The toolbox of an execution whose agent has no tools: it still knows what is hidden.
     pub(crate) fn none(&self, context: &Map<String, Value>) -> Toolbox {
         let scrubber = Scrubber::new(context, &Secrets::default());
-        let surroundings = Surroundings::new(
-            self.client.clone(),
-            context,
-            Secrets::default(),
-            HostAllowList::default(),
-        );
+        let surroundings =
+            Surroundings::new(self.client.clone(), context, Secrets::default(), Hosts::default());
         Toolbox::new(
             Opened::default(),
             surroundings,
@@ -182,9 +181,12 @@ impl Tools {
         let ids: Vec<ToolId> = offered.iter().map(|tool| tool.tool).collect();
         let access = tools::for_runner(&self.store, tenant, &ids).await?;
         let secrets = Secrets::from(access.secrets);
-        let allowed_hosts = HostAllowList::of(&access.allowed_hosts);
+        let hosts = Hosts {
+            led: HostAllowList::of(&access.allowed_hosts),
+            destinations: DestinationHosts::of(&access.destination_hosts),
+        };
         let scrubber = Scrubber::new(context, &secrets);
-        let surroundings = Surroundings::new(self.client.clone(), context, secrets, allowed_hosts);
+        let surroundings = Surroundings::new(self.client.clone(), context, secrets, hosts);
         let opening = Opening {
             servers: &self.servers,
             tenant,

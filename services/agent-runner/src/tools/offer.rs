@@ -8,13 +8,12 @@ use recado_http::guard::{GuardedClient, Outbound};
 use recado_store::tools::{AgentBehindTool, ToolForRunner};
 use recado_types::agent::ApprovalRule;
 use recado_types::hidden::HIDDEN;
-use recado_types::tool::{
-    AgentToolSpec, DefaultsError, DefaultsFromContext, HostAllowList, HttpTool, McpTool,
-};
+use recado_types::tool::{AgentToolSpec, DefaultsError, DefaultsFromContext, HttpTool, McpTool};
 use recado_types::trigger::ContextField;
 use recado_types::{AgentId, ToolCallId, ToolId};
 use serde_json::{Map, Value};
 
+use super::hosts::Hosts;
 use super::mcp::{McpServer, McpToolInfo};
 use super::refusal::Refusal;
 use super::schema::Checker;
@@ -63,7 +62,7 @@ pub(super) struct Surroundings {
     /// The context with [`HIDDEN`] for hidden values.
     pub(super) visible: Map<String, Value>,
     pub(super) secrets: Secrets,
-    pub(super) allowed_hosts: HostAllowList,
+    pub(super) hosts: Hosts,
 }
 
 /// A call, ready to be sent.
@@ -117,7 +116,7 @@ impl Surroundings {
         client: GuardedClient,
         context: &Map<String, Value>,
         secrets: Secrets,
-        allowed_hosts: HostAllowList,
+        hosts: Hosts,
     ) -> Self {
         let masked = |(name, value): (&String, &Value)| {
             let value = if ContextField::is_visible(name) || value.is_null() {
@@ -128,7 +127,7 @@ impl Surroundings {
             (name.clone(), value)
         };
         let visible = context.iter().map(masked).collect();
-        Self { client, context: context.clone(), visible, secrets, allowed_hosts }
+        Self { client, context: context.clone(), visible, secrets, hosts }
     }
 }
 

@@ -130,7 +130,7 @@ impl Opening<'_> {
             spec: &spec,
             context: &self.surroundings.context,
             secrets: &self.surroundings.secrets,
-            allowed_hosts: &self.surroundings.allowed_hosts,
+            hosts: &self.surroundings.hosts,
             patience: CONNECT_PATIENCE,
         };
         mcp::connect(self.servers, &connecting).await

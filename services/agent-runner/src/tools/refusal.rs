@@ -1,10 +1,12 @@
 //! Why a request comes to nothing before anything is sent.
 
+use recado_http::credential::InvalidCredential;
 use recado_http::guard::{ForbiddenDestination, InvalidOutbound};
 use recado_types::tool::{DefaultsError, RenderError};
 use recado_types::trigger::ContextField;
 
 use super::arguments::Unreadable;
+use super::hosts::ClosedHost;
 
 /// A call that is not made. `Display` is for operators; the model is told [`Refusal::told`].
 #[derive(Debug, thiserror::Error)]
@@ -30,15 +32,24 @@ pub(super) enum Refusal {
     /// A placeholder without a value, or with one that does not fit.
     #[error("the request cannot be filled in")]
     Fill(#[source] RenderError),
-    /// The host comes from the context.
-    #[error("the host is not one that the tenant allows")]
-    HostNotAllowed,
+    /// The tenant lets no tool go there.
+    #[error("the host is not allowed")]
+    Closed(#[source] ClosedHost),
     /// The guard lets nobody there.
     #[error("the destination is forbidden")]
     Forbidden(#[source] ForbiddenDestination),
     /// It is gone.
     #[error("the secret {0:?} does not exist")]
     NoSecret(String),
+    /// It is not what the tool's `auth` needs.
+    #[error("the secret {name:?} cannot be used")]
+    UnusableSecret {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidCredential,
+    },
     /// A header that HTTP cannot carry, or a body that is no JSON.
     #[error("the request cannot be expressed in HTTP")]
     Http(#[source] InvalidOutbound),
@@ -59,8 +70,8 @@ impl Refusal {
             }
             Self::Defaults(error) => error.to_string(),
             Self::Fill(error) => fill_told(error),
-            Self::HostNotAllowed | Self::Forbidden(_) => "the destination is not allowed".into(),
-            Self::NoSecret(_) => "the tool is not set up".into(),
+            Self::Closed(_) | Self::Forbidden(_) => "the destination is not allowed".into(),
+            Self::NoSecret(_) | Self::UnusableSecret { .. } => "the tool is not set up".into(),
             Self::Http(_) => "a value that the tool needs cannot stand in a header".into(),
         }
     }
@@ -75,7 +86,11 @@ impl Refusal {
             | Self::LongUrl(_) => true,
             Self::Defaults(error) => !matches!(error, DefaultsError::MissingContext { .. }),
             Self::Fill(error) => matches!(error, RenderError::MissingArgument(_)),
-            Self::HostNotAllowed | Self::Forbidden(_) | Self::NoSecret(_) | Self::Http(_) => false,
+            Self::Closed(_)
+            | Self::Forbidden(_)
+            | Self::NoSecret(_)
+            | Self::UnusableSecret { .. }
+            | Self::Http(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use recado_agent_runner::Config;
 use recado_broker::topology::reply_queue;
 use recado_broker::{Publisher, Replies};
 use recado_clock::{Clock, SystemClock};
+use recado_http::guard::{Authorities, Ports};
 use recado_messages::{ExecutionRequested, Inbound};
 use recado_service::Context;
 use recado_service::config::{Amqp, Destinations, Postgres};
@@ -156,6 +157,8 @@ fn config(database_url: &str, amqp_url: &str) -> Config {
         destinations: Destinations {
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             allow_plain_http: true,
+            ports: Ports::default(),
+            authorities: Authorities::default(),
         },
         slots: 8,
         tenant_slots: 1_000,

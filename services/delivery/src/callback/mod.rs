@@ -2,6 +2,6 @@
 //! Pure, no I/O.
 
 pub mod answer;
-mod auth;
 pub mod render;
 pub mod retry;
+pub mod sent;

@@ -1,25 +1,32 @@
 //! Writes the request that carries one chunk.
 //!
-//! Values are put into parsed structures and serialised afterwards, so nothing in a value can
-//! break out of its place: not out of a JSON string, a form field, a header, nor out of its
-//! segment of the URL. What cannot be put in its place is an error with a stable code, found
-//! before anything is sent.
+//! Values are put into parsed structures and serialised afterwards, or escaped for the one kind of
+//! place they may stand in, so nothing in a value can break out of it: not out of a JSON string, a
+//! form field, an XML text, a header, nor out of its segment of the URL. What cannot be put in its
+//! place is an error with a stable code, found before anything is sent.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use recado_http::credential::{self, InvalidCredential};
 use recado_http::guard::{InvalidOutbound, Outbound};
 use recado_types::template::{MissingValue, Template, Values, text_of};
-use recado_types::trigger::{Callback, CallbackBody, ContentType, Method, callback};
+use recado_types::trigger::callback::{BUILTIN_PLACEHOLDERS, Fields, has_dot_segment};
+use recado_types::trigger::{Callback, CallbackAuth, CallbackBody, HmacFormat, Method};
 use recado_types::{DeliveryId, ExecutionId, SessionId, TriggerId};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::auth;
+use crate::sign::{self, InvalidKey};
 
 /// Longer URLs are refused by many receivers.
 const MAX_URL: usize = 8_192;
+
+/// What a text and an XML document are said to be: UTF-8, which is not the default of either.
+const TEXT: &str = "text/plain; charset=utf-8";
+const XML: &str = "application/xml; charset=utf-8";
 
 /// What a chunk's request is filled with.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +43,8 @@ pub struct Chunk<'a> {
     pub execution_id: ExecutionId,
     /// The delivery.
     pub delivery_id: DeliveryId,
+    /// The round in which the delivery was last to be sent as a whole, from 1.
+    pub whole_round: u32,
     /// The conversation.
     pub session_id: SessionId,
     /// The trigger.
@@ -44,9 +53,13 @@ pub struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// The same for every request that carries this chunk, so that a receiver can tell a
-    /// repetition from a new one.
+    /// repetition from a new one. Another one once somebody asked for the whole to be sent again.
     pub fn idempotency_key(&self) -> String {
-        format!("{}-{}", self.delivery_id, self.number)
+        let Self { delivery_id, number, .. } = self;
+        match self.whole_round {
+            0 | 1 => format!("{delivery_id}-{number}"),
+            again => format!("{delivery_id}-{number}-{again}"),
+        }
     }
 
     fn builtin(&self, name: &str) -> Option<Value> {
@@ -64,7 +77,7 @@ impl Chunk<'_> {
 
     /// Recado's own body: every built-in under its name.
     fn standard_body(&self) -> Value {
-        let fields = callback::BUILTIN_PLACEHOLDERS.iter();
+        let fields = BUILTIN_PLACEHOLDERS.iter();
         let fields = fields.filter_map(|name| Some(((*name).to_owned(), self.builtin(name)?)));
         Value::Object(fields.collect())
     }
@@ -83,6 +96,12 @@ pub enum RenderError {
     /// A placeholder without a value.
     #[error(transparent)]
     MissingValue(#[from] MissingValue),
+    /// A placeholder of the path with nothing for a value: the URL would lead elsewhere.
+    #[error("the value of the placeholder `{name}` in the URL's path is empty")]
+    EmptyInPath {
+        /// The placeholder's name.
+        name: String,
+    },
     /// There is no secret of that name.
     #[error("there is no secret `{name}`")]
     SecretMissing {
@@ -95,7 +114,7 @@ pub enum RenderError {
         /// Its name.
         name: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: UnusableSecret,
     },
     /// Filled in, the URL is none.
     #[error("the filled-in URL is malformed")]
@@ -120,11 +139,22 @@ pub enum RenderError {
     InvalidBody(#[source] InvalidOutbound),
 }
 
+/// What is wrong with a secret. Does not repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableSecret {
+    /// It cannot be a credential.
+    #[error(transparent)]
+    Credential(#[from] InvalidCredential),
+    /// It cannot be the key of a signature.
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+}
+
 impl RenderError {
     /// A stable code for records and metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::MissingValue(_) => "missing_value",
+            Self::MissingValue(_) | Self::EmptyInPath { .. } => "missing_value",
             Self::SecretMissing { .. } => "secret_missing",
             Self::SecretInvalid { .. } => "secret_invalid",
             Self::UrlMalformed(_) | Self::UrlDotSegment | Self::UrlTooLong => "invalid_url",
@@ -134,11 +164,13 @@ impl RenderError {
     }
 }
 
-/// The request that carries `chunk`; `secret` is the value of the secret that the callback names.
+/// The request that carries `chunk`; `secret` is the value of the secret that the callback names. A
+/// signature says that the request was made at `now`, so one that is made again is written again.
 pub fn render(
     callback: &Callback,
     chunk: &Chunk<'_>,
     secret: Option<&str>,
+    now: DateTime<Utc>,
 ) -> Result<Outbound, RenderError> {
     let method = match callback.method {
         Method::Post => reqwest::Method::POST,
@@ -150,9 +182,10 @@ pub fn render(
     for (name, template) in &callback.headers {
         request = with_header(request, name, &template.render(chunk)?)?;
     }
-    request = auth::authorise(request, &callback.auth, secret)?;
-    request = with_header(request, "Idempotency-Key", &chunk.idempotency_key())?;
-    with_body(request, callback, chunk)
+    let key = chunk.idempotency_key();
+    request = with_header(request, "Idempotency-Key", &key)?;
+    request = with_body(request, &callback.body, chunk)?;
+    with_auth(request, &callback.auth, secret, &key, now)
 }
 
 fn with_header(request: Outbound, name: &str, value: &str) -> Result<Outbound, RenderError> {
@@ -163,18 +196,70 @@ fn with_header(request: Outbound, name: &str, value: &str) -> Result<Outbound, R
 
 fn with_body(
     request: Outbound,
-    callback: &Callback,
+    body: &CallbackBody,
     chunk: &Chunk<'_>,
 ) -> Result<Outbound, RenderError> {
-    let body = match &callback.body {
-        CallbackBody::Standard => chunk.standard_body(),
-        CallbackBody::Template(template) => template.render(chunk)?,
-    };
-    match callback.content_type {
-        ContentType::Json => request.json(&body),
-        ContentType::Form => request.form(&form_fields(&body)),
+    match body {
+        CallbackBody::Json(fields) => request.json(&filled(fields, chunk)?),
+        CallbackBody::Form(fields) => request.form(&form_fields(&filled(fields, chunk)?)),
+        CallbackBody::Text(template) => Ok(request.body(TEXT, template.render(chunk)?)),
+        CallbackBody::Xml(template) => Ok(request.body(XML, template.render(chunk)?)),
     }
     .map_err(RenderError::InvalidBody)
+}
+
+fn filled(fields: &Fields, chunk: &Chunk<'_>) -> Result<Value, MissingValue> {
+    match fields {
+        Fields::Standard => Ok(chunk.standard_body()),
+        Fields::Template(template) => template.render(chunk),
+    }
+}
+
+/// Adds the credential, or the signature over the body, which is there already.
+fn with_auth(
+    request: Outbound,
+    auth: &CallbackAuth,
+    secret: Option<&str>,
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<Outbound, RenderError> {
+    let Some(name) = auth.secret_ref() else { return Ok(request) };
+    let missing = || RenderError::SecretMissing { name: name.to_owned() };
+    let secret = secret.ok_or_else(missing)?;
+    let invalid =
+        |reason: UnusableSecret| RenderError::SecretInvalid { name: name.to_owned(), reason };
+    match auth {
+        CallbackAuth::Credential(credential) => {
+            credential::authorise(request, credential, secret).map_err(|e| invalid(e.into()))
+        }
+        CallbackAuth::Hmac { format, .. } => {
+            credential::check(secret).map_err(|e| invalid(e.into()))?;
+            match format {
+                HmacFormat::StandardWebhooks => {
+                    let key = sign::secret_bytes(secret).map_err(|e| invalid(e.into()))?;
+                    with_standard_signature(request, &key, id, now)
+                }
+                // As ingress takes it: the key is the secret as it is written.
+                HmacFormat::Sha256 { header } => {
+                    let signature = sign::sha256(&request.body, secret.as_bytes());
+                    with_header(request, header, &signature)
+                }
+            }
+        }
+    }
+}
+
+fn with_standard_signature(
+    request: Outbound,
+    key: &[u8],
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<Outbound, RenderError> {
+    let timestamp = now.timestamp();
+    let signature = sign::standard_webhooks(id, timestamp, &request.body, &[key]);
+    let request = with_header(request, "webhook-id", id)?;
+    let request = with_header(request, "webhook-timestamp", &timestamp.to_string())?;
+    with_header(request, "webhook-signature", &signature)
 }
 
 fn form_fields(body: &Value) -> Vec<(&str, String)> {
@@ -187,10 +272,13 @@ fn url(template: &Template, chunk: &Chunk<'_>) -> Result<Url, RenderError> {
     if text.len() > MAX_URL {
         return Err(RenderError::UrlTooLong);
     }
-    // Not even percent-encoded dots would be left alone: every URL parser takes them for dots.
-    let path = text.split(['?', '#']).next().unwrap_or_default();
+    let is_empty = |name: &&str| chunk.get(name).is_none_or(|value| text_of(&value).is_empty());
+    if let Some(name) = template.placeholders_before('?').find(is_empty) {
+        return Err(RenderError::EmptyInPath { name: name.to_owned() });
+    }
+    // To percent-encode the dots of a value would not help: every URL parser takes them for dots.
     let is_filled_in = template.placeholders().next().is_some();
-    if is_filled_in && path.split('/').any(|segment| matches!(segment, "." | "..")) {
+    if is_filled_in && has_dot_segment(&text) {
         return Err(RenderError::UrlDotSegment);
     }
     Url::parse(&text).map_err(RenderError::UrlMalformed)

@@ -9,10 +9,13 @@ use recado_store::lanes::{self, Held, LaneKind};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Probe;
+use super::destinations::InHand;
 use super::{Deliver, Ended};
+use crate::metrics::PARKED;
 
 /// The longest pause in which a lane keeps its slot; for a longer one it is parked.
-pub(super) const LONGEST_PAUSE_HELD: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE_HELD: Duration = Duration::from_secs(1);
 /// The pauses between two tries to write something down while the database is away.
 const FIRST_STORE_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_STORE_PAUSE: Duration = Duration::from_secs(2);
@@ -22,6 +25,8 @@ const LONGEST_STORE_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct HeldLane<'a> {
     pub(super) deliver: &'a Deliver,
     pub(super) claimed: &'a Claimed,
+    pub(super) in_hand: &'a InHand,
+    pub(super) probe: &'a Probe,
     /// Cancelled once the lane may be somebody else's.
     pub(super) lost: &'a CancellationToken,
 }
@@ -37,6 +42,52 @@ pub(super) enum Unstored {
     Rejected(#[source] StoreError),
 }
 
+/// Why a lane is given back before its delivery has ended; as a label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parking {
+    /// The receiver is to be asked again later.
+    Retry,
+    /// The next chunk is to be sent later.
+    ChunkDelay,
+    /// The destination does not answer.
+    DestinationOpen,
+    /// This process stops.
+    Shutdown,
+    /// The lease ran out while the database was away, and nobody else has claimed the lane.
+    LeaseLost,
+}
+
+impl Parking {
+    pub(super) fn count(self) {
+        let reason = match self {
+            Self::Retry => "retry",
+            Self::ChunkDelay => "chunk_delay",
+            Self::DestinationOpen => "destination_open",
+            Self::Shutdown => "shutdown",
+            Self::LeaseLost => "lease_lost",
+        };
+        PARKED.with_label_values(&[reason]).inc();
+    }
+}
+
+/// The pauses while the database is away: they double, up to a limit, and vary.
+#[derive(Debug)]
+pub(super) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST_STORE_PAUSE)
+    }
+}
+
+impl Backoff {
+    pub(super) fn next_pause(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST_STORE_PAUSE);
+        pause.mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
+
 impl HeldLane<'_> {
     /// Runs a statement, again and again while the database is away and the lane is ours. It is
     /// tried once even if the lease seems lost: as long as nobody else has claimed the lane, what
@@ -45,7 +96,7 @@ impl HeldLane<'_> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut pause = FIRST_STORE_PAUSE;
+        let mut backoff = Backoff::default();
         loop {
             match statement().await {
                 Ok(value) => return Ok(value),
@@ -55,10 +106,8 @@ impl HeldLane<'_> {
                 }
                 Err(error) => return Err(Unstored::Rejected(error)),
             }
-            let jittered = pause.mul_f64(rand::random_range(0.5..=1.0));
-            let waited = self.lost.run_until_cancelled(sleep(jittered)).await;
+            let waited = self.lost.run_until_cancelled(sleep(backoff.next_pause())).await;
             waited.ok_or(Unstored::LeaseLost)?;
-            pause = (pause * 2).min(LONGEST_STORE_PAUSE);
         }
     }
 
@@ -83,23 +132,28 @@ impl HeldLane<'_> {
         }
     }
 
-    /// Waits with the lane in hand, or parks it if that would take long or we are to stop.
+    /// Waits with the lane in hand; parks it if we are to stop.
     pub(super) async fn pause(&self, pause: Duration) -> Result<(), Ended> {
-        if pause > LONGEST_PAUSE_HELD {
-            return Err(self.park(pause).await);
-        }
         let since = Instant::now();
         tokio::select! {
             biased;
-            () = self.lost.cancelled() => Err(Ended::LeaseLost),
+            () = self.lost.cancelled() => Err(self.hand_back().await),
             () = self.deliver.shutdown.cancelled() => {
-                Err(self.park(pause.saturating_sub(since.elapsed())).await)
+                let left = pause.saturating_sub(since.elapsed());
+                Err(self.park(left, Parking::Shutdown).await)
             }
             () = sleep(pause) => Ok(()),
         }
     }
 
-    async fn park(&self, pause: Duration) -> Ended {
+    /// Gives a lane back whose lease was lost. What was recorded meanwhile, if nobody has claimed
+    /// it, has made it ours again: whoever goes on need not wait for another lease to run out.
+    pub(super) async fn hand_back(&self) -> Ended {
+        self.park(Duration::ZERO, Parking::LeaseLost).await
+    }
+
+    /// Gives the lane back with its head still to be sent, to be claimed again after `pause`.
+    pub(super) async fn park(&self, pause: Duration, why: Parking) -> Ended {
         let Claimed { lease, .. } = self.claimed;
         let store = &self.deliver.store;
         let released = self
@@ -108,7 +162,7 @@ impl HeldLane<'_> {
             })
             .await;
         match released {
-            Ok(()) => Ended::Parked,
+            Ok(()) => Ended::Parked { pause, why },
             Err(Unstored::LeaseLost) => Ended::LeaseLost,
             Err(Unstored::Rejected(error)) => {
                 let error = &error as &dyn Error;

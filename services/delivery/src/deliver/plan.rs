@@ -9,10 +9,12 @@ use recado_store::lanes::Held;
 use recado_store::webhooks;
 use recado_text::split::{Split, split};
 use recado_text::transform::transform;
+use recado_types::hosts::DestinationHosts;
 use recado_types::trigger::{Callback, Execution, TriggerConfig};
 
 use super::Ended;
 use super::held::{HeldLane, Unstored};
+use crate::callback::sent::SentSecret;
 
 /// What has to be sent, and how.
 pub(super) struct Plan {
@@ -20,10 +22,23 @@ pub(super) struct Plan {
     /// The value of the secret that the callback names. Looked up for each delivery, so that a
     /// changed secret counts from the next one on.
     pub(super) secret: Option<String>,
+    /// What answers must not show of it.
+    pub(super) sent: SentSecret,
+    /// Where the tenant lets requests go.
+    pub(super) destinations: DestinationHosts,
     pub(super) chunks: Vec<PlannedChunk>,
+    /// Whether the chunks are stored; a single one is with its first attempt.
+    pub(super) is_stored: bool,
     /// Whether something was cut off.
     pub(super) truncated: bool,
     pub(super) pause_between_chunks: Duration,
+}
+
+/// What a response was cut into.
+struct Cut {
+    chunks: Vec<PlannedChunk>,
+    is_stored: bool,
+    truncated: bool,
 }
 
 /// Why there is no plan.
@@ -60,32 +75,43 @@ impl HeldLane<'_> {
         let Execution { callback, split, .. } = &config.execution;
         let no_callback = || Unsendable::never("no_callback", "the trigger has no callback");
         let callback = callback.clone().ok_or_else(no_callback)?;
-        let (chunks, truncated) = self.chunks(&config.execution, &callback).await?;
+        let Cut { chunks, is_stored, truncated } =
+            self.chunks(&config.execution, &callback).await?;
         let secret = self.secret(&callback).await?;
+        let sent = SentSecret::of(&callback.auth, secret.as_deref());
         let pause_ms = split.map_or(0, |split| split.inter_chunk_delay_ms);
         let pause_between_chunks = Duration::from_millis(pause_ms.into());
-        Ok(Plan { callback, secret, chunks, truncated, pause_between_chunks })
+        let destinations = DestinationHosts::of(&self.claimed.destination_hosts);
+        Ok(Plan {
+            callback,
+            secret,
+            sent,
+            destinations,
+            chunks,
+            is_stored,
+            truncated,
+            pause_between_chunks,
+        })
     }
 
     /// The chunks that were planned before, or new ones, which are stored first if there are
     /// several.
-    async fn chunks(
-        &self,
-        execution: &Execution,
-        callback: &Callback,
-    ) -> Result<(Vec<PlannedChunk>, bool), Unsendable> {
+    async fn chunks(&self, execution: &Execution, callback: &Callback) -> Result<Cut, Unsendable> {
         let Claimed { chunks, truncated, response, .. } = self.claimed;
         if !chunks.is_empty() {
-            return Ok((chunks.clone(), *truncated));
+            let (chunks, truncated) = (chunks.clone(), *truncated);
+            return Ok(Cut { chunks, is_stored: true, truncated });
         }
         let Split { chunks, truncated } = cut(response, execution, callback);
         if chunks.is_empty() {
             return Err(Unsendable::never("empty_response", "the agent's response is empty"));
         }
-        if chunks.len() > 1 {
+        let is_stored = chunks.len() > 1;
+        if is_stored {
             self.store_chunks(&chunks, truncated).await?;
         }
-        Ok((chunks.into_iter().zip(0..).map(planned).collect(), truncated))
+        let chunks = chunks.into_iter().zip(0..).map(planned).collect();
+        Ok(Cut { chunks, is_stored, truncated })
     }
 
     async fn store_chunks(&self, chunks: &[String], truncated: bool) -> Result<(), Unsendable> {

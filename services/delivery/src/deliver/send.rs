@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use recado_http::guard::Outbound;
-use recado_store::Failure;
-use recado_store::deliveries::{self, After, AttemptRecord, ChunkStatus, Claimed, PlannedChunk};
+use recado_store::deliveries::{After, AttemptRecord, ChunkStatus, PlannedChunk, Recording};
 use recado_store::lanes::Held;
 use recado_types::AttemptId;
 use tokio::time::Instant;
+use url::Url;
 
 use super::Ended;
-use super::held::{HeldLane, LONGEST_PAUSE_HELD, Unstored};
+use super::held::{HeldLane, LONGEST_PAUSE_HELD, Parking, Unstored};
 use super::plan::Plan;
-use crate::callback::answer::{self, Report};
+use crate::callback::answer::{self, MAX_KEPT_BODY, Problem, Report};
 use crate::callback::render::{self, Chunk};
 use crate::callback::retry::{self, Next};
 use crate::metrics::{ATTEMPT_SECONDS, ATTEMPTS, CHUNKS_SENT};
@@ -26,6 +26,14 @@ struct Attempt {
     started_at: DateTime<Utc>,
     duration: Duration,
     report: Report,
+}
+
+/// What comes after an attempt.
+struct Step {
+    next: Next,
+    after: After,
+    /// Why the lane is given back, if it is.
+    parked: Option<(Duration, Parking)>,
 }
 
 impl HeldLane<'_> {
@@ -47,29 +55,26 @@ impl HeldLane<'_> {
 
     /// Sends one chunk, as often as it takes and is allowed.
     async fn send(&self, plan: &Plan, chunk: &PlannedChunk) -> Result<(), Ended> {
-        let request = match self.render(plan, chunk) {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn Error, "a request cannot be written");
-                return Err(self.fail(error.code(), &error.to_string()).await);
-            }
-        };
-        let is_last = chunk.index + 1 == count(plan);
         for number in chunk.attempt_count + 1.. {
             if self.lost.is_cancelled() {
-                return Err(Ended::LeaseLost);
+                return Err(self.hand_back().await);
             }
-            let attempt = self.attempt(number, request.clone()).await;
-            let jitter = rand::random_range(0.0..=1.0);
-            let next = retry::next(&plan.callback.retry, number, &attempt.report.outcome, jitter);
-            let after = after(next, is_last, &attempt.report);
-            self.record(plan, chunk, &attempt, &after).await?;
+            if self.in_hand.is_open() && !self.probe.is_pending() {
+                return Err(self.park(Duration::ZERO, Parking::DestinationOpen).await);
+            }
+            let attempt = self.attempt(plan, chunk, number).await?;
+            let news = self.judged(&attempt.report);
+            let is_open = news.is_bad() || self.in_hand.is_open();
+            let Step { next, after, parked } = step(plan, chunk, &attempt, is_open);
+            let recorded = self.record(plan, chunk, &attempt, after).await;
+            self.spread(news).await;
+            recorded?;
             self.tell(plan, chunk, &attempt, next);
-            match next {
-                Next::Done => return Ok(()),
-                Next::GiveUp => return Err(Ended::Failed),
-                Next::Retry { pause } if pause > LONGEST_PAUSE_HELD => return Err(Ended::Parked),
-                Next::Retry { pause } => self.pause(pause).await?,
+            match (next, parked) {
+                (_, Some((pause, why))) => return Err(Ended::Parked { pause, why }),
+                (Next::Done, None) => return Ok(()),
+                (Next::GiveUp, None) => return Err(Ended::Failed),
+                (Next::Retry { pause }, None) => self.pause(pause).await?,
             }
         }
         Ok(())
@@ -84,19 +89,39 @@ impl HeldLane<'_> {
             count: count(plan),
             execution_id: claimed.execution_id,
             delivery_id: claimed.delivery_id,
+            whole_round: claimed.whole_round,
             session_id: claimed.lease.session_id,
             trigger_id: claimed.trigger_id,
         };
-        render::render(&plan.callback, &values, plan.secret.as_deref())
+        let now = self.deliver.clock.now();
+        let request = render::render(&plan.callback, &values, plan.secret.as_deref(), now)?;
+        Ok(request.max_body_bytes(plan.sent.to_be_read(MAX_KEPT_BODY)))
     }
 
-    async fn attempt(&self, number: u32, request: Outbound) -> Attempt {
+    async fn attempt(
+        &self,
+        plan: &Plan,
+        chunk: &PlannedChunk,
+        number: u32,
+    ) -> Result<Attempt, Ended> {
+        let request = match self.render(plan, chunk) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "a request cannot be written");
+                return Err(self.fail(error.code(), &error.to_string()).await);
+            }
+        };
+        if let Err(error) = plan.destinations.check(&request.url) {
+            let message = format!("{}: {error}", authority(&request.url));
+            return Err(self.fail("destination_not_allowed", &message).await);
+        }
         let clock = &self.deliver.clock;
         let id = AttemptId(clock.fresh_id());
         let (started_at, started) = (clock.now(), Instant::now());
         let result = self.deliver.client.send(request).await;
         let duration = started.elapsed();
-        Attempt { id, number, started_at, duration, report: answer::read(result, clock.now()) }
+        let report = answer::read(result, &plan.callback.success, &plan.sent, clock.now());
+        Ok(Attempt { id, number, started_at, duration, report })
     }
 
     /// Writes the attempt down, with what follows from it. While the database is away, the result
@@ -106,32 +131,32 @@ impl HeldLane<'_> {
         plan: &Plan,
         chunk: &PlannedChunk,
         attempt: &Attempt,
-        after: &After<'_>,
+        after: After,
     ) -> Result<(), Ended> {
-        let Claimed { lease, delivery_id, tenant_id, .. } = self.claimed;
+        let claimed = self.claimed;
         let Report { status_code, problem, provider_id, body, .. } = &attempt.report;
+        let is_new = !plan.is_stored && attempt.number == 1;
         let record = AttemptRecord {
             id: attempt.id,
-            tenant_id: *tenant_id,
-            delivery_id: *delivery_id,
+            tenant_id: claimed.tenant_id,
+            delivery_id: claimed.delivery_id,
             chunk_index: chunk.index,
             chunk_count: count(plan),
-            chunk_body: &chunk.body,
+            chunk_body: is_new.then(|| chunk.body.clone()),
             truncated: plan.truncated,
+            round: claimed.round,
             attempt: attempt.number,
             started_at: attempt.started_at,
             duration_ms: millis(attempt.duration),
             status_code: *status_code,
-            error_code: problem.as_ref().map(|problem| &*problem.code),
-            response_body: body.as_deref(),
-            provider_id: provider_id.as_deref(),
+            error_code: problem.as_ref().map(|problem| problem.code.to_string()),
+            response_body: body.clone(),
+            provider_id: provider_id.clone(),
             now: self.deliver.clock.now(),
         };
-        let (store, lease_for) = (&self.deliver.store, self.deliver.lease);
-        match self.stored(|| deliveries::record(store, lease, lease_for, &record, after)).await {
+        let recording = Recording { lease: claimed.lease, attempt: record, after };
+        match self.deliver.recorder.record(recording).await {
             Ok(Held::Yes) => Ok(()),
-            // It was stored the time before, and only the answer did not come through.
-            Err(Unstored::Rejected(error)) if error.failure() == Failure::Duplicate => Ok(()),
             Ok(Held::No) | Err(Unstored::LeaseLost) => Err(Ended::LeaseLost),
             Err(Unstored::Rejected(error)) => {
                 tracing::error!(error = &error as &dyn Error, "an attempt cannot be recorded");
@@ -176,17 +201,45 @@ impl HeldLane<'_> {
     }
 }
 
-fn after(next: Next, is_last: bool, report: &Report) -> After<'_> {
-    match next {
-        Next::Done if is_last => After::Delivered,
-        Next::Done => After::ChunkSent,
-        Next::Retry { pause } if pause > LONGEST_PAUSE_HELD => After::RetryLater { pause },
-        Next::Retry { .. } => After::RetryHere,
-        Next::GiveUp => match &report.problem {
-            Some(problem) => After::Failed { code: &problem.code, message: &problem.message },
-            None => After::Failed { code: "not_sent", message: "the chunk was not sent" },
-        },
+/// What comes after an attempt. A lane does not wait in hand for long, nor for a destination that
+/// is open.
+fn step(plan: &Plan, chunk: &PlannedChunk, attempt: &Attempt, is_open: bool) -> Step {
+    let jitter = rand::random_range(0.0..=1.0);
+    let Report { outcome, problem, .. } = &attempt.report;
+    let next = retry::next(&plan.callback.retry, attempt.number, outcome, jitter);
+    let between = plan.pause_between_chunks;
+    let (after, parked) = match next {
+        Next::Done if chunk.index + 1 == count(plan) => (After::Delivered, None),
+        Next::Done if between > LONGEST_PAUSE_HELD => {
+            let parked = Some((between, Parking::ChunkDelay));
+            (After::ChunkSentLater { pause: between }, parked)
+        }
+        Next::Done => (After::ChunkSent, None),
+        Next::Retry { pause } if is_open => {
+            (After::RetryLater { pause }, Some((pause, Parking::DestinationOpen)))
+        }
+        Next::Retry { pause } if pause > LONGEST_PAUSE_HELD => {
+            (After::RetryLater { pause }, Some((pause, Parking::Retry)))
+        }
+        Next::Retry { .. } => (After::RetryHere, None),
+        Next::GiveUp => (gave_up(problem.as_ref()), None),
+    };
+    Step { next, after, parked }
+}
+
+fn gave_up(problem: Option<&Problem>) -> After {
+    match problem {
+        Some(Problem { code, message }) => {
+            After::Failed { code: code.to_string(), message: message.to_string() }
+        }
+        None => After::Failed { code: "not_sent".into(), message: "the chunk was not sent".into() },
     }
+}
+
+/// Host and port, which the trigger's configuration has as they are.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn count(plan: &Plan) -> u32 {

@@ -9,7 +9,7 @@ use recado_testkit::stub::Fault;
 use recado_testkit::vhost;
 use serde_json::{Value, json};
 
-use crate::running::{Setup, System, wait_for_count};
+use crate::running::{LEASE, Setup, System, wait_for_count};
 
 fn in_four(delay_ms: u32) -> (String, Value) {
     let split = json!({
@@ -89,5 +89,42 @@ async fn a_result_is_held_while_the_database_is_away() {
     system.wait_until("delivered", delivery).await;
     assert_eq!(letters(&sink), "abcd");
     assert_eq!(system.count("SELECT count(*) FROM attempts").await, 4);
+    instance.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_is_held_and_its_lane_left_alone_when_the_database_is_away_beyond_the_lease() {
+    let scratch = ScratchDir::new().unwrap();
+    let postgres = Postgres::start(scratch.path().join("postgres")).await;
+    let (mut postgres, vhost) = (postgres.unwrap(), vhost().await);
+    recado_store::migrate(&postgres.url()).await.unwrap();
+    let system = System::on(&postgres.url(), vhost.url()).await;
+    let (early, late) = (Sink::start(), Sink::start());
+    // One answers while the database is away, the other one only after it has come back.
+    early.fail_at(1, Fault::Delay(LEASE / 2));
+    late.fail_at(1, Fault::Delay(LEASE * 6));
+    let (response, split) = in_four(0);
+    let mut deliveries = Vec::new();
+    for (sink, session) in [(&early, 1), (&late, 2)] {
+        let trigger = system.trigger(&json!({"url": sink.url()}), &split).await;
+        deliveries.push(system.answer(trigger, session, &response).await);
+    }
+    let instance = system.start_with(&Setup { lease: LEASE, ..Setup::default() });
+    wait_for_count("both requests", 2, || early.count() + late.count()).await;
+    postgres.kill().unwrap();
+    tokio::time::sleep(LEASE * 2).await;
+    assert_eq!((early.count(), late.count()), (1, 1));
+    postgres.restart().await.unwrap();
+
+    // It claims again, though not what it is still working.
+    let other = Sink::start();
+    let trigger = system.trigger(&json!({"url": other.url()}), &split).await;
+    let unrelated = system.answer(trigger, 3, &response).await;
+    system.wait_until("delivered", unrelated).await;
+    system.wait_until("delivered", deliveries[0]).await;
+    assert_eq!(late.count(), 1);
+    system.wait_until("delivered", deliveries[1]).await;
+    assert_eq!((letters(&early), letters(&late)), ("abcd".to_owned(), "abcd".to_owned()));
+    assert_eq!(system.count("SELECT count(*) FROM attempts").await, 12);
     instance.stop().await;
 }

@@ -43,6 +43,29 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn only_the_tenants_destinations_are_reached() {
+    let system = System::new().await;
+    let sink = Sink::start();
+    let trigger = system.trigger(&json!({"url": sink.url()}), &Value::Null).await;
+    let elsewhere = system.answer(trigger, 1, "x").await;
+    system.let_requests_go_to(&["hooks.example.com"]).await;
+    let instance = system.start();
+    system.wait_until("failed", elsewhere).await;
+    assert_eq!(system.error_code(elsewhere).await, "destination_not_allowed");
+    let told = format!("SELECT error_message FROM deliveries WHERE id = '{elsewhere}'");
+    let refused = sink.url().trim_start_matches("http://").to_owned();
+    assert!(system.text(&told).await.starts_with(&format!("{refused}: ")));
+    assert_eq!(sink.count(), 0);
+
+    // It is no fault of the destination, which gets what comes as soon as it may.
+    system.let_requests_go_to(&[sink.url().trim_start_matches("http://")]).await;
+    let here = system.answer(trigger, 2, "y").await;
+    system.wait_until("delivered", here).await;
+    assert_eq!(sink.count(), 1);
+    instance.stop().await;
+}
+
+#[tokio::test]
 async fn a_private_address_is_not_reached() {
     let system = System::new().await;
     let sink = Sink::start();

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use recado_clock::{Clock, SystemClock};
 use recado_delivery::Config;
+use recado_http::guard::{Authorities, Ports};
 use recado_messages::{ExecutionRequested, Inbound};
 use recado_service::Context;
 use recado_service::config::{Amqp, Destinations, Postgres};
 use recado_service::connect::SecretKeys;
 use recado_store::agents::{self, AgentDraft};
 use recado_store::executions::{self, Finish, Finished, History, Outcome};
-use recado_store::tenants::{self, EnsureTenant};
+use recado_store::tenants::{self, EnsureTenant, TenantChanges};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets};
 use recado_testkit::{TestDatabase, Vhost, database, sql, vhost, wait_for};
@@ -26,9 +28,9 @@ use tokio::runtime::{self, Runtime};
 use uuid::Uuid;
 
 const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+pub(crate) const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 const PROJECT: ProjectId = ProjectId(Uuid::from_u128(2));
-const AGENT: AgentId = AgentId(Uuid::from_u128(3));
+pub(crate) const AGENT: AgentId = AgentId(Uuid::from_u128(3));
 
 /// How long anything may take to come about on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -40,8 +42,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 pub(crate) struct System {
     pub(crate) store: Store,
     clock: Arc<dyn Clock>,
-    database_url: String,
-    amqp_url: String,
+    pub(crate) database_url: String,
+    pub(crate) amqp_url: String,
     next_message: AtomicU64,
     _servers: Option<(TestDatabase, Vhost)>,
 }
@@ -114,6 +116,10 @@ impl System {
         id
     }
 
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     pub(crate) async fn add_secret(&self, name: &str, value: &str) {
         let (id, now) = (SecretId(self.clock.fresh_id()), self.clock.now());
         secrets::create(&self.store, TENANT, id, name, value, now).await.unwrap().unwrap();
@@ -157,6 +163,13 @@ impl System {
         DeliveryId::of(execution)
     }
 
+    /// Lets the tenant's requests go to these hosts only.
+    pub(crate) async fn let_requests_go_to(&self, hosts: &[&str]) {
+        let hosts = hosts.iter().map(ToString::to_string).collect();
+        let changes = TenantChanges { destination_hosts: Some(hosts), ..TenantChanges::default() };
+        tenants::update(&self.store, TENANT, &changes).await.unwrap().unwrap();
+    }
+
     pub(crate) fn start(&self) -> Instance {
         self.start_with(&Setup::default())
     }
@@ -171,8 +184,11 @@ impl System {
             destinations: Destinations {
                 allow_private: loopback.into_iter().collect(),
                 allow_plain_http: true,
+                ports: Ports::default(),
+                authorities: Authorities::default(),
             },
             slots: setup.slots,
+            event_slots: 64,
             lease: setup.lease,
         };
         let runtime =
@@ -210,6 +226,10 @@ impl System {
     pub(crate) async fn error_code(&self, delivery: DeliveryId) -> String {
         let query = "SELECT coalesce(error_code, '') FROM deliveries WHERE id";
         self.text(&format!("{query} = '{delivery}'")).await
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) {
+        sql::execute(&self.database_url, statements).await.unwrap();
     }
 
     pub(crate) async fn count(&self, query: &str) -> i64 {

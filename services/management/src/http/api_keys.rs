@@ -86,7 +86,7 @@ pub(super) async fn revoke(
 fn read_name(body: &Value) -> Result<String, ApiError> {
     let problems = Problems::default();
     let name = ObjectReader::new(body, "", &problems).and_then(|mut fields| {
-        let name = fields.required_string("name", 1..=255).map(str::to_owned);
+        let name = fields.required_name("name", 255).map(str::to_owned);
         fields.read_only(&["id", "prefix", "key", "created_at", "revoked_at"]);
         fields.done();
         name

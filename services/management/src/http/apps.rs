@@ -142,7 +142,7 @@ fn read(
     let read = ObjectReader::new(body, "", &problems).map(|mut fields| {
         judge(&mut fields);
         let read = AppPatch {
-            name: fields.string("name", 1..=MAX_NAME).map(str::to_owned),
+            name: fields.name("name", MAX_NAME).map(str::to_owned),
             status: fields.choice("status", &statuses),
         };
         fields.read_only(&READ_ONLY);

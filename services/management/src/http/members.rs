@@ -198,7 +198,7 @@ fn read<'a>(
     let read = ObjectReader::new(body, "", &problems).map(|mut fields| {
         judge(&mut fields);
         require_identifier(&mut fields, &before);
-        let name = fields.string("name", 1..=MAX_NAME).or(before.name);
+        let name = fields.name("name", MAX_NAME).or(before.name);
         let phone = text(&mut fields, "phone", MAX_PHONE, before.phone);
         let email = text(&mut fields, "email", MAX_EMAIL, before.email);
         let external_id = text(&mut fields, "external_id", MAX_EXTERNAL_ID, before.external_id);
@@ -290,7 +290,7 @@ mod tests {
         assert!(refused(&json!({"name": "Ana", "email": 7})).starts_with("email: "));
         let several = json!({"id": 1, "phone": "x", "email": "y", "external_id": "", "role": "x"});
         assert_eq!(refused(&several), "6 fields are missing or invalid");
-        assert_eq!(refused(&json!([])), ": must be an object");
+        assert_eq!(refused(&json!([])), "the body must be an object");
     }
 
     #[test]

@@ -4,6 +4,11 @@ mod agents;
 mod api_keys;
 mod apps;
 mod control;
+mod dead_letters;
+mod deliveries;
+mod destinations;
+mod event_deliveries;
+mod event_endpoints;
 mod executions;
 mod members;
 mod providers;
@@ -97,6 +102,82 @@ pub const RESOURCES: &[Resource] = &[
         path: "/api/executions/{id}/tool-calls/{tool_call_id}/deny",
         methods: "PUT, POST",
         register: |at| at.route(put().to(control::deny)).route(post().to(control::deny)),
+    },
+    Resource {
+        path: "/api/deliveries",
+        methods: "GET",
+        register: |at| at.route(get().to(deliveries::list)),
+    },
+    Resource {
+        path: "/api/deliveries/{id}",
+        methods: "GET",
+        register: |at| at.route(get().to(deliveries::show)),
+    },
+    Resource {
+        path: "/api/deliveries/{id}/redeliver",
+        methods: "POST",
+        register: |at| at.route(post().to(deliveries::redeliver)),
+    },
+    Resource {
+        path: "/api/destinations",
+        methods: "GET",
+        register: |at| at.route(get().to(destinations::list)),
+    },
+    Resource {
+        path: "/api/destinations/{id}",
+        methods: "GET",
+        register: |at| at.route(get().to(destinations::show)),
+    },
+    Resource {
+        path: "/api/destinations/{id}/probe",
+        methods: "POST",
+        register: |at| at.route(post().to(destinations::probe)),
+    },
+    Resource {
+        path: "/api/event-endpoints",
+        methods: "GET, POST",
+        register: |at| {
+            at.route(get().to(event_endpoints::list)).route(post().to(event_endpoints::create))
+        },
+    },
+    Resource {
+        path: "/api/event-endpoints/{id}",
+        methods: "GET, PATCH, DELETE",
+        register: |at| {
+            at.route(get().to(event_endpoints::show))
+                .route(patch().to(event_endpoints::update))
+                .route(delete().to(event_endpoints::delete))
+        },
+    },
+    Resource {
+        path: "/api/event-endpoints/{id}/rotate-secret",
+        methods: "POST",
+        register: |at| at.route(post().to(event_endpoints::rotate_secret)),
+    },
+    Resource {
+        path: "/api/event-endpoints/{id}/recover",
+        methods: "POST",
+        register: |at| at.route(post().to(event_endpoints::recover)),
+    },
+    Resource {
+        path: "/api/event-endpoints/{id}/test",
+        methods: "POST",
+        register: |at| at.route(post().to(event_endpoints::send_test)),
+    },
+    Resource {
+        path: "/api/event-endpoints/{id}/deliveries",
+        methods: "GET",
+        register: |at| at.route(get().to(event_deliveries::list)),
+    },
+    Resource {
+        path: "/api/event-deliveries/{id}",
+        methods: "GET",
+        register: |at| at.route(get().to(event_deliveries::show)),
+    },
+    Resource {
+        path: "/api/event-deliveries/{id}/send-again",
+        methods: "POST",
+        register: |at| at.route(post().to(event_deliveries::send_again)),
     },
     Resource {
         path: "/api/tool-calls",
@@ -241,6 +322,23 @@ pub const RESOURCES: &[Resource] = &[
                 .route(patch().to(secrets::replace))
                 .route(delete().to(secrets::delete))
         },
+    },
+    Resource {
+        path: "/api/dead-letters",
+        methods: "GET",
+        register: |at| at.route(get().to(dead_letters::list)),
+    },
+    Resource {
+        path: "/api/dead-letters/{id}",
+        methods: "GET, DELETE",
+        register: |at| {
+            at.route(get().to(dead_letters::show)).route(delete().to(dead_letters::discard))
+        },
+    },
+    Resource {
+        path: "/api/dead-letters/{id}/redrive",
+        methods: "POST",
+        register: |at| at.route(post().to(dead_letters::redrive)),
     },
     Resource {
         path: "/api/api-keys",

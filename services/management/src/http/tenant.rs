@@ -1,12 +1,13 @@
-//! `/api/tenant`: the owner of everything else, and where its tools may be led.
+//! `/api/tenant`: the owner of everything else, and where its tools may be led and its requests may
+//! go.
 
 use actix_web::web::{Data, Json};
 use chrono::{DateTime, Utc};
 use recado_http::{ApiError, Problem};
-use recado_store::tenants::{self, Tenant};
+use recado_store::tenants::{self, Tenant, TenantChanges};
 use recado_types::TenantId;
+use recado_types::hosts::HostPattern;
 use recado_types::shape::{ObjectReader, Problems};
-use recado_types::tool::HostPattern;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,21 +27,15 @@ pub(super) struct Shown {
     id: TenantId,
     name: String,
     allowed_hosts: Vec<String>,
+    destination_hosts: Vec<String>,
     created_at: DateTime<Utc>,
 }
 
 impl From<Tenant> for Shown {
     fn from(tenant: Tenant) -> Self {
-        let Tenant { id, name, allowed_hosts, created_at } = tenant;
-        Self { id, name, allowed_hosts, created_at }
+        let Tenant { id, name, allowed_hosts, destination_hosts, created_at } = tenant;
+        Self { id, name, allowed_hosts, destination_hosts, created_at }
     }
-}
-
-/// What a body changes.
-#[derive(Debug, Default, PartialEq)]
-struct Changes {
-    name: Option<String>,
-    allowed_hosts: Option<Vec<String>>,
 }
 
 /// GET: the caller's tenant.
@@ -57,10 +52,8 @@ pub(super) async fn update(
     caller: Caller<WriteTenant>,
     body: Body,
 ) -> Result<Json<Found<Shown>>, ApiError> {
-    let Changes { name, allowed_hosts } = read(&body.json().await?)?;
-    let (name, allowed_hosts) = (name.as_deref(), allowed_hosts.as_deref());
-    let updated = tenants::update(&api.store, caller.tenant, name, allowed_hosts).await;
-    found(updated.map_err(store_failed)?)
+    let changes = read(&body.json().await?)?;
+    found(tenants::update(&api.store, caller.tenant, &changes).await.map_err(store_failed)?)
 }
 
 /// A token may outlive its tenant.
@@ -69,32 +62,34 @@ fn found(tenant: Option<Tenant>) -> Result<Json<Found<Shown>>, ApiError> {
     Ok(Json(Found::new(tenant.ok_or_else(gone)?.into())))
 }
 
-fn read(body: &Value) -> Result<Changes, ApiError> {
+/// What a body changes.
+fn read(body: &Value) -> Result<TenantChanges, ApiError> {
     let problems = Problems::default();
     let read = ObjectReader::new(body, "", &problems).map(|mut fields| {
         if fields.is_null("name") {
             fields.refuse("name", "cannot be taken away");
         }
-        let name = fields.string("name", 1..=MAX_NAME).map(str::to_owned);
-        let allowed_hosts = read_hosts(&mut fields);
+        let name = fields.name("name", MAX_NAME).map(str::to_owned);
+        let allowed_hosts = read_hosts(&mut fields, "allowed_hosts");
+        let destination_hosts = read_hosts(&mut fields, "destination_hosts");
         fields.read_only(&["id", "created_at"]);
         fields.done();
-        Changes { name, allowed_hosts }
+        TenantChanges { name, allowed_hosts, destination_hosts }
     });
     problems.finish(()).map_err(invalid)?;
     Ok(read.expect("anything but an object is a problem"))
 }
 
-/// Without any, no host may be named by anybody but a tool's configuration.
-fn read_hosts(fields: &mut ObjectReader<'_>) -> Option<Vec<String>> {
-    const KEY: &str = "allowed_hosts";
-    if fields.is_null(KEY) {
+/// `null` empties a list: without `allowed_hosts`, no host may be named by anybody but a tool's
+/// configuration; without `destination_hosts`, any host may be.
+fn read_hosts(fields: &mut ObjectReader<'_>, key: &'static str) -> Option<Vec<String>> {
+    if fields.is_null(key) {
         return Some(Vec::new());
     }
-    let hosts = fields.strings(KEY, 0..=MAX_HOSTS, MAX_HOST)?;
+    let hosts = fields.strings(key, 0..=MAX_HOSTS, MAX_HOST)?;
     for (index, host) in hosts.iter().enumerate() {
         if let Err(error) = host.parse::<HostPattern>() {
-            fields.refuse(&format!("{KEY}[{index}]"), error.to_string());
+            fields.refuse(&format!("{key}[{index}]"), error.to_string());
         }
     }
     Some(hosts.into_iter().map(str::to_owned).collect())
@@ -108,11 +103,14 @@ mod tests {
 
     #[test]
     fn hosts_are_given_as_a_list_and_taken_away_by_null() {
-        let hosts = |body: Value| read(&body).unwrap().allowed_hosts;
-        assert_eq!(hosts(json!({})), None);
-        assert_eq!(hosts(json!({"allowed_hosts": null})), Some(Vec::new()));
-        let given = json!({"allowed_hosts": ["api.example.com", "*.example.com:8443"]});
-        assert_eq!(hosts(given).unwrap().len(), 2);
+        assert_eq!(read(&json!({})).unwrap(), TenantChanges::default());
+        let hosts = ["api.example.com".to_owned(), "*.example.com:8443".to_owned()].to_vec();
+        let changes = read(&json!({"allowed_hosts": null, "destination_hosts": hosts})).unwrap();
+        assert_eq!(changes.allowed_hosts, Some(Vec::new()));
+        assert_eq!(changes.destination_hosts, Some(hosts.clone()));
+        let changes = read(&json!({"allowed_hosts": hosts, "destination_hosts": null})).unwrap();
+        assert_eq!(changes.allowed_hosts, Some(hosts));
+        assert_eq!(changes.destination_hosts, Some(Vec::new()));
     }
 
     #[test]
@@ -126,6 +124,8 @@ mod tests {
             json!({"allowed_hosts": ["*"]}),
             json!({"allowed_hosts": ["a.*.com"]}),
             json!({"allowed_hosts": vec!["api.example.com"; 201]}),
+            json!({"destination_hosts": ["https://api.example.com"]}),
+            json!({"destination_hosts": vec!["api.example.com"; 201]}),
             json!([]),
         ] {
             assert!(read(&bad).is_err(), "{bad}");

@@ -24,7 +24,6 @@ async fn everything_that_is_said_of_an_agent_is_shown() {
     let server = Server::start().await;
     provider(&server).await;
     let (search, refund) = (tool(&server, "search").await, tool(&server, "refund").await);
-    server.post("/api/secrets", &json!({"name": "EVENTS", "value": "v"})).await.data(201);
     let said = json!({
         "name": "Sales",
         "external_id": "crm-7",
@@ -41,7 +40,6 @@ async fn everything_that_is_said_of_an_agent_is_shown() {
             {"tool": refund, "approval": {"when": "amount > `100`"}},
         ],
         "approval": {"expires_after_ms": 60_000},
-        "event_endpoint": {"url": "https://example.com/events", "secret_ref": "EVENTS"},
         "variations": [{"name": "curt", "weight": 2, "system_prompt": "Be curt.", "tools": []}],
         "default_weight": 3,
     });
@@ -72,7 +70,7 @@ async fn every_mistake_of_an_agent_is_named() {
         "name": "", "external_id": "", "labels": {"k": 1}, "model": "gpt", "system_prompt": "{{token}}",
         "sampling": {"temperature": 3, "warmth": 1}, "limits": {"max_iterations": 0},
         "context_window": {"keep_turns": -1}, "tools": ["x"], "approval": {"expires_after_ms": 1},
-        "event_endpoint": {"url": "ftp://example.com"}, "variations": [{"name": "default"}],
+        "variations": [{"name": "default"}],
         "default_weight": 1_001, "colour": "red", "version": 2,
     });
     let refused = server.post("/api/agents", &wrong).await;
@@ -85,8 +83,6 @@ async fn every_mistake_of_an_agent_is_named() {
             "colour",
             "context_window.keep_turns",
             "default_weight",
-            "event_endpoint.secret_ref",
-            "event_endpoint.url",
             "external_id",
             "labels.k",
             "limits.max_iterations",
@@ -103,20 +99,12 @@ async fn every_mistake_of_an_agent_is_named() {
     let in_vain = json!({
         "name": "a", "model": "nobody.gpt", "system_prompt": "", "project_id": NOBODY,
         "tools": [{"tool": NOBODY, "approval": "always"}],
-        "event_endpoint": {"url": "https://example.com", "secret_ref": "NO_SUCH"},
         "variations": [{"name": "b", "model": "neither.gpt", "tools": [NOBODY]}],
     });
     let refused = server.post("/api/agents", &in_vain).await;
     assert_eq!(
         refused.paths(),
-        [
-            "project_id",
-            "model",
-            "variations[0].model",
-            "tools[0]",
-            "variations[0].tools[0]",
-            "event_endpoint.secret_ref",
-        ]
+        ["project_id", "model", "variations[0].model", "tools[0]", "variations[0].tools[0]"]
     );
     assert_eq!(server.get("/api/agents").await.data(200), &json!([]));
 }
@@ -239,18 +227,16 @@ async fn what_an_agent_needs_is_kept_and_so_is_an_agent_that_a_tool_asks() {
     provider(&server).await;
     let provider = server.get("/api/providers").await.data(200)[0]["id"].clone();
     let provider = format!("/api/providers/{}", provider.as_str().unwrap());
-    server.post("/api/secrets", &json!({"name": "EVENTS", "value": "v"})).await.data(201);
     let helper = server.agent().await;
     let ask = json!({"name": "ask", "kind": "agent", "config": {"agent_id": helper}});
     let ask = server.post("/api/tools", &ask).await.id();
     let boss = json!({
         "name": "Boss", "model": "builtin.echo", "system_prompt": "", "tools": [ask],
-        "event_endpoint": {"url": "https://example.com", "secret_ref": "EVENTS"},
         "variations": [{"name": "b", "model": "claude.sonnet"}],
     });
     let boss = server.post("/api/agents", &boss).await.id();
     let by_boss = json!([{"type": "agent", "id": boss, "name": "Boss"}]);
-    for path in [provider.as_str(), "/api/secrets/EVENTS", &format!("/api/tools/{ask}")] {
+    for path in [provider.as_str(), &format!("/api/tools/{ask}")] {
         let kept = server.delete(path).await;
         assert_eq!((kept.status, kept.code()), (409, "conflict"), "{path}");
         assert_eq!(kept.body["details"]["used_by"], by_boss, "{path}");
@@ -264,9 +250,9 @@ async fn what_an_agent_needs_is_kept_and_so_is_an_agent_that_a_tool_asks() {
     let ask_back = server.post("/api/tools", &ask_back).await.id();
     server.patch(&format!("/api/agents/{helper}"), &json!({"tools": [ask_back]})).await.data(200);
 
-    let let_go = json!({"tools": null, "event_endpoint": null, "variations": []});
+    let let_go = json!({"tools": null, "variations": []});
     server.patch(&format!("/api/agents/{boss}"), &let_go).await.data(200);
-    for path in [provider.as_str(), "/api/secrets/EVENTS", &format!("/api/tools/{ask}")] {
+    for path in [provider.as_str(), &format!("/api/tools/{ask}")] {
         server.delete(path).await.data(200);
     }
     server.delete(&format!("/api/agents/{helper}")).await.data(200);

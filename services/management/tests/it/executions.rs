@@ -7,6 +7,7 @@ use crate::server::Server;
 pub(crate) const EXECUTION: &str = "01930000-0000-7000-8000-00000000e001";
 /// One that was made.
 pub(crate) const TOOL_CALL: &str = "01930000-0000-7000-8000-00000000b001";
+pub(crate) const DELIVERY: &str = "01930000-0000-7000-8000-00000000d001";
 pub(crate) const SESSION: &str = "01930000-0000-7000-8000-00000000a001";
 
 /// An execution of two buffered messages, delivered in two chunks, the first at the second attempt.
@@ -62,22 +63,23 @@ pub(crate) async fn insert_execution(server: &Server, trigger: &str, agent: &str
             ('01930000-0000-7000-8000-00000000b101', '{ours}', '{SESSION}', 2, '{EXECUTION}', 1,
              'They like lists.', '{{summarise}}', 12, 30000, 900, '2026-02-18T14:30:01Z');
         INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq, status,
-                                chunk_count, created_at, finished_at) VALUES
-            ('01930000-0000-7000-8000-00000000d001', '{ours}', '{EXECUTION}', '{trigger}',
-             '{SESSION}', 1, 'delivered', 2, '2026-02-18T14:30:12.34Z', '2026-02-18T14:30:15Z');
+                                chunk_count, created_at, requested_at, finished_at) VALUES
+            ('{DELIVERY}', '{ours}', '{EXECUTION}', '{trigger}',
+             '{SESSION}', 1, 'delivered', 2, '2026-02-18T14:30:12.34Z', '2026-02-18T14:30:12.34Z',
+             '2026-02-18T14:30:15Z');
         INSERT INTO chunks (delivery_id, chunk_index, body, status, attempt_count, sent_at,
                             provider_id) VALUES
-            ('01930000-0000-7000-8000-00000000d001', 0, '(1/2)', 'sent', 2,
+            ('{DELIVERY}', 0, '(1/2)', 'sent', 2,
              '2026-02-18T14:30:14Z', 'SM1'),
-            ('01930000-0000-7000-8000-00000000d001', 1, '(2/2)', 'sent', 1,
+            ('{DELIVERY}', 1, '(2/2)', 'sent', 1,
              '2026-02-18T14:30:15Z', 'SM2');
-        INSERT INTO attempts (id, tenant_id, delivery_id, chunk_index, attempt, started_at,
+        INSERT INTO attempts (id, tenant_id, delivery_id, chunk_index, round, attempt, started_at,
                               duration_ms, status_code, error_code, response_body) VALUES
-            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 0, 1,
+            (gen_random_uuid(), '{ours}', '{DELIVERY}', 0, 1, 1,
              '2026-02-18T14:30:12.4Z', 15, 503, 'http_503', 'busy'),
-            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 0, 2,
+            (gen_random_uuid(), '{ours}', '{DELIVERY}', 0, 1, 2,
              '2026-02-18T14:30:13.9Z', 20, 201, NULL, ''),
-            (gen_random_uuid(), '{ours}', '01930000-0000-7000-8000-00000000d001', 1, 1,
+            (gen_random_uuid(), '{ours}', '{DELIVERY}', 1, 1, 1,
              '2026-02-18T14:30:14.9Z', 21, 201, NULL, '');
         "#
     );

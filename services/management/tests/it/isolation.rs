@@ -1,10 +1,12 @@
 //! Two tenants: what belongs to one looks to the other like what does not exist.
 
+use recado_clock::{Clock, SystemClock};
 use recado_http::auth::Role;
 use recado_management::http::RESOURCES;
 use serde_json::{Value, json};
 
-use crate::executions::{EXECUTION, SESSION, TOOL_CALL, insert_execution};
+use crate::dead_letters::bury;
+use crate::executions::{DELIVERY, EXECUTION, SESSION, TOOL_CALL, insert_execution};
 use crate::server::{Server, new_trigger};
 
 /// One of everything, of ours.
@@ -16,6 +18,9 @@ struct Ours {
     app: String,
     provider: String,
     api_key: String,
+    dead_letter: String,
+    event_endpoint: String,
+    event_delivery: String,
 }
 
 async fn one_of_everything(server: &Server) -> Ours {
@@ -27,28 +32,55 @@ async fn one_of_everything(server: &Server) -> Ours {
         "name": "openai", "kind": "openai_compatible", "base_url": "https://api.example.com",
     });
     let tool = json!({"name": "ask", "kind": "agent", "config": {"agent_id": agent}});
+    let event_endpoint = server.post("/api/event-endpoints", &event_endpoint()).await.id();
+    let sent =
+        server.post(&format!("/api/event-endpoints/{event_endpoint}/test"), &json!({})).await;
     Ours {
+        event_delivery: sent.data(202)["id"].as_str().unwrap().to_owned(),
+        event_endpoint,
         tool: server.post("/api/tools", &tool).await.id(),
         member: server.post("/api/members", &member()).await.id(),
         app: server.post("/api/apps", &json!({"name": "Sales"})).await.id(),
         provider: server.post("/api/providers", &provider).await.id(),
         api_key: server.post("/api/api-keys", &json!({"name": "k"})).await.id(),
+        dead_letter: bury(server, server.ours, 1).await,
         agent,
         trigger,
     }
 }
 
 impl Ours {
+    fn ids(&self) -> [&String; 10] {
+        let Self { agent, trigger, tool, member, app, provider, api_key, dead_letter, .. } = self;
+        let Self { event_endpoint, event_delivery, .. } = self;
+        [
+            agent,
+            trigger,
+            tool,
+            member,
+            app,
+            provider,
+            api_key,
+            dead_letter,
+            event_endpoint,
+            event_delivery,
+        ]
+    }
+
     /// A path that leads to something of ours.
     fn filled(&self, path: &str) -> String {
         let id = match path.split('/').nth(2) {
-            Some("triggers") => &self.trigger,
+            Some("triggers" | "destinations") => &self.trigger,
             Some("agents") => &self.agent,
             Some("tools") => &self.tool,
             Some("members") => &self.member,
             Some("apps") => &self.app,
             Some("providers") => &self.provider,
             Some("api-keys") => &self.api_key,
+            Some("dead-letters") => &self.dead_letter,
+            Some("event-endpoints") => &self.event_endpoint,
+            Some("event-deliveries") => &self.event_delivery,
+            Some("deliveries") => DELIVERY,
             Some("executions" | "objectives") => EXECUTION,
             _ => SESSION,
         };
@@ -62,9 +94,17 @@ fn member() -> Value {
     json!({"name": "Ana", "phone": "+5511999990000", "email": "ana@example.com"})
 }
 
+fn event_endpoint() -> Value {
+    json!({"name": "audit", "url": "https://hooks.example.com/"})
+}
+
 /// A body that would be accepted if the thing were theirs.
 fn body_of(method: &str, path: &str) -> Option<Value> {
-    let body = if path.contains("/secrets/") { json!({"value": "x"}) } else { json!({}) };
+    let body = match path {
+        path if path.contains("/secrets/") => json!({"value": "x"}),
+        path if path.ends_with("/recover") => json!({"since": SystemClock::default().now()}),
+        _ => json!({}),
+    };
     matches!(method, "POST" | "PUT" | "PATCH").then_some(body)
 }
 
@@ -84,8 +124,7 @@ async fn nothing_of_ours_exists_for_them() {
     }
     for resource in RESOURCES.iter().filter(|resource| !resource.path.contains('{')) {
         let answer = server.call_as(them, "GET", resource.path, None).await;
-        let Ours { agent, trigger, tool, member, app, provider, api_key } = &ours;
-        for id in [agent, trigger, tool, member, app, provider, api_key] {
+        for id in ours.ids() {
             assert!(!answer.text.contains(id.as_str()), "GET {}: {}", resource.path, answer.text);
         }
         if let Some(items) = answer.data(200).as_array() {
@@ -123,6 +162,14 @@ async fn they_changed_nothing_of_ours() {
     let trigger = recado_store::webhooks::trigger(&server.store, trigger).await.unwrap().unwrap();
     assert_eq!(trigger.previous_webhook_secret, None, "it was rotated");
     assert_eq!(server.get("/api/api-keys").await.data(200)[0]["revoked_at"], json!(null));
+    let delivery = server.get(&format!("/api/deliveries/{DELIVERY}")).await;
+    assert_eq!(delivery.data(200)["round"], 1);
+    let endpoint = server.get(&format!("/api/event-endpoints/{}", ours.event_endpoint)).await;
+    assert_eq!(endpoint.data(200)["previous_secret_expires_at"], json!(null));
+    let sent =
+        server.get(&format!("/api/event-endpoints/{}/deliveries", ours.event_endpoint)).await;
+    assert_eq!(sent.data(200).as_array().unwrap().len(), 1);
+    assert_eq!(sent.data(200)[0]["round"], 1);
 }
 
 #[tokio::test]
@@ -147,9 +194,11 @@ async fn they_cannot_refer_to_anything_of_ours() {
     assert_eq!(refused("/api/agents", agent).await, "project_id");
     let agent = json!({
         "name": "a", "model": "builtin.echo", "system_prompt": "", "tools": [ours.tool],
-        "event_endpoint": {"url": "https://x.example.com", "secret_ref": "NAME"},
     });
-    assert_eq!(refused("/api/agents", agent).await, "tools[0] event_endpoint.secret_ref");
+    assert_eq!(refused("/api/agents", agent).await, "tools[0]");
+    let mut endpoint = event_endpoint();
+    endpoint["agent_id"] = json!(ours.agent);
+    assert_eq!(refused("/api/event-endpoints", endpoint).await, "agent_id");
     let tool = json!({"name": "t", "kind": "agent", "config": {"agent_id": ours.agent}});
     assert_eq!(refused("/api/tools", tool).await, "config.agent_id");
     let tool = json!({
@@ -212,6 +261,15 @@ async fn no_secret_comes_back() {
     let webhook_secret = rotated.data(200)["webhook_secret"].as_str().unwrap().to_owned();
     assert!(!rotated.text.contains(&first_secret), "{}", rotated.text);
     insert_execution(&server, &id, &agent).await;
+    let made = server.post("/api/event-endpoints", &event_endpoint()).await;
+    let event_secret = made.data(201)["secret"].as_str().unwrap().to_owned();
+    let endpoint = format!("/api/event-endpoints/{}", made.id());
+    let rotated = server.post(&format!("{endpoint}/rotate-secret"), &json!({})).await;
+    let next_secret = rotated.data(200)["secret"].as_str().unwrap().to_owned();
+    assert!(!rotated.text.contains(&event_secret), "{}", rotated.text);
+    let sent = server.post(&format!("{endpoint}/test"), &json!({})).await;
+    let event_delivery = sent.data(202)["id"].as_str().unwrap().to_owned();
+    answers.push(server.patch(&endpoint, &json!({"name": "other"})).await.text);
     answers.push(server.patch(&path, &json!({"name": "other"})).await.text);
     answers.push(server.post(&format!("{path}/disable"), &json!({})).await.text);
     answers.push(server.delete("/api/secrets/NAME").await.text);
@@ -225,6 +283,9 @@ async fn no_secret_comes_back() {
             app: id.clone(),
             provider: id.clone(),
             api_key: id.clone(),
+            dead_letter: id.clone(),
+            event_endpoint: made.id(),
+            event_delivery: event_delivery.clone(),
         };
         let answer = server.get(&ours.filled(resource.path)).await;
         assert!(answer.status < 500, "{answer:?}");
@@ -232,7 +293,9 @@ async fn no_secret_comes_back() {
     }
     answers.push(server.delete(&format!("/api/api-keys/{}", created_key.id())).await.text);
     for answer in answers {
-        for secret in [CANARY, &first_secret, &webhook_secret, &api_key] {
+        for secret in
+            [CANARY, &first_secret, &webhook_secret, &api_key, &event_secret, &next_secret]
+        {
             assert!(!answer.contains(secret), "{answer}");
         }
     }
@@ -244,6 +307,13 @@ async fn no_secret_comes_back() {
         "SELECT count(*) FROM triggers
           WHERE position('{first_secret}'::bytea IN previous_webhook_secret_sealed) > 0
              OR position('{webhook_secret}'::bytea IN webhook_secret_sealed) > 0"
+    );
+    let kept = recado_testkit::sql::count(server.database.url(), &in_the_clear);
+    assert_eq!(kept.await.unwrap(), 0, "it is kept in the clear");
+    let in_the_clear = format!(
+        "SELECT count(*) FROM event_endpoints
+          WHERE position('{event_secret}'::bytea IN previous_secret_sealed) > 0
+             OR position('{next_secret}'::bytea IN secret_sealed) > 0"
     );
     let kept = recado_testkit::sql::count(server.database.url(), &in_the_clear);
     assert_eq!(kept.await.unwrap(), 0, "it is kept in the clear");

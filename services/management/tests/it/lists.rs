@@ -134,8 +134,19 @@ async fn configuration_is_listed_in_pages_too() {
         let config = json!({"url": "https://api.example.com"});
         let tool = json!({"name": format!("t{n}"), "kind": "http", "config": config});
         server.post("/api/tools", &tool).await.data(201);
+        let endpoint = json!({"name": format!("e{n}"), "url": "https://api.example.com"});
+        server.post("/api/event-endpoints", &endpoint).await.data(201);
     }
-    for list in ["secrets", "agents", "api-keys", "providers", "members", "apps", "tools"] {
+    for list in [
+        "secrets",
+        "agents",
+        "api-keys",
+        "providers",
+        "members",
+        "apps",
+        "tools",
+        "event-endpoints",
+    ] {
         let first = server.get(&format!("/api/{list}?limit=2")).await;
         assert_eq!(first.data(200).as_array().unwrap().len(), 2, "{list}");
         let cursor = next(&first).unwrap();

@@ -16,7 +16,7 @@ use recado_service::{Context, Process};
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::{Keyring, Store};
 use recado_testkit::scratch::ScratchDir;
-use recado_testkit::{TestDatabase, database, http_client, sql, wait_for};
+use recado_testkit::{TestDatabase, Vhost, database, http_client, sql, vhost, wait_for};
 use recado_types::{ProjectId, TenantId};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) database: TestDatabase,
+    pub(crate) vhost: Vhost,
     pub(crate) store: Store,
     pub(crate) ours: TenantId,
     pub(crate) theirs: TenantId,
@@ -94,11 +95,17 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let database = database().await;
+        Self::start_with_broker(None).await
+    }
+
+    /// With a broker of one's own, at that URL, in place of the shared one.
+    pub(crate) async fn start_with_broker(amqp_url: Option<&str>) -> Self {
+        let (database, vhost) = tokio::join!(database(), vhost());
         let directory = ScratchDir::new().unwrap();
         let ready_file = directory.path().join("ready.json");
         let env = MapEnv::from([
             ("RECADO_DATABASE_URL", database.url()),
+            ("RECADO_AMQP_URL", amqp_url.unwrap_or(vhost.url())),
             ("RECADO_MANAGEMENT_LISTEN", "127.0.0.1:0"),
             ("RECADO_METRICS_LISTEN", "127.0.0.1:0"),
             ("RECADO_PUBLIC_URL", "https://recado.example.com/"),
@@ -130,6 +137,7 @@ impl Server {
             theirs: tenant(&store, "theirs").await,
             store,
             database,
+            vhost,
             tokens: tokens.checker().unwrap(),
             client: http_client(),
             stop,

@@ -175,6 +175,7 @@ async fn a_tenant_says_where_its_tools_may_be_led() {
     assert_eq!(fresh.data(200)["id"], json!(server.ours));
     assert_eq!(fresh.data(200)["name"], "ours");
     assert_eq!(fresh.data(200)["allowed_hosts"], json!([]));
+    assert_eq!(fresh.data(200)["destination_hosts"], json!([]));
 
     let hosts = json!(["api.example.com", "*.example.org:8443", "192.0.2.1"]);
     let changed = server.patch("/api/tenant", &json!({"allowed_hosts": hosts})).await;
@@ -193,11 +194,16 @@ async fn a_tenant_says_where_its_tools_may_be_led() {
             vec!["allowed_hosts[1]", "allowed_hosts[2]"],
         ),
         (json!({"allowed_hosts": vec!["a.example.com"; 201]}), vec!["allowed_hosts"]),
+        (json!({"destination_hosts": ["a/b"]}), vec!["destination_hosts[0]"]),
         (json!({"hosts": []}), vec!["hosts"]),
     ] {
         assert_eq!(server.patch("/api/tenant", &body).await.paths(), paths, "{body}");
     }
     assert_eq!(server.get("/api/tenant").await.data(200)["allowed_hosts"], hosts);
-    let none = server.patch("/api/tenant", &json!({"allowed_hosts": null})).await;
-    assert_eq!(none.data(200)["allowed_hosts"], json!([]));
+    let closed = json!({"allowed_hosts": null, "destination_hosts": ["*.example.net"]});
+    let closed = server.patch("/api/tenant", &closed).await;
+    assert_eq!(closed.data(200)["allowed_hosts"], json!([]));
+    assert_eq!(closed.data(200)["destination_hosts"], json!(["*.example.net"]));
+    let none = server.patch("/api/tenant", &json!({"destination_hosts": null})).await;
+    assert_eq!(none.data(200)["destination_hosts"], json!([]));
 }

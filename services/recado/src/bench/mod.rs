@@ -9,6 +9,7 @@ mod agents;
 mod alone;
 mod cost;
 mod cpu;
+mod deliveries;
 mod fixtures;
 mod http1;
 mod latency;
@@ -21,6 +22,7 @@ mod report;
 mod sink;
 mod soak;
 mod system;
+mod text;
 
 use std::fs;
 use std::path::Path;
@@ -71,11 +73,18 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     let load_before = load_average();
     memory::raise_open_files();
     let mut findings = Findings::default();
-    if options.only != Some(BenchPart::Agents) {
+    if matches!(options.only, None | Some(BenchPart::Ingress | BenchPart::Memory)) {
         findings.add(Box::pin(messages(options)).await?);
     }
     if matches!(options.only, None | Some(BenchPart::Agents)) {
         findings.add(Box::pin(agents::measure()).await?);
+    }
+    if matches!(options.only, None | Some(BenchPart::Deliveries)) {
+        findings.add(Box::pin(deliveries::measure()).await?);
+    }
+    if matches!(options.only, None | Some(BenchPart::Text)) {
+        progress("cutting texts");
+        findings.add(text::measure());
     }
     let machine = Machine {
         measured_at: SystemClock::default().now().format("%Y-%m-%d %H:%M UTC").to_string(),
@@ -100,7 +109,7 @@ async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
     let measured = match options.only {
         None => Box::pin(measurement.all(soak)).await,
         Some(BenchPart::Ingress) => Box::pin(measurement.ingress_only(soak)).await,
-        Some(BenchPart::Memory | BenchPart::Agents) => Ok(()),
+        Some(_) => Ok(()),
     };
     let Measurement { figures, processes, faults, .. } = measurement;
     let mut findings = Findings { figures, processes, faults, ..Findings::default() };

@@ -56,6 +56,7 @@ pub(super) enum Goal {
     RatioAtLeast(f64),
     RatioAtMost(f64),
     ValueAtMost(f64),
+    ValueAtLeast(f64),
 }
 
 /// What one process, or one server with its children, costs.
@@ -124,6 +125,7 @@ impl Figure {
             Goal::RatioAtLeast(least) => self.ratio.map(|ratio| ratio >= least),
             Goal::RatioAtMost(most) => self.ratio.map(|ratio| ratio <= most),
             Goal::ValueAtMost(most) => self.value.map(|value| value <= most),
+            Goal::ValueAtLeast(least) => self.value.map(|value| value >= least),
         };
         self
     }
@@ -136,6 +138,7 @@ impl Figure {
             Some(Goal::RatioAtLeast(least)) => format!("at least {least} ×"),
             Some(Goal::RatioAtMost(most)) => format!("at most {most} ×"),
             Some(Goal::ValueAtMost(most)) => format!("at most {most} {}", self.unit),
+            Some(Goal::ValueAtLeast(least)) => format!("at least {least} {}", self.unit),
         };
         let verdict = match self.is_met {
             None => "",
@@ -252,6 +255,7 @@ mod tests {
         assert_eq!(met(rate().goal(Goal::RatioAtLeast(0.7))), Some(false));
         assert_eq!(met(rate().goal(Goal::RatioAtMost(0.5))), Some(false));
         assert_eq!(met(rate().goal(Goal::ValueAtMost(600.0))), Some(true));
+        assert_eq!(met(rate().goal(Goal::ValueAtLeast(601.0))), Some(false));
         let unknown = Figure::new("p99", None, "ms").against(1.0);
         assert_eq!(met(unknown.goal(Goal::RatioAtMost(5.0))), None);
     }

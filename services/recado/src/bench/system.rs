@@ -132,9 +132,9 @@ impl System {
         cpu::resident_mib(self.app.pid(Role::Ingress, 0)?).context("/proc cannot be read")
     }
 
-    /// The memory that agent-runner holds, and the most that it has held, in MiB.
-    pub(super) fn runner_mib(&self) -> anyhow::Result<(f64, f64)> {
-        let pid = self.app.pid(Role::AgentRunner, 0)?;
+    /// The memory that a role holds, and the most that it has held, in MiB.
+    pub(super) fn role_mib(&self, role: Role) -> anyhow::Result<(f64, f64)> {
+        let pid = self.app.pid(role, 0)?;
         let read = cpu::resident_mib(pid).and_then(|now| Ok((now, cpu::peak_resident_mib(pid)?)));
         read.context("/proc cannot be read")
     }

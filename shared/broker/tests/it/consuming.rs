@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use lapin::BasicProperties;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::{FieldTable, ShortString};
-use recado_broker::topology::{INBOUND, Queue};
+use recado_broker::topology::{INBOUND, Queue, WORK};
 use recado_broker::{Handler, OnError, Received};
 use recado_messages::Message;
 use recado_testkit::vhost;
@@ -153,6 +153,7 @@ async fn messages_that_came_back_are_handled_one_at_a_time() -> anyhow::Result<(
 
 static DEADLY: Queue = Queue {
     name: "test.deadly",
+    exchange: WORK,
     routing_key: Note::ROUTING_KEY,
     delivery_limit: 3,
     single_active_consumer: true,

@@ -1,11 +1,15 @@
 //! What happened, told to whoever listens.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::Context;
 use futures_util::future::join;
 use lapin::message::Delivery;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use recado_broker::topology::EVENTS;
+use recado_broker::topology::{EVENT_DELIVERIES, EVENTS, Queue};
+use recado_broker::{Handler, OnError, Received};
 use recado_clock::{Clock, SystemClock};
 use recado_messages::ObjectiveEvent;
 use recado_testkit::vhost;
@@ -103,5 +107,68 @@ async fn that_nobody_listens_is_no_error_and_hinders_no_work() -> anyhow::Result
     for outcome in told.into_iter().chain(work) {
         outcome?;
     }
+    bench.finish().await
+}
+
+#[tokio::test]
+async fn what_has_to_be_sent_is_queued_for_that_and_heard_by_all_others() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    is_up(&bench.publisher.link()).await?;
+    let amqp = Amqp::connect(vhost.url()).await?;
+    listen(&amqp, "audit", "objective_event.#").await?;
+    let heard_only = event(1, "tool_called");
+    let to_send = ObjectiveEvent { endpoint: true, ..event(2, "tool_result") };
+    let told = [heard_only, to_send.clone()];
+    for outcome in bench.publisher.publish_all(&told).await {
+        outcome?;
+    }
+    assert_eq!(heard(&amqp, "audit", 2).await?, told);
+    assert_eq!(heard(&amqp, EVENT_DELIVERIES.name, 1).await?, [to_send]);
+    amqp.counts(EVENT_DELIVERIES.name, 0).await?;
+    bench.finish().await
+}
+
+/// Cannot do anything with any event.
+struct Refusing;
+
+impl Handler for Refusing {
+    type Message = ObjectiveEvent;
+    type Error = std::io::Error;
+
+    async fn handle(&self, _events: Vec<Received<ObjectiveEvent>>) -> std::io::Result<()> {
+        Err(std::io::Error::other("told to refuse"))
+    }
+
+    fn on_error(&self, _error: &std::io::Error) -> OnError {
+        OnError::Isolate
+    }
+}
+
+static UNSENT: Queue = Queue {
+    name: "test.unsent",
+    exchange: EVENTS,
+    routing_key: ObjectiveEvent::DELIVERY_KEY,
+    delivery_limit: 20,
+    single_active_consumer: false,
+    retry_delays: &[Duration::from_millis(200)],
+};
+
+#[tokio::test]
+async fn an_event_that_is_tried_again_is_heard_once_by_the_others() -> anyhow::Result<()> {
+    let vhost = vhost().await;
+    let bench = Bench::start(vhost.url());
+    bench.consume(&UNSENT, &Arc::new(Refusing)).await?;
+    is_up(&bench.publisher.link()).await?;
+    let amqp = Amqp::connect(vhost.url()).await?;
+    listen(&amqp, "audit", "objective_event.#").await?;
+    let to_send = ObjectiveEvent { endpoint: true, ..event(1, "error") };
+    bench.publisher.publish(&to_send).await?;
+    // Once tried, once retried, given up.
+    for queue in [&UNSENT.dead_letter_queue(), "audit", EVENT_DELIVERIES.name] {
+        assert_eq!(heard(&amqp, queue, 1).await?, std::slice::from_ref(&to_send), "{queue}");
+    }
+    amqp.counts("audit", 0).await?;
+    amqp.counts(EVENT_DELIVERIES.name, 0).await?;
     bench.finish().await
 }

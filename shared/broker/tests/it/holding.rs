@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use recado_broker::Config;
-use recado_broker::topology::{INBOUND, Queue};
+use recado_broker::topology::{INBOUND, Queue, WORK};
 use recado_messages::Message;
 use recado_testkit::{vhost, wait_for};
 
@@ -105,6 +105,7 @@ async fn who_cannot_handle_messages_leaves_them_to_who_can() -> anyhow::Result<(
 /// Nothing in it survives being given back three times.
 static FRAGILE: Queue = Queue {
     name: "test.fragile",
+    exchange: WORK,
     routing_key: Note::ROUTING_KEY,
     delivery_limit: 2,
     single_active_consumer: true,

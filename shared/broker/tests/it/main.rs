@@ -2,6 +2,7 @@
 //! break them.
 
 mod consuming;
+mod dead_letters;
 mod events;
 mod faults;
 mod holding;

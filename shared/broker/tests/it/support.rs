@@ -8,7 +8,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use recado_broker::topology::Queue;
+use recado_broker::topology::{Queue, WORK};
 use recado_broker::{Config, Handler, Link, OnError, Publisher, Received, Replies, consume};
 use recado_messages::Message;
 use recado_testkit::wait_for;
@@ -25,6 +25,7 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 /// Like the product's queues, but with a short wait before the one retry.
 pub(crate) static NOTES: Queue = Queue {
     name: "test.notes",
+    exchange: WORK,
     routing_key: Note::ROUTING_KEY,
     delivery_limit: 20,
     single_active_consumer: true,

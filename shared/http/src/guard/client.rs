@@ -1,5 +1,6 @@
 //! Sends requests to addresses that a tenant has chosen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use reqwest::{Client, Response, StatusCode, redirect, retry, tls};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::resolver::GuardedResolver;
-use super::{ForbiddenDestination, Guard, Outbound, Phase, SendError, Streamed, Transport};
+use super::resolver::{GuardedResolver, LookUp, System};
+use super::{
+    Authorities, ForbiddenDestination, Guard, Outbound, Phase, Route, SendError, Streamed,
+    Transport,
+};
 
-/// How long the name, the connection and TLS may take together.
+/// How long the name, the connection and TLS may take together. Of this, the name has its own limit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many unused connections to one host are kept, and for how long. Gateways commonly close
@@ -34,12 +38,9 @@ pub struct GuardedClient {
     transports: Clients,
 }
 
-/// One for each scheme.
+/// One for each route.
 #[derive(Debug, Clone)]
-struct Clients {
-    tls: Client,
-    plain: Client,
-}
+struct Clients(HashMap<Route, Client>);
 
 /// The client cannot be built, for example because the system has no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +76,37 @@ impl GuardedClient {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(guard: Guard) -> Result<Self, ClientError> {
-        let own = Clients::new(&guard, None).map_err(ClientError)?;
-        let transports = Clients::new(&guard, Some(TRANSPORT_IDLE)).map_err(ClientError)?;
+        Self::trusting(guard, &Authorities::default())
+    }
+
+    /// A client behind `guard` that trusts `authorities` besides those of the system.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn trusting(guard: Guard, authorities: &Authorities) -> Result<Self, ClientError> {
+        Self::resolving(guard, authorities, &(Arc::new(System) as _))
+    }
+
+    /// A client that takes the addresses of names from `names`.
+    pub(super) fn resolving(
+        guard: Guard,
+        authorities: &Authorities,
+        names: &Arc<dyn LookUp>,
+    ) -> Result<Self, ClientError> {
+        let clients = |idle| {
+            let of = |route| Ok((route, client(&guard, authorities, names, route, idle)?));
+            Route::all(&guard).map(of).collect::<Result<_, _>>().map(Clients)
+        };
+        let own = clients(None).map_err(ClientError)?;
+        let transports = clients(Some(TRANSPORT_IDLE)).map_err(ClientError)?;
         if !guard.allow.is_empty() {
             tracing::info!(networks = ?guard.allow, "requests may go to private networks");
+        }
+        if !authorities.is_empty() {
+            tracing::info!(
+                ?authorities,
+                "servers may be vouched for by the operator's authorities"
+            );
         }
         Ok(Self { guard, own, transports })
     }
@@ -127,13 +155,11 @@ impl GuardedClient {
     /// # Errors
     /// Why the destination is closed.
     pub fn transport_for(&self, url: &Url) -> Result<Client, ForbiddenDestination> {
-        self.guard.check_url(url)?;
-        Ok(self.transports.of(Transport::of(url)?).clone())
+        Ok(self.transports.of(self.guard.route(url)?).clone())
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client, ForbiddenDestination> {
-        self.guard.check_url(url)?;
-        Ok(self.own.of(Transport::of(url)?))
+        Ok(self.own.of(self.guard.route(url)?))
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -153,7 +179,8 @@ async fn read(mut response: Response, limit: usize) -> Result<Answer, SendError>
     let headers = std::mem::take(response.headers_mut());
     let mut body = BytesMut::new();
     let mut truncated = false;
-    while let Some(chunk) = response.chunk().await.map_err(SendError::of)? {
+    let broken = |error| SendError::of_body(status, error);
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
         let room = limit - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if chunk.len() > room {
@@ -165,16 +192,8 @@ async fn read(mut response: Response, limit: usize) -> Result<Answer, SendError>
 }
 
 impl Clients {
-    fn new(guard: &Guard, idle: Option<Duration>) -> Result<Self, reqwest::Error> {
-        let tls = client(guard, Transport::Tls, idle)?;
-        Ok(Self { tls, plain: client(guard, Transport::Plain, idle)? })
-    }
-
-    fn of(&self, transport: Transport) -> &Client {
-        match transport {
-            Transport::Tls => &self.tls,
-            Transport::Plain => &self.plain,
-        }
+    fn of(&self, route: Route) -> &Client {
+        self.0.get(&route).expect("there is a client for every route behind the same guard")
     }
 }
 
@@ -182,16 +201,20 @@ impl Clients {
 #[expect(clippy::disallowed_methods, reason = "this is the guarded client")]
 fn client(
     guard: &Guard,
-    transport: Transport,
+    authorities: &Authorities,
+    names: &Arc<dyn LookUp>,
+    route: Route,
     idle: Option<Duration>,
 ) -> Result<Client, reqwest::Error> {
+    let resolver = GuardedResolver { guard: guard.clone(), route, names: Arc::clone(names) };
     let builder = Client::builder()
-        .dns_resolver(Arc::new(GuardedResolver { guard: guard.clone(), transport }))
+        .dns_resolver(Arc::new(resolver))
+        .tls_certs_merge(authorities.certificates())
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .no_proxy()
         .referer(false)
-        .https_only(transport == Transport::Tls)
+        .https_only(route.transport == Transport::Tls)
         .tls_version_min(tls::Version::TLS_1_2)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST)

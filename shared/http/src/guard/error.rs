@@ -28,9 +28,18 @@ pub enum SendError {
     /// The request cannot be expressed in HTTP.
     #[error("the request is malformed")]
     Malformed(#[source] reqwest::Error),
-    /// The connection broke. The request may have been received.
+    /// The connection broke before there was an answer. The request may have been received.
     #[error("the connection failed")]
     Io(#[source] reqwest::Error),
+    /// The connection broke in the middle of the answer's body, or the body is malformed: what the
+    /// server made of the request is known, what it says about it is not.
+    #[error("the connection failed while reading the body after status {}", status.as_u16())]
+    Body {
+        /// What was answered.
+        status: StatusCode,
+        /// How it broke.
+        source: reqwest::Error,
+    },
 }
 
 /// How far an exchange had come.
@@ -58,7 +67,7 @@ impl SendError {
     /// Whether the same request may fare better later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Timeout { .. } | Self::Connect(_) | Self::Io(_) => true,
+            Self::Timeout { .. } | Self::Connect(_) | Self::Io(_) | Self::Body { .. } => true,
             Self::Forbidden(_) | Self::Tls(_) | Self::Malformed(_) => false,
         }
     }
@@ -71,8 +80,23 @@ impl SendError {
             Self::Connect(_) => "connect_failed",
             Self::Tls(_) => "invalid_certificate",
             Self::Malformed(_) => "malformed_request",
-            Self::Io(_) => "connection_failed",
+            Self::Io(_) | Self::Body { .. } => "connection_failed",
         }
+    }
+
+    /// The status of an answer that began and was not complete.
+    pub fn begun_status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Timeout { phase: Phase::Body(status) } | Self::Body { status, .. } => {
+                Some(*status)
+            }
+            _ => None,
+        }
+    }
+
+    /// What an error means that was met in the body of an answer.
+    pub(super) fn of_body(status: StatusCode, error: reqwest::Error) -> Self {
+        Self::Body { status, source: error.without_url() }
     }
 
     /// What an error of the client means, without the address that it holds.

@@ -10,19 +10,23 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 /// A date is reckoned from the answer's own `Date`, since clocks differ; without one it tells
 /// nothing. Nothing, too, if it is over or malformed; what does not fit is a very long time.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let answered = text(headers, &DATE).and_then(http_date);
-    asked_pause(text(headers, &RETRY_AFTER)?, answered)
+    pause(headers, None)
 }
 
-/// The pause that the value of a `Retry-After` asks for, its date reckoned from `now`: for those who
-/// keep a clock. Otherwise as [`retry_after`].
-pub fn asked_pause(value: &str, now: Option<DateTime<Utc>>) -> Option<Duration> {
-    let value = value.trim();
+/// As [`retry_after`], for those who keep a clock: in an answer without a `Date`, a date is reckoned
+/// from `now`.
+pub fn asked_pause(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    pause(headers, Some(now))
+}
+
+fn pause(headers: &HeaderMap, now: Option<DateTime<Utc>>) -> Option<Duration> {
+    let value = text(headers, &RETRY_AFTER)?;
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean "not in your lifetime"; whoever waits has a limit.
         return Some(Duration::from_secs(value.parse().unwrap_or(u32::MAX.into())));
     }
-    (http_date(value)? - now?).to_std().ok()
+    let answered = text(headers, &DATE).and_then(http_date).or(now)?;
+    (http_date(value)? - answered).to_std().ok()
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -72,6 +76,24 @@ mod tests {
         assert!(read("99999999999999999999999", None) > Some(Duration::from_hours(24)));
         assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT", None), None, "nobody knows when it is");
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn who_keeps_a_clock_reckons_from_it_where_the_answer_has_no_date() {
+        let now = http_date(ANSWERED).unwrap();
+        let asked = |answered: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            let at = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+            headers.insert(RETRY_AFTER, at);
+            headers.extend(answered.map(|date| (DATE, HeaderValue::from_static(date))));
+            asked_pause(&headers, now)
+        };
+        assert_eq!(asked(None), Some(Duration::from_secs(37)));
+        assert_eq!(asked(Some("whenever")), Some(Duration::from_secs(37)));
+        // Theirs is seven seconds ahead of ours.
+        let theirs = Some("Sun, 06 Nov 1994 08:49:07 GMT");
+        assert_eq!(asked(theirs), Some(Duration::from_secs(30)));
+        assert_eq!(asked_pause(&HeaderMap::new(), now), None);
     }
 
     proptest! {

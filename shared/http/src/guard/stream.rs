@@ -65,7 +65,7 @@ impl Streamed {
         let chunk = timeout_at(until, self.body.chunk())
             .await
             .map_err(|_elapsed| SendError::Timeout { phase: Phase::Body(self.status) })?
-            .map_err(SendError::of)?;
+            .map_err(|error| SendError::of_body(self.status, error))?;
         self.begun = true;
         Ok(chunk.map(|chunk| self.within_limit(chunk)))
     }

@@ -92,6 +92,7 @@ impl ApiError {
     pub fn invalid_fields(fields: impl IntoIterator<Item = FieldReason>) -> Self {
         let fields: Vec<_> = fields.into_iter().collect();
         let message = match fields.as_slice() {
+            [only] if only.path.is_empty() => format!("the body {}", only.reason),
             [only] => format!("{}: {}", only.path, only.reason),
             several => format!("{} fields are missing or invalid", several.len()),
         };

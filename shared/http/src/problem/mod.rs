@@ -90,6 +90,14 @@ problems! {
     MemberNotFound => NOT_FOUND, "member_not_found", "Member not found";
     /// No such app, or one of another tenant.
     AppNotFound => NOT_FOUND, "app_not_found", "App not found";
+    /// No such delivery, or one of another tenant.
+    DeliveryNotFound => NOT_FOUND, "delivery_not_found", "Delivery not found";
+    /// No such event endpoint, or one of another tenant.
+    EventEndpointNotFound => NOT_FOUND, "event_endpoint_not_found", "Event endpoint not found";
+    /// No such delivery of an event, or one of another tenant.
+    EventDeliveryNotFound => NOT_FOUND, "event_delivery_not_found", "Event delivery not found";
+    /// No such dead letter, or one of another tenant, or none as far as is looked.
+    DeadLetterNotFound => NOT_FOUND, "dead_letter_not_found", "Dead letter not found";
     /// Nothing is there.
     NotFound => NOT_FOUND, "not_found", "There is nothing at this address";
     /// The address exists, but not for this method; `Allow` lists those that it has.
@@ -98,6 +106,8 @@ problems! {
     Conflict => CONFLICT, "conflict", "The state of the resource does not permit this";
     /// Another resource has this name.
     AlreadyExists => CONFLICT, "already_exists", "A resource of this name exists already";
+    /// The tenant has as many of these as it may have.
+    LimitReached => CONFLICT, "limit_reached", "There are as many of these as there may be";
     /// The execution has ended, so it cannot be cancelled any more.
     ExecutionEnded => CONFLICT, "execution_ended", "The execution has ended";
     /// The tool call needs no approval.
@@ -106,6 +116,14 @@ problems! {
     ToolCallDecided => CONFLICT, "tool_call_decided", "The tool call was decided otherwise";
     /// The tool call was not decided on in time.
     ApprovalExpired => CONFLICT, "approval_expired", "The approval came too late";
+    /// The delivery is on its way, so it cannot be asked for again.
+    DeliveryInProgress => CONFLICT, "delivery_in_progress", "The delivery is on its way";
+    /// The delivery has arrived, and was not asked for as a whole.
+    NothingToRedeliver => CONFLICT, "nothing_to_redeliver", "The delivery has arrived";
+    /// The event endpoint is disabled, so that nothing can be sent there.
+    EndpointDisabled => CONFLICT, "endpoint_disabled", "The event endpoint is disabled";
+    /// The event endpoint was deleted, so that nothing can be sent there.
+    EndpointDeleted => CONFLICT, "endpoint_deleted", "The event endpoint was deleted";
     /// A message came under an id that another message, which says something else, has.
     IdempotencyConflict => CONFLICT, "idempotency_conflict", "Another message has this id";
     /// The client took too long to send its body.
@@ -124,6 +142,10 @@ problems! {
     InternalError => INTERNAL_SERVER_ERROR, "internal_error", "An internal error occurred";
     /// Something we depend on is away; `Retry-After` says when to come back.
     Unavailable => SERVICE_UNAVAILABLE, "unavailable", "The service is temporarily unavailable";
+    /// The broker is away or busy; only what cannot do without it says so.
+    BrokerUnavailable => SERVICE_UNAVAILABLE, "broker_unavailable", "The message broker is temporarily unavailable";
+    /// Others look at the dead letters, and did not finish in time.
+    DeadLettersBusy => SERVICE_UNAVAILABLE, "dead_letters_busy", "Somebody else looks at the dead letters";
     /// The agent took longer than whoever waited for it wanted to; it goes on.
     ExecutionTimeout => GATEWAY_TIMEOUT, "execution_timeout", "The agent did not answer in time";
 }

@@ -48,6 +48,14 @@ async fn a_document_names_every_invalid_field() {
 }
 
 #[test]
+async fn a_mistake_of_the_body_itself_is_told_in_a_sentence() {
+    let error = ApiError::invalid_field("", "must be an object");
+    assert_eq!(error.message(), "the body must be an object");
+    let document = document(error.error_response()).await;
+    assert_eq!(document["details"]["fields"][0]["path"], "");
+}
+
+#[test]
 async fn a_5xx_shows_nothing_of_its_cause() {
     let error = ApiError::new(Problem::InternalError, "table agents is gone")
         .with_details(json!({"table": "agents"}))

@@ -1,8 +1,11 @@
-//! Settings that several roles share. Plain data: the crates they are for do not know them.
+//! Settings that several roles share. The crates they are for do not know them.
 
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use recado_http::guard::{Authorities, Ports};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -72,14 +75,35 @@ pub struct Destinations {
     pub allow_private: Vec<IpNet>,
     /// `RECADO_ALLOW_PLAIN_HTTP`: whether public addresses may be reached without TLS.
     pub allow_plain_http: bool,
+    /// `RECADO_DESTINATION_PORTS`: which ports of public addresses may be reached.
+    pub ports: Ports,
+    /// `RECADO_CA_FILE`: who may vouch for servers besides those whom the system trusts.
+    pub authorities: Authorities,
 }
 
 impl Settings for Destinations {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         let allow_private = read.list("RECADO_ALLOW_PRIVATE_DESTINATIONS");
         let allow_plain_http = read.or("RECADO_ALLOW_PLAIN_HTTP", false);
-        Some(Self { allow_private, allow_plain_http })
+        let ports = read.or("RECADO_DESTINATION_PORTS", Ports::default());
+        let authorities = read.optional_by("RECADO_CA_FILE", authorities_in).unwrap_or_default();
+        Some(Self { allow_private, allow_plain_http, ports, authorities })
     }
+}
+
+/// The largest bundle of certificates that is read; the whole web's has some 250 kB.
+const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
+
+fn authorities_in(path: &str) -> Result<Authorities, String> {
+    let mut bundle = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut bundle));
+    read.map_err(|error| format!("names a file that cannot be read: {error}"))?;
+    if bundle.len() as u64 > MAX_CA_FILE {
+        return Err(format!("names a file of more than {MAX_CA_FILE} bytes"));
+    }
+    Authorities::from_pem(&bundle)
+        .map_err(|error| format!("names a file that is of no use: {error}"))
 }
 
 /// Units of work; nothing about the threads of our HTTP servers, nor what strangers send to their

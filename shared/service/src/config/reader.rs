@@ -46,6 +46,15 @@ impl<'a> Reader<'a> {
 
     /// A value that may be missing.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
+        self.optional_by(name, parse)
+    }
+
+    /// A value that may be missing, parsed by `parse`, whose error is shown to the operator.
+    pub fn optional_by<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = self.text(name, Fallback::Nothing)?;
         self.parsed(name, &text, parse)
     }

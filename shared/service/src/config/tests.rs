@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use recado_http::guard::Ports;
+use recado_testkit::receiver::AUTHORITY;
+
 use super::*;
 
 struct Role {
@@ -54,6 +57,7 @@ fn what_is_not_set_has_its_default() {
     assert_eq!(role.postgres.pool_size, 16);
     assert_eq!(role.redis.prefix, "recado");
     assert_eq!(role.destinations.allow_private.len(), 2);
+    assert_eq!(role.destinations.ports, Ports::default());
     assert_eq!(role.key.expose(), "hunter2");
 }
 
@@ -66,6 +70,7 @@ fn one_reading_reports_every_mistake() {
         ("RECADO_WORKERS", "65"),
         ("RECADO_WINDOW_MS", "3s"),
         ("RECADO_ALLOW_PRIVATE_DESTINATIONS", "10.0.0.0/8,hunter2"),
+        ("RECADO_DESTINATION_PORTS", "443,hunter2"),
         ("RECADO_WINDOWS_MS", "5"),
     ]);
     assert_eq!(
@@ -73,6 +78,7 @@ fn one_reading_reports_every_mistake() {
         [
             "RECADO_ALLOW_PRIVATE_DESTINATIONS item 2 is malformed: invalid IP address syntax",
             "RECADO_DATABASE_URL must be an address that begins with postgres:// or postgresql://",
+            "RECADO_DESTINATION_PORTS is malformed: item 2 is neither a port from 1 to 65535 nor a range such as 1024-65535",
             "RECADO_MASTER_KEY is required",
             "RECADO_REDIS_URL must be an address that begins with redis:// or rediss://: relative URL without a base",
             "RECADO_WINDOWS_MS is not a variable of Recado; did you mean RECADO_WINDOW_MS?",
@@ -114,4 +120,54 @@ fn the_list_of_variables_comes_from_the_readers() {
     assert!(described.contains(&("RECADO_MASTER_KEY", Fallback::Required)));
     assert!(described.contains(&("RECADO_WORKERS", Fallback::Value("4".into()))));
     assert!(described.contains(&("RECADO_ALLOW_PRIVATE_DESTINATIONS", Fallback::Nothing)));
+    let ports = Fallback::Value("80,443,1024-65535".into());
+    assert!(described.contains(&("RECADO_DESTINATION_PORTS", ports)));
+}
+
+/// What is wrong with this bundle of certificates, if anything is.
+fn mistakes_of_bundle(bundle: &[u8]) -> Vec<String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bundle).unwrap();
+    let mut env = good();
+    env.set("RECADO_CA_FILE", file.path().to_str().unwrap());
+    match load::<Role>(&env, &Names::default()) {
+        Ok(role) => {
+            assert!(!role.destinations.authorities.is_empty());
+            Vec::new()
+        }
+        Err(error) => error.mistakes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn authorities_are_read_from_their_file() {
+    assert!(load::<Role>(&good(), &Names::default()).unwrap().destinations.authorities.is_empty());
+    assert_eq!(mistakes_of_bundle(AUTHORITY.as_bytes()), [""; 0]);
+    assert_eq!(mistakes_of_bundle(AUTHORITY.repeat(2).as_bytes()), [""; 0]);
+}
+
+#[test]
+fn authorities_that_are_of_no_use_are_a_mistake_that_shows_nothing_of_the_file() {
+    let begin = "-----BEGIN CERTIFICATE-----\n";
+    let end = "\n-----END CERTIFICATE-----\n";
+    for (bundle, why) in [
+        (String::new(), "is of no use: there is no certificate in it"),
+        ("hunter2".into(), "is of no use: there is no certificate in it"),
+        (format!("{AUTHORITY}{begin}hunter2!{end}"), "is of no use: certificate 2 is not in PEM"),
+        (format!("{begin}aHVudGVyMg=={end}"), "is of no use: certificate 1 is malformed"),
+        (begin.into(), "is of no use: certificate 1 is not in PEM"),
+        (" ".repeat(5 << 20), "names a file of more than 4194304 bytes"),
+    ] {
+        let mistakes = mistakes_of_bundle(bundle.as_bytes());
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("RECADO_CA_FILE names a file"), "{mistakes:?}");
+        assert!(mistakes[0].ends_with(why), "{mistakes:?}");
+    }
+    let mut env = good();
+    env.set("RECADO_CA_FILE", "/hunter2/none.pem");
+    let mistakes = mistakes(&env);
+    assert_eq!(
+        mistakes,
+        ["RECADO_CA_FILE names a file that cannot be read: No such file or directory (os error 2)"]
+    );
 }

@@ -4,7 +4,8 @@
 //! lane is in the database is [`LaneWork`]'s business; when to ask for one, how many to work at a
 //! time and when a lease is no longer ours is decided here.
 //!
-//! * A claim is made when somebody calls [`Wake::wake`], when a slot becomes free and the last
+//! * A claim is made when somebody calls [`Wake::wake`], at the times that were given to
+//!   [`Wake::wake_at`] (those of lanes that were parked), when a slot becomes free and the last
 //!   claim found more than there was room for, and every `poll` in any case: a wake-up that is
 //!   lost costs `poll`, no more. Claims follow one another, so that under load each takes a batch.
 //! * A lease counts from before the claim was sent, so it never seems longer here than it is in

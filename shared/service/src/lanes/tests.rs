@@ -179,6 +179,25 @@ async fn a_wake_up_is_heeded_at_once_and_a_lost_one_after_the_poll_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_was_parked_is_worked_in_time() {
+    let running = Running::start("parked", []);
+    sleep(Duration::from_millis(10)).await;
+    let mut worst = Duration::ZERO;
+    for n in 1..=40_u32 {
+        // Anywhere between two polls.
+        let pause = Duration::from_millis(u64::from(37 * n % 240));
+        running.wake.wake_at(Instant::now() + pause);
+        sleep(pause).await;
+        let due = Instant::now();
+        running.lanes.enqueue([Job::Take(Duration::ZERO)]);
+        running.finished(n as usize).await;
+        worst = worst.max(due.elapsed());
+    }
+    assert!(worst < Duration::from_millis(30), "{worst:?}");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn wake_ups_are_coalesced() {
     let running = Running::start("coalesce", []);
     sleep(Duration::from_millis(1)).await;

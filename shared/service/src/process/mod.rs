@@ -36,6 +36,9 @@ const ABANDON_AFTER: Duration = Duration::from_millis(500);
 /// How long the health listener may take to stop.
 const STOP_LISTENER_WITHIN: Duration = Duration::from_secs(2);
 
+/// What a process logs that nobody probes.
+const QUIET_LOG: &str = "warn";
+
 /// `EX_CONFIG` of sysexits.h.
 const EX_CONFIG: u8 = 78;
 
@@ -99,7 +102,8 @@ impl<'a> Process<'a> {
     }
 
     /// Nobody probes it: it does one thing and ends, so there is no health listener. Otherwise
-    /// it could not run beside a role that has the address already.
+    /// it could not run beside a role that has the address already. Whoever called it waits for
+    /// what it prints, so its log has warnings and errors only, unless `RECADO_LOG` says otherwise.
     #[must_use]
     pub fn without_listener(mut self) -> Self {
         self.is_probed = false;
@@ -152,7 +156,10 @@ impl<'a> Process<'a> {
         self,
         main: impl AsyncFnOnce(Context, S) -> anyhow::Result<()>,
     ) -> anyhow::Result<Outcome> {
-        let (process, settings) = config::load::<(ProcessSettings, S)>(self.env, &self.names)?;
+        let (mut process, settings) = config::load::<(ProcessSettings, S)>(self.env, &self.names)?;
+        if !self.is_probed && self.env.var("RECADO_LOG").is_none() {
+            QUIET_LOG.clone_into(&mut process.telemetry.log);
+        }
         let telemetry = Telemetry::install(self.role, &process.telemetry)?;
         let runtime = Runtime::new().context("failed to start the runtime")?;
         let served = runtime.block_on(self.serve(&process, settings, main));

@@ -18,7 +18,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::references::{Deletion, MAX_USES, UsedBy};
-use crate::{Store, StoreError, providers, secrets, tools};
+use crate::{Store, StoreError, providers, tools};
 
 pub use versions::{AgentVersion, version, versions};
 
@@ -108,11 +108,6 @@ impl AgentDraft {
         let tools = self.spec.tool_refs().into_iter().map(|(_, tool)| tool);
         tools.collect::<BTreeSet<ToolId>>().into_iter().collect()
     }
-
-    fn secrets(&self) -> Vec<&str> {
-        let secrets = self.spec.secret_refs().into_iter().map(|(_, name)| name);
-        secrets.collect::<BTreeSet<&str>>().into_iter().collect()
-    }
 }
 
 /// What a draft refers to and the tenant does not have.
@@ -124,8 +119,6 @@ pub struct Missing {
     pub providers: Vec<String>,
     /// The tools that do not exist.
     pub tools: Vec<ToolId>,
-    /// The names of secrets that do not exist.
-    pub secrets: Vec<String>,
 }
 
 impl Missing {
@@ -151,8 +144,8 @@ const INSERT: &str = "\
 -- agents.insert
 WITH agent AS (
     INSERT INTO agents (id, tenant_id, project_id, name, external_id, labels, spec, providers,
-                        tool_ids, secret_refs, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+                        tool_ids, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
     ON CONFLICT (id) DO NOTHING
     RETURNING *
 ), version AS (
@@ -178,7 +171,7 @@ const UPDATE: &str = "\
 WITH agent AS (
     UPDATE agents
        SET project_id = $4, name = $5, external_id = $6, labels = $7, spec = $8, providers = $9,
-           tool_ids = $10, secret_refs = $11, updated_at = $12, version = version + 1
+           tool_ids = $10, updated_at = $11, version = version + 1
      WHERE tenant_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL
     RETURNING *
 ), version AS (
@@ -198,6 +191,9 @@ SELECT 'trigger' AS kind, id, name FROM triggers
  WHERE tenant_id = $1 AND agent_id = $2 AND deleted_at IS NULL
  UNION ALL
 SELECT 'tool', id, name FROM tools WHERE tenant_id = $1 AND agent_id = $2
+ UNION ALL
+SELECT 'event_endpoint', id, name FROM event_endpoints
+ WHERE tenant_id = $1 AND agent_id = $2 AND deleted_at IS NULL
  LIMIT $3";
 
 const DELETE: &str = "\
@@ -295,8 +291,8 @@ pub async fn replace(
     saved(operation, transaction, updated).await
 }
 
-/// Deletes an agent that no trigger hands its messages to and no tool asks. Its row and its
-/// versions stay for its executions.
+/// Deletes an agent that no trigger hands its messages to, no tool asks, and no event endpoint is
+/// for. Its row and its versions stay for its executions.
 pub async fn delete(
     store: &Store,
     tenant: TenantId,
@@ -356,7 +352,6 @@ async fn insert(
                 &draft.spec.to_value(),
                 &draft.providers(),
                 &raw(&draft.tools()),
-                &draft.secrets(),
                 &now,
             ],
         )
@@ -387,7 +382,6 @@ async fn update(
                 &draft.spec.to_value(),
                 &draft.providers(),
                 &raw(&draft.tools()),
-                &draft.secrets(),
                 &now,
             ],
         )
@@ -432,7 +426,6 @@ async fn missing(
         project: !row.map_err(&failed)?.get::<_, bool>(0),
         providers: providers::hold(transaction, tenant, &draft.providers()).await?,
         tools: tools::hold(transaction, tenant, &draft.tools()).await?,
-        secrets: secrets::hold(transaction, tenant, &draft.secrets()).await?,
     })
 }
 

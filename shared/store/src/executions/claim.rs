@@ -72,8 +72,7 @@ async fn claim_some(
     let tenant_slots = i64::try_from(tenant_slots).unwrap_or(i64::MAX);
     let mut client = store.client("executions.claim").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
-    let kind = LaneKind::Execution;
-    let leases = lanes::claim(&transaction, kind, limit, lease, tenant_slots).await?;
+    let leases = lanes::claim(&transaction, limit, lease, tenant_slots).await?;
     if leases.is_empty() {
         return Ok(Vec::new());
     }
@@ -102,10 +101,9 @@ async fn claim_one_by_one(
     history: History,
 ) -> Result<Vec<Claimed>, StoreError> {
     let failed = StoreError::query("executions.claim");
-    let kind = LaneKind::Execution;
     let mut client = store.client("executions.claim").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
-    let leases = lanes::claim(&transaction, kind, limit, lease, tenant_slots).await?;
+    let leases = lanes::claim(&transaction, limit, lease, tenant_slots).await?;
     transaction.commit().await.map_err(&failed)?;
     let (mut claimed, mut unreadable) = (Vec::new(), Vec::new());
     for lease in leases {
@@ -124,7 +122,7 @@ async fn claim_one_by_one(
         }
     }
     drop(client);
-    lanes::release(store, kind, &unreadable, UNREADABLE_PAUSE).await?;
+    lanes::release(store, LaneKind::Execution, &unreadable, UNREADABLE_PAUSE).await?;
     Ok(claimed)
 }
 
@@ -139,7 +137,7 @@ async fn start(
     let (turns, bytes) = (i64::from(history.turns), i64::from(history.bytes));
     let rows = client.query(&statement, &[&sessions, &turns, &bytes]).await;
     let rows = rows.map_err(&failed)?;
-    lanes::complain_of_empty(LaneKind::Execution, leases, rows.len());
+    lanes::complain_of_empty(LaneKind::Execution, leases.len(), rows.len());
     Ok(rows.iter().filter_map(|row| Claimed::from_row(row, leases)).collect())
 }
 

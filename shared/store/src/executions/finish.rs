@@ -43,15 +43,15 @@ WITH lane AS (
     "
 ), delivery AS (
     INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
-                            status, created_at)
-    SELECT $13, tenant_id, id, trigger_id, session_id, seq, 'pending', $5
+                            status, created_at, requested_at)
+    SELECT $13, tenant_id, id, trigger_id, session_id, seq, 'pending', $5, $5
       FROM finished WHERE $13::uuid IS NOT NULL
-    RETURNING session_id, tenant_id
+    RETURNING session_id, tenant_id, trigger_id
 ), delivery_lane AS (
-    INSERT INTO lanes (kind, session_id, tenant_id, queued, next_run_at)
-    SELECT 'delivery', session_id, tenant_id, 1, now() FROM delivery
+    INSERT INTO lanes (kind, session_id, tenant_id, trigger_id, queued, next_run_at)
+    SELECT 'delivery', session_id, tenant_id, trigger_id, 1, now() FROM delivery
     ON CONFLICT (kind, session_id) DO UPDATE
-       SET queued = lanes.queued + 1,
+       SET queued = lanes.queued + 1, trigger_id = excluded.trigger_id,
            next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)
 )
 SELECT lane.queued AS n_left, finished.reply_to FROM lane LEFT JOIN finished USING (session_id)"

@@ -37,6 +37,9 @@ SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, star
        versions.created_at AS agent_version_created_at,
        agents.project_id, agents.external_id AS agent_external_id,
        agents.labels AS agent_labels, agents.created_at AS agent_created_at,
+       EXISTS (SELECT FROM event_endpoints e
+                WHERE e.tenant_id = started.tenant_id AND e.deleted_at IS NULL
+                  AND (e.agent_id IS NULL OR e.agent_id = started.agent_id)) AS has_endpoint,
        win.sequence AS window_sequence, win.summary AS window_summary,
        CASE WHEN win.execution_id = started.id THEN win.outputs_from END AS outputs_from,
        -- Of a run that has ended, as it was told then: free of hidden values.
@@ -167,6 +170,8 @@ pub struct Claimed {
     pub cancel_requested: bool,
     /// Whether what happened in it is not known to be told.
     pub is_untold: bool,
+    /// Whether somewhere there is an endpoint that the agent's events have to be sent to.
+    pub has_endpoint: bool,
     /// How often its messages were taken over from a run that they interrupted.
     pub supersede_count: u32,
     /// The call that it answers, if it is a sub-agent's.
@@ -422,6 +427,7 @@ impl Claimed {
             running_for: millis(row.get("running_ms")),
             cancel_requested: row.get("cancel_requested"),
             is_untold: row.get("is_untold"),
+            has_endpoint: row.get("has_endpoint"),
             supersede_count: natural(row.get("supersede_count")),
             parent: parent_from_row(row),
             depth: natural(row.get("depth")),

@@ -25,6 +25,8 @@ pub struct ToolAccess {
     /// Where a host that is not fixed in a tool's configuration may lead: the entries of a
     /// `HostAllowList`.
     pub allowed_hosts: Vec<String>,
+    /// Where any tool may go: the entries of `DestinationHosts`.
+    pub destination_hosts: Vec<String>,
 }
 
 /// A tool, to be called.
@@ -62,6 +64,7 @@ impl fmt::Debug for ToolAccess {
             .field("tools", &self.tools)
             .field("secrets", &self.secrets.keys())
             .field("allowed_hosts", &self.allowed_hosts)
+            .field("destination_hosts", &self.destination_hosts)
             .finish()
     }
 }
@@ -82,7 +85,7 @@ const FOR_RUNNER: &str = "\
 SELECT tools.id, tools.name, tools.description, tools.kind, tools.config,
        greatest(tools.updated_at, held.updated_at) AS updated_at,
        agents.name AS agent_name, agents.spec ->> 'description' AS agent_description,
-       tenants.allowed_hosts, held.names, held.key_ids, held.sealed
+       tenants.allowed_hosts, tenants.destination_hosts, held.names, held.key_ids, held.sealed
   FROM tools
   JOIN tenants ON tenants.id = tools.tenant_id
   LEFT JOIN agents ON agents.id = tools.agent_id AND agents.tenant_id = tools.tenant_id
@@ -117,9 +120,10 @@ pub async fn for_runner(
     for row in &rows {
         open_secrets(store, tenant, row, &mut secrets)?;
     }
-    let allowed_hosts = rows.first().map(|row| row.get("allowed_hosts")).unwrap_or_default();
+    let hosts = |column| rows.first().map(|row| row.get(column)).unwrap_or_default();
+    let (allowed_hosts, destination_hosts) = (hosts("allowed_hosts"), hosts("destination_hosts"));
     let tools = rows.iter().map(tool_from_row).collect::<Result<_, _>>()?;
-    Ok(ToolAccess { tools, secrets, allowed_hosts })
+    Ok(ToolAccess { tools, secrets, allowed_hosts, destination_hosts })
 }
 
 fn tool_from_row(row: &Row) -> Result<ToolForRunner, StoreError> {
@@ -176,7 +180,7 @@ mod tests {
             updated_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
         };
         let secrets = HashMap::from([("KEY".to_owned(), "canary-of-a-secret".to_owned())]);
-        let access = ToolAccess { tools: vec![tool], secrets, allowed_hosts: Vec::new() };
+        let access = ToolAccess { tools: vec![tool], secrets, ..ToolAccess::default() };
         let shown = format!("{access:?}");
         assert!(shown.contains("search") && shown.contains("KEY"), "{shown}");
         assert!(!shown.contains("canary"), "{shown}");

@@ -21,8 +21,13 @@ SELECT delivery_id, chunk_index, body, status, sent_at, provider_id
 
 const ATTEMPTS: &str = "\
 -- views.delivery_attempts
-SELECT delivery_id, chunk_index, attempt, started_at, duration_ms, status_code, error_code
-  FROM attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index, attempt";
+SELECT delivery_id, chunk_index, round, attempt, started_at, duration_ms, status_code, error_code
+  FROM (SELECT * FROM attempts WHERE delivery_id = ANY ($1)
+         ORDER BY started_at DESC, id DESC LIMIT $2) newest
+ ORDER BY delivery_id, chunk_index, round, attempt";
+
+/// How many attempts are shown, the newest: a delivery may be asked for again without end.
+pub(super) const ATTEMPTS_SHOWN: i64 = 500;
 
 /// A delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,14 +65,16 @@ pub struct ChunkView {
     pub sent_at: Option<DateTime<Utc>>,
     /// What the channel calls it.
     pub provider_id: Option<String>,
-    /// Every request made to send it, in order.
+    /// Every request made to send it, in order; of all chunks together, the newest 500.
     pub attempts: Vec<AttemptView>,
 }
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptView {
-    /// Which one, from 1.
+    /// The delivery's round then: how often it had been asked for.
+    pub round: i32,
+    /// Which one of that round, from 1.
     pub attempt: i32,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -89,12 +96,24 @@ pub(super) async fn deliveries_of(
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = deliveries.iter().map(|row| row.get("id")).collect();
-    let parameters: Parameters<'_> = &[&ids];
+    let of_chunks: Parameters<'_> = &[&ids];
+    let of_attempts: Parameters<'_> = &[&ids, &ATTEMPTS_SHOWN];
     let (chunks, attempts) = tokio::try_join!(
-        query(snapshot, CHUNKS, "views.delivery_chunks", parameters),
-        query(snapshot, ATTEMPTS, "views.delivery_attempts", parameters),
+        query(snapshot, CHUNKS, "views.delivery_chunks", of_chunks),
+        query(snapshot, ATTEMPTS, "views.delivery_attempts", of_attempts),
     )?;
     Ok(deliveries.iter().map(|row| delivery(row, &chunks, &attempts)).collect())
+}
+
+/// The chunks of one delivery, without their attempts.
+pub(super) async fn chunks_of(
+    snapshot: &Transaction<'_>,
+    delivery: DeliveryId,
+) -> Result<Vec<ChunkView>, StoreError> {
+    let ids = [delivery.0];
+    let parameters: Parameters<'_> = &[&ids.as_slice()];
+    let chunks = query(snapshot, CHUNKS, "views.delivery_chunks", parameters).await?;
+    Ok(chunks.iter().map(|row| chunk(row, &[])).collect())
 }
 
 fn delivery(row: &Row, chunks: &[Row], attempts: &[Row]) -> DeliveryView {
@@ -116,6 +135,7 @@ fn delivery(row: &Row, chunks: &[Row], attempts: &[Row]) -> DeliveryView {
 fn chunk(row: &Row, attempts: &[Row]) -> ChunkView {
     let place = |row: &Row| -> (Uuid, i32) { (row.get("delivery_id"), row.get("chunk_index")) };
     let attempt = |row: &Row| AttemptView {
+        round: row.get("round"),
         attempt: row.get("attempt"),
         started_at: row.get("started_at"),
         duration_ms: row.get("duration_ms"),

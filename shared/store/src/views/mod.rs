@@ -1,6 +1,9 @@
 //! Read models: what an admin sees of what happened. Nothing here decides anything.
 
+mod deliveries;
 mod delivery;
+mod destinations;
+mod event_deliveries;
 mod execution;
 mod origin;
 mod session;
@@ -14,7 +17,16 @@ use tokio_postgres::types::ToSql;
 
 use crate::StoreError;
 
+pub use deliveries::{
+    AttemptDetail, DeliveryDetail, DeliveryFilter, DeliveryPosition, DeliveryStatus,
+    DeliverySummary, PositionError, deliveries, delivery,
+};
 pub use delivery::{AttemptView, ChunkView, DeliveryView};
+pub use destinations::{DestinationState, DestinationView, Trouble, destination, destinations};
+pub use event_deliveries::{
+    EventAttemptView, EventDeliveryDetail, EventDeliveryFilter, EventDeliverySummary, LastAttempt,
+    event_deliveries, event_delivery,
+};
 pub use execution::{ExecutionView, LlmCallView, MessageView, WindowView, execution};
 pub use origin::{Origin, OriginTrigger, SessionOrigin, session_origin};
 pub use session::{SessionDetail, SessionView, session};

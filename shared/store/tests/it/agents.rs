@@ -88,7 +88,6 @@ async fn what_an_agent_refers_to_is_there_and_stays() {
     let nobody = ToolId(Uuid::from_u128(77));
     let wanting = json!({
         "model": "openai.gpt", "system_prompt": "", "tools": [nobody],
-        "event_endpoint": {"url": "https://example.com", "secret_ref": "EVENTS"},
         "variations": [{"name": "b", "model": "other.gpt"}],
     });
     let Saved::Missing(missing) = create(&fixture, AgentId(Uuid::new_v4()), &draft(&wanting)).await
@@ -96,32 +95,26 @@ async fn what_an_agent_refers_to_is_there_and_stays() {
         panic!("it is saved");
     };
     assert_eq!(missing.providers, ["openai", "other"]);
-    assert_eq!((missing.tools, missing.secrets), (vec![nobody], vec!["EVENTS".to_owned()]));
+    assert_eq!(missing.tools, [nobody]);
     assert!(!missing.project);
 
     secret(&fixture, "KEY", "v").await;
-    secret(&fixture, "EVENTS", "v").await;
     let tool = tool(&fixture, &http_tool("search", "KEY")).await;
     let having = json!({
         "model": "builtin.echo", "system_prompt": "",
-        "event_endpoint": {"url": "https://example.com", "secret_ref": "EVENTS"},
         "variations": [{"name": "b", "tools": [tool]}],
     });
     assert!(matches!(replace(&fixture, 1, &draft(&having)).await, Saved::Saved(_)));
     let kept = tools::delete(&fixture.store, TENANT, tool).await.unwrap();
     let agent = UsedBy::Agent { id: AGENT, name: "Agent".into() };
-    assert_eq!(kept, Deletion::InUse(vec![agent.clone()]));
-    let kept = secrets::delete(&fixture.store, TENANT, "EVENTS").await.unwrap();
     assert_eq!(kept, Deletion::InUse(vec![agent]));
     let kept = secrets::delete(&fixture.store, TENANT, "KEY").await.unwrap();
     assert_eq!(kept, Deletion::InUse(vec![UsedBy::Tool { id: tool, name: "search".into() }]));
 
     assert!(matches!(replace(&fixture, 2, &draft(&echo())).await, Saved::Saved(_)));
     assert_eq!(tools::delete(&fixture.store, TENANT, tool).await.unwrap(), Deletion::Deleted);
-    for name in ["EVENTS", "KEY"] {
-        let deletion = secrets::delete(&fixture.store, TENANT, name).await.unwrap();
-        assert_eq!(deletion, Deletion::Deleted, "{name}");
-    }
+    let deletion = secrets::delete(&fixture.store, TENANT, "KEY").await.unwrap();
+    assert_eq!(deletion, Deletion::Deleted);
 }
 
 #[tokio::test]
@@ -159,7 +152,13 @@ async fn a_runner_gets_the_tools_it_asks_for_with_their_secrets() {
     let Deletion::InUse(users) = used else { panic!("it is deleted") };
     assert!(users.contains(&UsedBy::Tool { id: ask, name: "ask".into() }), "{users:?}");
     let hosts = ["api.example.com".to_owned()];
-    tenants::update(&fixture.store, TENANT, None, Some(&hosts)).await.unwrap().unwrap();
+    let destinations = ["*.example.com".to_owned()];
+    let changes = tenants::TenantChanges {
+        allowed_hosts: Some(hosts.to_vec()),
+        destination_hosts: Some(destinations.to_vec()),
+        ..tenants::TenantChanges::default()
+    };
+    tenants::update(&fixture.store, TENANT, &changes).await.unwrap().unwrap();
 
     let unknown = ToolId(Uuid::from_u128(77));
     let ids = [ask, unknown, search, again];
@@ -172,13 +171,14 @@ async fn a_runner_gets_the_tools_it_asks_for_with_their_secrets() {
     assert_eq!(access.secrets.len(), 1, "{access:?}");
     assert_eq!(access.secrets["KEY"], "canary-key");
     assert_eq!(access.allowed_hosts, hosts);
+    assert_eq!(access.destination_hosts, destinations);
     assert!(!format!("{access:?}").contains("canary"), "{access:?}");
 
     // Whoever keeps a connection open under a secret has to see that it was changed.
     let later = now() + chrono::TimeDelta::minutes(1);
     secrets::replace(&fixture.store, TENANT, "KEY", "v2", later).await.unwrap().unwrap();
-    let changed = tools::for_runner(&fixture.store, TENANT, &[search, ask]).await.unwrap();
-    assert_eq!((changed.tools[0].updated_at, changed.tools[1].updated_at), (later, now()));
+    let again = tools::for_runner(&fixture.store, TENANT, &[search, ask]).await.unwrap();
+    assert_eq!((again.tools[0].updated_at, again.tools[1].updated_at), (later, now()));
 
     let theirs = tools::for_runner(&fixture.store, STRANGER, &ids).await.unwrap();
     assert_eq!(theirs, tools::ToolAccess::default());

@@ -9,7 +9,7 @@ use recado_store::{deliveries, lanes};
 use recado_types::LlmCallId;
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, TENANT, TRIGGER, message, now, refs, request, session};
+use crate::fixture::{Fixture, PLENTY, TENANT, TRIGGER, message, now, refs, request, session};
 
 const LEASE: Duration = Duration::from_secs(30);
 const TENANT_SLOTS: usize = 1_000;
@@ -235,7 +235,7 @@ async fn a_success_queues_its_delivery() {
     let claimed = claim(&fixture, 1).await.remove(0);
     let finish = success(&claimed, "Olá");
     assert_eq!(executions::finish(store, &claimed, &finish).await.unwrap(), ended(false));
-    let delivery = deliveries::claim(store, 10, LEASE).await.unwrap().remove(0);
+    let delivery = deliveries::claim(store, 10, LEASE, &PLENTY).await.unwrap().remove(0);
     assert_eq!(delivery.response, "Olá");
     assert_eq!(delivery.trigger_id, TRIGGER);
     assert_eq!(delivery.context["n"], "1");
@@ -252,7 +252,7 @@ async fn the_agent_is_the_triggers_at_admission() {
     let window = [message(1, 1), message(1, 2)];
     recado_store::messages::record(store, &refs(&window)).await.unwrap();
     let other = "INSERT INTO agents SELECT gen_random_uuid(), tenant_id, project_id, 'Other', NULL, \
-                 labels, version, spec, providers, tool_ids, secret_refs, created_at, updated_at, \
+                 labels, version, spec, providers, tool_ids, created_at, updated_at, \
                  NULL FROM agents; \
                  INSERT INTO agent_versions SELECT id, version, name, spec, created_at \
                  FROM agents WHERE name = 'Other'; \

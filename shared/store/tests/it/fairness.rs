@@ -10,7 +10,7 @@ use recado_types::TenantId;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::fixture::{AGENT, Fixture, KEYS, TRIGGER};
+use crate::fixture::{AGENT, Fixture, KEYS, PLENTY, TRIGGER};
 
 const LEASE: Duration = Duration::from_secs(30);
 const HISTORY: History = History { turns: 1, bytes: 1_000 };
@@ -21,10 +21,6 @@ fn tenant(n: u128) -> TenantId {
 }
 
 impl Fixture {
-    async fn execute(&self, statements: &str) {
-        recado_testkit::sql::execute(self.database.url(), statements).await.unwrap();
-    }
-
     /// So many sessions of a tenant with an execution each, whose lanes may run: those of the
     /// tenant with the smallest number have waited longest.
     async fn wait_in_line(&self, n: u128, n_sessions: u32) {
@@ -50,12 +46,15 @@ impl Fixture {
     /// Has everything wait for sending, too.
     async fn deliver(&self) {
         self.execute(
-            "INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
-                                     status, created_at)
+            "INSERT INTO tenants (id, name, created_at)
+             SELECT DISTINCT tenant_id, 'test', now() FROM executions ON CONFLICT DO NOTHING;
+             INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
+                                     status, created_at, requested_at)
              SELECT gen_random_uuid(), tenant_id, id, trigger_id, session_id, seq, 'pending',
-                    created_at FROM executions;
-             INSERT INTO lanes (kind, session_id, tenant_id, queued, next_run_at)
-             SELECT 'delivery', session_id, tenant_id, 1, next_run_at FROM lanes",
+                    created_at, created_at FROM executions;
+             INSERT INTO lanes (kind, session_id, tenant_id, trigger_id, queued, next_run_at)
+             SELECT 'delivery', session_id, tenant_id, executions.trigger_id, 1, next_run_at
+               FROM lanes JOIN executions USING (session_id, tenant_id)",
         )
         .await;
     }
@@ -87,7 +86,7 @@ async fn who_sends_much_does_not_delay_the_answers_of_others() {
     fixture.wait_in_line(1, 200).await;
     fixture.wait_in_line(2, 1).await;
     fixture.deliver().await;
-    let first = deliveries::claim(&fixture.store, 8, LEASE).await.unwrap();
+    let first = deliveries::claim(&fixture.store, 8, LEASE, &PLENTY).await.unwrap();
     let first = by_tenant(first.iter().map(|claimed| claimed.tenant_id));
     assert_eq!(first, BTreeMap::from([(tenant(1), 7), (tenant(2), 1)]));
 }
@@ -173,7 +172,7 @@ async fn two_who_claim_at_once_both_get_their_fill() {
     fixture.wait_in_line(1, 100).await;
     fixture.deliver().await;
     for _ in 0..5 {
-        let claim = || deliveries::claim(&fixture.store, 10, LEASE);
+        let claim = || deliveries::claim(&fixture.store, 10, LEASE, &PLENTY);
         let (left, right) = tokio::join!(claim(), claim());
         assert_eq!((left.unwrap().len(), right.unwrap().len()), (10, 10));
     }
@@ -209,9 +208,8 @@ async fn explain_claim(store: &Store, limit: u32, cap: i64) -> Value {
         .unwrap();
     let name: &str = name.get(0);
     client.batch_execute("BEGIN").await.unwrap();
-    let explain = format!(
-        "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE \"{name}\" ('execution', {limit}, 30000, {cap})"
-    );
+    let explain =
+        format!("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE \"{name}\" ({limit}, 30000, {cap})");
     let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
     client.batch_execute("ROLLBACK").await.unwrap();
     plan[0]["Plan"].clone()

@@ -1,8 +1,11 @@
 //! A database with a tenant, an agent and a trigger.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use recado_messages::{ExecutionRequested, Inbound};
 use recado_store::agents::{self, AgentDraft};
+use recado_store::deliveries::Room;
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, TriggerDraft};
 use recado_store::{Config, Keyring, Store};
@@ -16,6 +19,16 @@ pub(crate) const KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
 pub(crate) const TENANT: TenantId = TenantId(Uuid::from_u128(1));
 pub(crate) const AGENT: AgentId = AgentId(Uuid::from_u128(3));
 pub(crate) const TRIGGER: TriggerId = TriggerId(Uuid::from_u128(4));
+
+/// Room for every delivery that there is.
+pub(crate) const PLENTY: Room<'static> = Room {
+    per_trigger: u32::MAX,
+    triggers: &[],
+    per_tenant: u32::MAX,
+    tenants: &[],
+    in_work: &[],
+    probe: Duration::from_mins(1),
+};
 
 pub(crate) struct Fixture {
     pub(crate) store: Store,
@@ -54,6 +67,10 @@ impl Fixture {
         };
         triggers::create(&store, TENANT, TRIGGER, &draft, "whs_x", now()).await.unwrap();
         Self { store, database }
+    }
+
+    pub(crate) async fn execute(&self, statements: &str) {
+        recado_testkit::sql::execute(self.database.url(), statements).await.unwrap();
     }
 
     pub(crate) async fn count(&self, query: &str) -> i64 {

@@ -5,6 +5,9 @@
 mod agents;
 mod conflicts;
 mod control;
+mod deliveries;
+mod destinations;
+mod event_deliveries;
 mod executions;
 mod fairness;
 mod fixture;
@@ -14,6 +17,7 @@ mod members;
 mod messages;
 mod parking;
 mod past;
+mod redelivery;
 mod superseding;
 mod waiting;
 mod webhooks;

@@ -91,7 +91,7 @@ impl Backing {
     }
 
     /// Whom to ask about the broker, and about which virtual host.
-    fn admin(&self) -> anyhow::Result<(RabbitAdmin, &str)> {
+    pub(super) fn admin(&self) -> anyhow::Result<(RabbitAdmin, &str)> {
         Ok(match self {
             Self::Shared { vhost, .. } => (vhost.admin().clone(), vhost.name()),
             Self::Private(servers) => {

@@ -32,6 +32,15 @@ pub struct NewTrigger {
     pub webhook_secret: String,
 }
 
+/// An event endpoint, as its creation shows it: the secret is not shown again.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NewEventEndpoint {
+    /// Its id.
+    pub id: String,
+    /// What its events are signed with.
+    pub secret: String,
+}
+
 /// What a rotation of a trigger's secret came to: the secret is not shown again.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RotatedSecret {
@@ -207,6 +216,30 @@ impl Management {
     pub async fn put_into_app(&self, trigger_id: &str, app_id: &str) -> anyhow::Result<()> {
         let path = format!("/api/triggers/{trigger_id}");
         self.patch(&path, &json!({"app_id": app_id})).await.map(drop)
+    }
+
+    /// Creates an event endpoint of everything that the API takes: a `name` and a `url` at least.
+    pub async fn make_event_endpoint(&self, endpoint: &Value) -> anyhow::Result<NewEventEndpoint> {
+        let mut created = self.post("/api/event-endpoints", endpoint).await?;
+        serde_json::from_value(created["data"].take()).context("an endpoint without id or secret")
+    }
+
+    /// What was, is or will be sent to an event endpoint, as listed: one page, newest first.
+    pub async fn event_deliveries(&self, endpoint_id: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/api/event-endpoints/{endpoint_id}/deliveries?limit=100");
+        let mut page = self.get(&path).await?;
+        serde_json::from_value(page["data"].take()).context("event deliveries are no list")
+    }
+
+    /// One delivery, with its chunks and attempts.
+    pub async fn delivery(&self, id: &str) -> anyhow::Result<Value> {
+        Ok(self.get(&format!("/api/deliveries/{id}")).await?["data"].take())
+    }
+
+    /// Has a delivery sent again, and gives it as it then is. `from` is `first_failed` or `start`.
+    pub async fn redeliver(&self, id: &str, from: &str) -> anyhow::Result<Value> {
+        let path = format!("/api/deliveries/{id}/redeliver");
+        Ok(self.post(&path, &json!({"from": from})).await?["data"].take())
     }
 
     /// The executions of a trigger, as listed: one page.

@@ -1,10 +1,9 @@
 //! Finds the best place to cut a text, given how much of it fits.
 
-use std::ops::Range;
-
 use super::fences::{self, Fence};
 use super::sentences;
-use crate::{units, urls};
+use super::wholes::Wholes;
+use crate::units;
 
 /// Deeper indentation at the beginning of a chunk is dropped, so that it cannot fill the chunk.
 const MAX_INDENT: usize = 16;
@@ -31,20 +30,27 @@ pub(super) struct Cut {
 pub(super) struct Cutter<'t> {
     text: &'t str,
     fences: Vec<Fence>,
+    wholes: Wholes<'t>,
     beginning: usize,
 }
 
 impl<'t> Cutter<'t> {
     /// For a text whose fenced code is kept in fences.
     pub(super) fn of_prose(text: &'t str) -> Self {
-        let mut cutter = Self { text, fences: fences::find_all(text), beginning: 0 };
+        let (fences, wholes) = (fences::find_all(text), Wholes::of_prose(text));
+        let mut cutter = Self { text, fences, wholes, beginning: 0 };
         cutter.beginning = cutter.resume_after(0, 0);
         cutter
     }
 
     /// For a text that is cut as it comes.
     pub(super) fn of_data(text: &'t str) -> Self {
-        Self { text, fences: Vec::new(), beginning: 0 }
+        Self { text, fences: Vec::new(), wholes: Wholes::of_data(text), beginning: 0 }
+    }
+
+    /// Where the text goes on after the white space at `at`, where a chunk begins.
+    pub(super) fn after_space(&self, at: usize) -> usize {
+        self.resume_after(at, at)
     }
 
     /// Where the first chunk begins.
@@ -136,17 +142,13 @@ impl<'t> Cutter<'t> {
         // them, and so refuses all: the time stays linear.
         let mut looked_to = limit;
         sentences::last_end(self.text, from, limit, |end, ends_line| {
-            let allowed = match self.fence_cut_by(end) {
-                Some(fence) => ends_line && may_cut(fence, from, end, room),
-                None => true,
-            };
-            if !allowed || end > looked_to {
+            if end > looked_to || !self.may_cut_code(from, end, room, ends_line) {
                 return None;
             }
             let cut = self.cut_at(from, end)?;
-            match self.url_torn_at(from, end, room) {
-                Some(url) => {
-                    looked_to = url.start;
+            match self.wholes.torn_at(from, end, room) {
+                Some(whole) => {
+                    looked_to = whole.start;
                     None
                 }
                 None => Some(cut),
@@ -161,14 +163,26 @@ impl<'t> Cutter<'t> {
         }
         while let Some(space) = self.text[from..looked_to].rfind(char::is_whitespace) {
             let end = from + self.text[from..from + space].trim_end().len();
-            let allowed =
-                self.fence_cut_by(end).is_none_or(|fence| may_cut(fence, from, end, room));
-            if allowed && let Some(cut) = self.cut_at(from, end) {
-                return Some(cut);
-            }
             looked_to = end;
+            if !self.may_cut_code(from, end, room, true) {
+                continue;
+            }
+            let Some(cut) = self.cut_at(from, end) else { continue };
+            match self.wholes.torn_at(from, end, room) {
+                // There may be spaces in it, and one before it.
+                Some(whole) => looked_to = whole.start.max(from),
+                None => return Some(cut),
+            }
         }
         None
+    }
+
+    /// Whether a chunk may end at `end` for all the code that there is: that is cut only if it
+    /// cannot be kept in one piece, between words at most, and not in its first line.
+    fn may_cut_code(&self, from: usize, end: usize, room: usize, is_between_words: bool) -> bool {
+        self.fence_cut_by(end).is_none_or(|fence| {
+            is_between_words && end >= fence.body && (from > fence.start || fence.units > room)
+        })
     }
 
     /// The cut at `end`, unless it would leave nothing before it or split a grapheme.
@@ -198,7 +212,7 @@ impl<'t> Cutter<'t> {
     fn closed(&self, cut: Cut) -> Cut {
         let Some(fence) = self.fence_cut_by(cut.end) else { return cut };
         let left = self.text.get(cut.resume..fence.close).unwrap_or_default();
-        if fence.close < fence.end && left.trim().is_empty() {
+        if fence.close < fence.end && left.trim_start().is_empty() {
             return Cut { end: cut.end, resume: self.resume_after(cut.end, fence.end) };
         }
         cut
@@ -211,27 +225,14 @@ impl<'t> Cutter<'t> {
             0 => limit,
             between => from + between,
         };
-        let end = self.before_url(from, end, room).unwrap_or(end);
+        let end = self.before_whole(from, end, room).unwrap_or(end);
         self.closed(Cut { end, resume: end })
     }
 
-    /// The place before the URL that would be torn at `end`, unless that is where the chunk begins.
-    fn before_url(&self, from: usize, end: usize, room: usize) -> Option<usize> {
-        let url = self.url_torn_at(from, end, room)?;
-        let before = units::grapheme_floor(&self.text[from..], url.start - from);
+    /// The place before what would be torn at `end`, unless that is where the chunk begins.
+    fn before_whole(&self, from: usize, end: usize, room: usize) -> Option<usize> {
+        let whole = self.wholes.torn_at(from, end, room)?;
+        let before = units::grapheme_floor(&self.text[from..], whole.start - from);
         (before > 0).then_some(from + before)
     }
-
-    /// The URL that a chunk ending at `end` would tear, although it fits in a chunk of its own.
-    fn url_torn_at(&self, from: usize, end: usize, room: usize) -> Option<Range<usize>> {
-        // No scalar has more bytes per code unit.
-        let most_bytes = room.saturating_mul(3);
-        let url = urls::around(self.text, from, end, most_bytes)?;
-        (units::utf16_len(&self.text[url.clone()]) <= room).then_some(url)
-    }
-}
-
-/// Whether code may be cut at `end`: if it cannot be kept in one piece, and not in its first line.
-fn may_cut(fence: &Fence, from: usize, end: usize, room: usize) -> bool {
-    end >= fence.body && (from > fence.start || fence.units > room)
 }

@@ -7,7 +7,9 @@
 //! * No chunk is longer than `max_chunk_size` UTF-16 code units, its number included; none is blank.
 //! * The chunks without their numbers are the text, except for white space at the cuts and except
 //!   for code, which is closed with its fence at a cut and opened again after it.
-//! * No cut is inside a grapheme cluster or inside a URL, unless one alone is too long for a chunk.
+//! * No cut is inside a grapheme cluster, a URL or a link (`[text](url)`, or `word (url)`), unless
+//!   one alone is too long for a chunk; nor, except with `length`, inside a row of a table.
+//! * A chunk ends as late as it can at the best kind of place that it has (see below).
 //! * What is over `max_chunks` is cut from the last one, which then ends with an ellipsis.
 //! * The time it takes is linear in the length of the text.
 //!
@@ -23,6 +25,7 @@ mod paragraphs;
 mod sentences;
 #[cfg(test)]
 mod tests;
+mod wholes;
 
 use recado_types::trigger::{ChunkStrategy, SplitConfig};
 
@@ -112,9 +115,10 @@ impl<'t> Splitter<'t> {
             }
             let room = self.room(number, digits);
             let (mut body, mut next) = self.piece(from, room, Ending::Continued);
-            // White space that fills a chunk, or leaves no room for a URL after it, is left out.
+            // White space that fills a chunk, or leaves no room for a URL after it, is left out; all
+            // of it, so that nobody has to look at it again.
             if body.is_empty() {
-                from = next;
+                from = next.max(self.cutter.after_space(from));
                 continue;
             }
             if number == self.max_chunks && next < self.text.len() {

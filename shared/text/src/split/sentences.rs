@@ -1,15 +1,21 @@
 //! Where sentences end: Unicode's rules (UAX #29), less what they cannot know.
 //!
-//! They see an end after `Dr.` and inside `a?b`. Both are put right here; what they see inside a
-//! URL is for the caller to refuse.
+//! They see an end after `Dr.` and inside `a?b`, and none after `…`. All that is put right here; what
+//! they see inside a URL is for the caller to refuse.
+
+use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How much is looked at at a time, in bytes: the rules look ahead, so that the time they take
-/// may grow with the square of it.
-const BLOCK: usize = 4_096;
+/// How much is looked at at first, in bytes: hardly any text has no sentence that ends in it.
+const FIRST_BLOCK: usize = 128;
+/// How much is looked at at a time at most: the rules look ahead, so that the time they take may
+/// grow with the square of it.
+const MAX_BLOCK: usize = 2_048;
 /// How far the rules look beyond a place to judge it.
-const LOOK_AHEAD: usize = 256;
+const LOOK_AHEAD: usize = 128;
+/// How far they look back, which is further than the longest abbreviation.
+const LOOK_BACK: usize = 32;
 
 /// What a full stop after it does not end a sentence: titles and the like, in lower case, of the
 /// languages our users write.
@@ -29,9 +35,10 @@ pub(super) fn last_end<T>(
     mut accept: impl FnMut(usize, bool) -> Option<T>,
 ) -> Option<T> {
     let mut block_end = limit;
+    let mut size = FIRST_BLOCK;
     loop {
-        let block = text.floor_char_boundary(block_end.saturating_sub(BLOCK).max(from));
-        let found = ends_between(text, block, block_end)
+        let block = text.floor_char_boundary(block_end.saturating_sub(size).max(from));
+        let found = ends_between(text, from, block..block_end)
             .into_iter()
             .rev()
             .find_map(|(end, ends_line)| accept(end, ends_line));
@@ -39,43 +46,61 @@ pub(super) fn last_end<T>(
             return found;
         }
         block_end = block;
+        size = MAX_BLOCK.min(2 * size);
     }
 }
 
-/// The ends in `text[from..=to]`, in order, each with whether a line ends there.
-fn ends_between(text: &str, from: usize, to: usize) -> Vec<(usize, bool)> {
-    let looked_to = text.floor_char_boundary((to + LOOK_AHEAD).min(text.len()));
+/// The ends of sentences in `text[from..]` that are in `block`, in order, each with whether a line
+/// ends there. What begins the block belongs to the one before it.
+fn ends_between(text: &str, from: usize, block: Range<usize>) -> Vec<(usize, bool)> {
+    let looked_from = text.floor_char_boundary(block.start.saturating_sub(LOOK_BACK).max(from));
+    let looked_to = text.floor_char_boundary((block.end + LOOK_AHEAD).min(text.len()));
     let mut ends = Vec::new();
-    for (offset, sentence) in text[from..looked_to].split_sentence_bound_indices() {
+    for (offset, sentence) in text[looked_from..looked_to].split_sentence_bound_indices() {
         let content = sentence.trim_end();
-        let next = from + offset + sentence.len();
+        let start = looked_from + offset;
+        let next = start + sentence.len();
+        let end = start + content.len();
+        let trailing_off = ellipses_that_end(sentence).map(|len| (start + len, false));
+        ends.extend(trailing_off.take_while(|(place, _)| *place < end));
         // What ends where we stopped looking may go on there.
         if content.is_empty() || next == looked_to {
             continue;
         }
-        let end = from + offset + content.len();
         // `**Bold.** Next`: the marks belong to what they end.
         let marks = if end == next { leading_marks(&text[end..looked_to]) } else { 0 };
         let end = end + marks;
-        if end > to {
+        if end > block.end {
             break;
         }
         let ends_line = text[end..next.max(end)].contains(['\n', '\u{2028}', '\u{2029}']);
         let space_follows = text[end..].starts_with(char::is_whitespace);
-        if ends_line || is_end(&text[from..end - marks], space_follows) {
+        if ends_line || is_end(text, from, end - marks, space_follows) {
             ends.push((end, ends_line));
         }
     }
+    ends.retain(|(end, _)| block.start < *end && *end <= block.end);
     ends
+}
+
+/// Where in `text` an ellipsis ends a sentence: as after three dots, nothing in lower case follows.
+fn ellipses_that_end(text: &str) -> impl Iterator<Item = usize> {
+    text.match_indices('…').filter_map(|(at, ellipsis)| {
+        let rest = &text[at + ellipsis.len()..];
+        let next = rest.trim_start();
+        let ends = next.len() < rest.len() && !next.starts_with(char::is_lowercase);
+        ends.then_some(at + ellipsis.len())
+    })
 }
 
 fn leading_marks(text: &str) -> usize {
     text.len() - text.trim_start_matches(['*', '_', '`', '~']).len()
 }
 
-/// Whether a sentence ends with `text`, within a line, where Unicode's rules say so.
-fn is_end(text: &str, space_follows: bool) -> bool {
-    let sentence = text.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']']);
+/// Whether a sentence ends at `end`, within a line, where Unicode's rules say so.
+fn is_end(text: &str, from: usize, end: usize, space_follows: bool) -> bool {
+    let seen = text.floor_char_boundary(end.saturating_sub(LOOK_BACK).max(from));
+    let sentence = text[seen..end].trim_end_matches(['"', '\'', '”', '’', '»', ')', ']']);
     match sentence.chars().next_back() {
         Some('.') => space_follows && !is_abbreviated(&sentence[..sentence.len() - 1]),
         Some('!' | '?') => space_follows,
@@ -107,7 +132,7 @@ mod tests {
     fn sentences(text: &str) -> Vec<&str> {
         let mut start = 0;
         let mut found = Vec::new();
-        for (end, _) in ends_between(text, 0, text.len()) {
+        for (end, _) in ends_between(text, 0, 0..text.len()) {
             found.push(text[start..end].trim_start());
             start = end;
         }
@@ -132,7 +157,7 @@ mod tests {
 
     #[test]
     fn sentences_end_in_every_script() {
-        let cases: [(&str, &[&str]); 5] = [
+        let cases: [(&str, &[&str]); 7] = [
             (
                 "Um. Dois! Três? \"Quatro.\" Cinco",
                 &["Um.", "Dois!", "Três?", "\"Quatro.\"", "Cinco"],
@@ -141,6 +166,8 @@ mod tests {
             ("a linha\noutra linha", &["a linha", "outra linha"]),
             ("É o fim? Sim. **Ok.** Bom", &["É o fim?", "Sim.", "**Ok.**", "Bom"]),
             ("यह है। वह है", &["यह है।", "वह है"]),
+            ("ما هذا؟ هذا كتاب.", &["ما هذا؟", "هذا كتاب."]),
+            ("Bem… Vamos. Ah… sim… É", &["Bem…", "Vamos.", "Ah… sim…", "É"]),
         ];
         for (text, expected) in cases {
             assert_eq!(sentences(text), expected);

@@ -14,7 +14,6 @@ mod variation;
 mod tests;
 
 use serde_json::Value;
-use url::Url;
 
 pub use approval::{AgentTool, ApprovalPolicy, ApprovalRule};
 pub use model_name::{ModelName, ModelNameError};
@@ -47,8 +46,6 @@ pub struct AgentSpec {
     pub tools: Vec<AgentTool>,
     /// What becomes of calls that wait for a person.
     pub approval: ApprovalPolicy,
-    /// Where its events go besides the broker.
-    pub event_endpoint: Option<EventEndpoint>,
     /// Its other forms, at most 10.
     pub variations: Vec<Variation>,
     /// How often a session gets none of the variations, in relation to their weights; 0 to 1,000.
@@ -116,15 +113,6 @@ impl Default for ContextWindowPolicy {
     }
 }
 
-/// Where an agent's events go besides the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventEndpoint {
-    /// Where to; `http` or `https`, without a user name.
-    pub url: Url,
-    /// The name of the secret that they are signed with.
-    pub secret_ref: String,
-}
-
 impl AgentSpec {
     /// Reads an agent's fields, naming every mistake by its path; what else the object has is left
     /// to the caller.
@@ -149,12 +137,6 @@ impl AgentSpec {
     /// As JSON, for saving and for showing; every field is there.
     pub fn to_value(&self) -> Value {
         read::to_value(self)
-    }
-
-    /// The secrets it names, each with the path of where it does so.
-    pub fn secret_refs(&self) -> Vec<(String, &str)> {
-        let events = self.event_endpoint.iter();
-        events.map(|to| ("event_endpoint.secret_ref".to_owned(), to.secret_ref.as_str())).collect()
     }
 
     /// All of its tools, those of its variations included, each with the path of where it is named.

@@ -3,13 +3,10 @@
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
-use url::Url;
 
 use super::approval::{AgentTool, ApprovalPolicy};
 use super::variation::{self, Variation};
-use super::{
-    AgentSpec, ContextWindowPolicy, EventEndpoint, Limits, MAX_TOOLS, PromptTemplate, Sampling,
-};
+use super::{AgentSpec, ContextWindowPolicy, Limits, MAX_TOOLS, PromptTemplate, Sampling};
 use crate::shape::ObjectReader;
 
 /// The most characters of a prompt that are looked at: one that is longer has more bytes than it
@@ -33,7 +30,6 @@ pub(super) fn spec(fields: &mut ObjectReader<'_>) -> Option<AgentSpec> {
     let context_window = fields.object("context_window").map(context_window).unwrap_or_default();
     let tools = tools(fields);
     let approval = ApprovalPolicy::read(fields);
-    let event_endpoint = event_endpoint(fields);
     let variations = variation::read_all(fields);
     let default_weight = fields.integer("default_weight", 0..=1_000).unwrap_or(1);
     Some(AgentSpec {
@@ -45,7 +41,6 @@ pub(super) fn spec(fields: &mut ObjectReader<'_>) -> Option<AgentSpec> {
         context_window,
         tools,
         approval,
-        event_endpoint,
         variations,
         default_weight,
     })
@@ -53,10 +48,6 @@ pub(super) fn spec(fields: &mut ObjectReader<'_>) -> Option<AgentSpec> {
 
 pub(super) fn to_value(spec: &AgentSpec) -> Value {
     let AgentSpec { limits, context_window, approval, .. } = spec;
-    let event_endpoint = spec
-        .event_endpoint
-        .as_ref()
-        .map(|endpoint| json!({"url": endpoint.url.as_str(), "secret_ref": endpoint.secret_ref}));
     json!({
         "description": spec.description,
         "model": spec.model,
@@ -75,7 +66,6 @@ pub(super) fn to_value(spec: &AgentSpec) -> Value {
         },
         "tools": spec.tools.iter().map(AgentTool::to_value).collect::<Vec<_>>(),
         "approval": {"expires_after_ms": approval.expires_after_ms},
-        "event_endpoint": event_endpoint,
         "variations": spec.variations.iter().map(Variation::to_value).collect::<Vec<_>>(),
         "default_weight": spec.default_weight,
     })
@@ -181,26 +171,6 @@ fn context_window(mut fields: ObjectReader<'_>) -> ContextWindowPolicy {
     };
     fields.done();
     policy
-}
-
-fn event_endpoint(fields: &mut ObjectReader<'_>) -> Option<EventEndpoint> {
-    let mut fields = fields.object("event_endpoint")?;
-    let url = fields.required_string("url", 1..=2_048);
-    let url = url.and_then(|text| fields.accept("url", plain_url(text)));
-    let secret_ref = fields.required_string("secret_ref", 1..=128).map(str::to_owned);
-    fields.done();
-    Some(EventEndpoint { url: url?, secret_ref: secret_ref? })
-}
-
-fn plain_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with https:// or http://".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or password".into());
-    }
-    Ok(url)
 }
 
 fn number(

@@ -54,7 +54,6 @@ fn full() -> Value {
             {"tool": tool(3), "approval": {"when": "amount > `100`"}},
         ],
         "approval": {"expires_after_ms": 2_592_000_000_u64},
-        "event_endpoint": {"url": "https://events.example/in", "secret_ref": "EVENTS"},
         "variations": [
             {"name": "b", "weight": 3, "model": "builtin.echo", "system_prompt": "Short.",
              "sampling": {"temperature": 0.0}, "tools": []},
@@ -78,7 +77,6 @@ fn what_it_refers_to_is_named_with_its_place() {
     let mut value = full();
     value["variations"][1]["tools"] = json!([tool(9)]);
     let spec = spec(&value);
-    assert_eq!(spec.secret_refs(), [("event_endpoint.secret_ref".to_owned(), "EVENTS")]);
     let tools = spec.tool_refs();
     assert_eq!(tools.len(), 4);
     assert_eq!(tools[0], ("tools[0]".to_owned(), tool(1)));
@@ -101,7 +99,6 @@ fn every_mistake_is_reported_with_its_path() {
         "tools": ["x", {"tool": 1}, {"tool": tool(1), "approval": "maybe"},
                   {"tool": tool(2), "approval": {"when": "a ||"}}, tool(3), tool(3)],
         "approval": {"expires_after_ms": 999},
-        "event_endpoint": {"url": "ftp://a"},
         "variations": [{"name": "default"}, {"weight": 1_001}, {"name": "b"}, {"name": "b"},
                        {"name": "c", "system_prompt": "{{_x}}"}],
         "default_weight": -1,
@@ -130,8 +127,6 @@ fn every_mistake_is_reported_with_its_path() {
         "tools[3].approval.when",
         "tools[5]",
         "approval.expires_after_ms",
-        "event_endpoint.url",
-        "event_endpoint.secret_ref",
         "variations[0].name",
         "variations[1].name",
         "variations[1].weight",

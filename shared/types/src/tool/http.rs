@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::auth::{ToolAuth, is_token};
 use super::defaults::DefaultsFromContext;
 use super::parameters::{self, ParameterSchema};
 use super::template::{ArgTemplate, ContextTemplate};
 use super::url_template::UrlTemplate;
+use crate::credential::Credential;
+use crate::header_name;
 use crate::shape::ObjectReader;
-use crate::trigger::is_reserved_header;
 
 /// The most headers and the most query parameters of a tool, and the longest name of one.
 const MAX_HEADERS: usize = 32;
@@ -37,7 +37,7 @@ pub struct HttpTool {
     /// so; what [`Self::defaults`] sets is always taken.
     pub parameters: ParameterSchema,
     /// The credential it carries.
-    pub auth: ToolAuth,
+    pub auth: Credential,
     /// How long it may take, 100 to 120,000 ms.
     pub timeout_ms: u32,
     /// The most of the answer's body that is read, 1 to 8,388,608 bytes.
@@ -98,7 +98,7 @@ impl HttpTool {
         let headers = read_headers(fields);
         let query = read_query(fields);
         let schema = read_schema(fields);
-        let auth = ToolAuth::read(fields);
+        let auth = Credential::read(fields);
         let timeout_ms = fields.integer("timeout_ms", 100..=120_000).unwrap_or(30_000);
         let max_response_bytes =
             fields.integer("max_response_bytes", 1..=8 << 20).unwrap_or(256 << 10);
@@ -169,11 +169,11 @@ pub(super) fn read_headers(fields: &mut ObjectReader<'_>) -> Vec<(String, Contex
     let mut headers: Vec<(String, ContextTemplate)> = Vec::new();
     for (name, value) in fields.entries("headers", MAX_HEADERS) {
         let at = format!("headers.{}", beginning_of(name));
-        if !is_token(name) || name.len() > MAX_NAME {
+        if !header_name::is_token(name) || name.len() > MAX_NAME {
             fields.refuse(&at, "is not the name of an HTTP header");
             continue;
         }
-        if is_reserved_header(name) {
+        if header_name::is_reserved(name) {
             fields.refuse(&at, "is set by Recado and cannot be configured");
             continue;
         }

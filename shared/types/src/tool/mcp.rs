@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::auth::ToolAuth;
 use super::defaults::DefaultsFromContext;
 use super::environment::changes_programs;
 use super::http::read_headers;
 use super::template::ContextTemplate;
 use super::url_template::{UrlTemplate, UrlTemplateError};
+use crate::credential::Credential;
 use crate::shape::{ObjectReader, Problems};
 
 /// The most tools that can be picked of a server, and the longest name of one, in characters.
@@ -43,7 +43,7 @@ pub enum McpTransport {
         /// Headers of every request.
         headers: Vec<(String, ContextTemplate)>,
         /// The credential of every request.
-        auth: ToolAuth,
+        auth: Credential,
     },
     /// A child process, if the operator allows its command.
     Stdio {
@@ -112,7 +112,7 @@ impl McpTransport {
         };
         let url = text.and_then(|text| fields.accept("url", parse(text)));
         let headers = read_headers(fields);
-        let auth = ToolAuth::read(fields);
+        let auth = Credential::read(fields);
         Some(Self::StreamableHttp { url: url?, headers, auth: auth? })
     }
 

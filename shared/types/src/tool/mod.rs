@@ -5,10 +5,8 @@
 //! header is one line, and what [`DefaultsFromContext`] sets is what is sent.
 
 mod agent;
-mod auth;
 mod defaults;
 mod environment;
-mod hosts;
 mod http;
 mod mcp;
 mod parameters;
@@ -21,10 +19,8 @@ mod tests;
 use serde_json::Value;
 
 pub use agent::AgentToolSpec;
-pub use auth::ToolAuth;
 pub use defaults::{DefaultsError, DefaultsFromContext};
 pub use environment::changes_programs;
-pub use hosts::{HostAllowList, HostPattern, HostPatternError};
 pub use http::{HttpTool, ToolMethod};
 pub use mcp::{EnvValue, McpTool, McpTransport};
 pub use parameters::{ParameterSchema, ParameterSchemaError};

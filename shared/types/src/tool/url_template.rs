@@ -3,7 +3,7 @@
 //! A template is taken apart before anything is put in, so a value cannot become another part of the
 //! URL: in the path it is percent-encoded as one segment, in the query as one name or value. Only in
 //! front of the path is a value more than that; it may then be a host or a whole base URL, and where
-//! the request goes is for a [`super::HostAllowList`] to allow.
+//! the request goes is for a [`crate::hosts::HostAllowList`] to allow.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;

@@ -12,9 +12,8 @@ pub mod sender;
 
 use serde_json::Value;
 
-pub(crate) use callback::is_reserved_header;
 pub use callback::{
-    Callback, CallbackAuth, CallbackBody, ContentType, KeyPlace, Method, RetryPolicy, Transform,
+    Callback, CallbackAuth, CallbackBody, HmacFormat, Method, RetryPolicy, StatusSet, Transform,
 };
 pub use channel::{Channel, ChannelKind};
 pub use execution::{AckResponse, ChunkStrategy, Execution, MessageBuffer, Mode, SplitConfig};

@@ -377,7 +377,10 @@ fn twiml_gets_the_derived_transform() {
     let mut config = whatsapp();
     config["execution"]["callback"].as_object_mut().unwrap().remove("response_transform");
     let callback = TriggerConfig::parse(&config).unwrap().execution.callback.unwrap();
-    assert_eq!(callback.transform, Transform { strip_markdown: true, max_length: Some(4_096) });
+    assert_eq!(
+        callback.transform,
+        Transform { strip_markdown: true, to_whatsapp: false, max_length: Some(4_096) }
+    );
 }
 
 #[test]

@@ -62,7 +62,9 @@ fn failure_of(error: &SendError, timeout: Duration) -> (&'static str, String) {
         SendError::Connect(_) => ("unreachable", "the tool cannot be reached".into()),
         SendError::Tls(_) => ("unreachable", "the tool's certificate is not valid".into()),
         SendError::Malformed(_) => ("misconfigured", "the tool's request cannot be made".into()),
-        SendError::Io(_) => ("unreachable", "the connection to the tool failed".into()),
+        SendError::Io(_) | SendError::Body { .. } => {
+            ("unreachable", "the connection to the tool failed".into())
+        }
     }
 }
 

@@ -11,9 +11,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use recado_http::credential::authorise;
 use recado_http::guard::Outbound;
-use recado_types::tool::{HttpTool, ToolAuth, ToolMethod};
-use recado_types::trigger::KeyPlace;
+use recado_types::credential::{Credential, KeyPlace};
+use recado_types::tool::{HttpTool, ToolMethod};
 use reqwest::Method;
 use serde_json::{Map, Value};
 use url::Url;
@@ -38,9 +39,7 @@ pub(in crate::tools) fn request(
 ) -> Result<Outbound, Refusal> {
     let context = &surroundings.context;
     let mut url = tool.url.render(context, &arguments).map_err(Refusal::Fill)?;
-    if tool.url.host_is_dynamic() && !surroundings.allowed_hosts.allows(&url) {
-        return Err(Refusal::HostNotAllowed);
-    }
+    surroundings.hosts.check(&url, tool.url.host_is_dynamic()).map_err(Refusal::Closed)?;
     let mut parameters = configured_query(tool, &arguments, context)?;
     let mut rest = arguments;
     rest.retain(|name, _| !tool.uses_up(name));
@@ -55,22 +54,19 @@ pub(in crate::tools) fn request(
         }
         parameters.extend(texts_of(value).map(|text| (name.clone(), text)));
     }
-    if let ToolAuth::ApiKey { secret_ref, name, place: KeyPlace::Query } = &tool.auth {
-        let key = secret(surroundings, secret_ref)?;
-        parameters.push((name.clone(), key.to_owned()));
-    }
     if !parameters.is_empty() {
         url.query_pairs_mut().extend_pairs(&parameters);
-    }
-    if url.as_str().len() > MAX_URL {
-        return Err(Refusal::LongUrl(MAX_URL));
     }
     surroundings.client.guard().check_url(&url).map_err(Refusal::Forbidden)?;
     let request = Outbound::new(method_of(tool.method), url)
         .timeout(Duration::from_millis(tool.timeout_ms.into()));
     let request = with_body(request, body)?;
     let request = with_headers(request, tool, context)?;
-    authorised(request, tool, surroundings)
+    let request = authorised(request, tool, surroundings)?;
+    if request.url.as_str().len() > MAX_URL {
+        return Err(Refusal::LongUrl(MAX_URL));
+    }
+    Ok(request)
 }
 
 fn method_of(method: ToolMethod) -> Method {
@@ -109,7 +105,7 @@ fn fixed_names(tool: &HttpTool, url: &Url) -> HashSet<String> {
     let of_url = url.query_pairs().map(|(name, _)| name.to_lowercase());
     let configured = tool.query.iter().map(|(name, _)| name.to_lowercase());
     let key = match &tool.auth {
-        ToolAuth::ApiKey { name, place: KeyPlace::Query, .. } => Some(name.to_lowercase()),
+        Credential::ApiKey { name, place: KeyPlace::Query, .. } => Some(name.to_lowercase()),
         _ => None,
     };
     of_url.chain(configured).chain(key).collect()
@@ -152,26 +148,14 @@ fn with_headers(
     Ok(request)
 }
 
-fn secret<'s>(surroundings: &'s Surroundings, name: &str) -> Result<&'s str, Refusal> {
-    surroundings.secrets.get(name).ok_or_else(|| Refusal::NoSecret(name.to_owned()))
-}
-
 fn authorised(
     request: Outbound,
     tool: &HttpTool,
     surroundings: &Surroundings,
 ) -> Result<Outbound, Refusal> {
     let Some(name) = tool.auth.secret_ref() else { return Ok(request) };
-    let secret = secret(surroundings, name)?;
-    match &tool.auth {
-        ToolAuth::None | ToolAuth::ApiKey { place: KeyPlace::Query, .. } => Ok(request),
-        ToolAuth::Basic { .. } => {
-            let (user, password) = secret.split_once(':').unwrap_or((secret, ""));
-            Ok(request.basic(user, password))
-        }
-        ToolAuth::Bearer { .. } => request.bearer(secret).map_err(Refusal::Http),
-        ToolAuth::ApiKey { name, place: KeyPlace::Header, .. } => {
-            request.secret_header(name, secret).map_err(Refusal::Http)
-        }
-    }
+    let secret =
+        surroundings.secrets.get(name).ok_or_else(|| Refusal::NoSecret(name.to_owned()))?;
+    authorise(request, &tool.auth, secret)
+        .map_err(|source| Refusal::UnusableSecret { name: name.to_owned(), source })
 }

@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use recado_types::tool::{
-    ContextTemplate, EnvValue, McpTransport, ToolAuth, UrlTemplate, changes_programs,
-};
-use recado_types::trigger::KeyPlace;
-use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use recado_http::credential::authorise;
+use recado_http::guard::Outbound;
+use recado_types::credential::Credential;
+use recado_types::tool::{ContextTemplate, EnvValue, McpTransport, UrlTemplate, changes_programs};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::Map;
 
 use super::Connecting;
@@ -65,51 +63,30 @@ fn http(
     connecting: &Connecting<'_>,
     url: &UrlTemplate,
     headers: &[(String, ContextTemplate)],
-    auth: &ToolAuth,
+    auth: &Credential,
 ) -> Result<Destination, McpError> {
     let context = connecting.context;
     let host_is_dynamic = url.host_is_dynamic();
-    let mut url = url.render(context, &Map::new()).map_err(unfilled)?;
-    if host_is_dynamic && !connecting.allowed_hosts.allows(&url) {
-        return Err(McpError::HostNotAllowed);
-    }
-    let mut filled = Vec::new();
+    let url = url.render(context, &Map::new()).map_err(unfilled)?;
+    connecting.hosts.check(&url, host_is_dynamic).map_err(McpError::Closed)?;
+    // What every request will carry. Context and secrets alike are nobody else's to see.
+    let mut request = Outbound::new(Method::POST, url);
     for (name, template) in headers {
         let value = template.render(context).map_err(unfilled)?;
-        filled.push(header(name, &value)?);
+        request = request
+            .secret_header(name, &value)
+            .map_err(|_shows_no_more| McpError::Header(name.clone()))?;
     }
-    let authorization = |value: String| header(AUTHORIZATION.as_str(), &value);
-    match auth {
-        ToolAuth::None => {}
-        ToolAuth::Basic { secret_ref } => {
-            let credentials = BASE64_STANDARD.encode(secret(connecting, secret_ref)?);
-            filled.push(authorization(format!("Basic {credentials}"))?);
-        }
-        ToolAuth::Bearer { secret_ref } => {
-            let token = secret(connecting, secret_ref)?;
-            filled.push(authorization(format!("Bearer {token}"))?);
-        }
-        ToolAuth::ApiKey { secret_ref, name, place: KeyPlace::Header } => {
-            filled.push(header(name, secret(connecting, secret_ref)?)?);
-        }
-        ToolAuth::ApiKey { secret_ref, name, place: KeyPlace::Query } => {
-            let key = secret(connecting, secret_ref)?;
-            url.query_pairs_mut().append_pair(name, key);
-        }
+    if let Some(name) = auth.secret_ref() {
+        request = authorise(request, auth, secret(connecting, name)?)
+            .map_err(|source| McpError::UnusableSecret { name: name.to_owned(), source })?;
     }
-    Ok(Destination::Http { url, headers: filled })
+    let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    Ok(Destination::Http { headers: headers.collect(), url: request.url })
 }
 
 fn secret<'c>(connecting: &Connecting<'c>, name: &str) -> Result<&'c str, McpError> {
     connecting.secrets.get(name).ok_or_else(|| McpError::NoSecret(name.to_owned()))
-}
-
-/// Context and secrets alike are nobody else's to see.
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), McpError> {
-    let pair = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
-    let (name, mut value) = pair.ok_or_else(|| McpError::Header(name.to_owned()))?;
-    value.set_sensitive(true);
-    Ok((name, value))
 }
 
 fn unfilled(error: impl std::error::Error + Send + Sync + 'static) -> McpError {

@@ -4,11 +4,14 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
+use recado_http::credential::InvalidCredential;
 use recado_http::guard::{ForbiddenDestination, SendError};
 use rmcp::ErrorData;
 use rmcp::service::{ClientInitializeError, ServiceError};
 use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
+
+use crate::tools::hosts::ClosedHost;
 
 /// The most of a server's own words that is kept. More than a model is told, because they are not
 /// scrubbed yet: they may repeat what is secret in full only before they are cut.
@@ -24,12 +27,21 @@ pub(in crate::tools) enum McpError {
     /// A secret that is gone.
     #[error("the secret {0:?} does not exist")]
     NoSecret(String),
-    /// A header or a credential that HTTP cannot carry.
+    /// A secret that is not what the tool's `auth` needs.
+    #[error("the secret {name:?} cannot be used")]
+    UnusableSecret {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: InvalidCredential,
+    },
+    /// A header that HTTP cannot carry.
     #[error("the header {0:?} cannot be sent")]
     Header(String),
-    /// The host comes from the context and is not on the tenant's list.
-    #[error("the host is not one that the tenant allows")]
-    HostNotAllowed,
+    /// The tenant lets no tool go there.
+    #[error("the host is not allowed")]
+    Closed(#[source] ClosedHost),
     /// The guard closes the address.
     #[error("the destination is forbidden")]
     Forbidden(#[source] ForbiddenDestination),
@@ -79,8 +91,10 @@ impl McpError {
     /// What the model is told, once that is scrubbed and cut.
     pub(in crate::tools) fn told(&self) -> String {
         let told = match self {
-            Self::Render(_) | Self::NoSecret(_) | Self::Header(_) => "the tool is not set up",
-            Self::HostNotAllowed
+            Self::Render(_) | Self::NoSecret(_) | Self::UnusableSecret { .. } | Self::Header(_) => {
+                "the tool is not set up"
+            }
+            Self::Closed(_)
             | Self::Forbidden(_)
             | Self::CommandNotAllowed
             | Self::EnvironmentNotAllowed(_) => "the tool may not be reached from here",
@@ -122,9 +136,11 @@ impl McpError {
     /// A short, stable name for metrics and logs.
     pub(in crate::tools) fn code(&self) -> &'static str {
         match self {
-            Self::Render(_) | Self::NoSecret(_) | Self::Header(_) => "misconfigured",
-            Self::HostNotAllowed
-            | Self::Forbidden(_)
+            Self::Render(_) | Self::NoSecret(_) | Self::UnusableSecret { .. } | Self::Header(_) => {
+                "misconfigured"
+            }
+            Self::Closed(closed) => closed.code(),
+            Self::Forbidden(_)
             | Self::CommandNotAllowed
             | Self::EnvironmentNotAllowed(_)
             | Self::Send(SendError::Forbidden(_)) => "forbidden",
@@ -145,8 +161,9 @@ impl McpError {
             Self::Shared(error) => error.spoils_connection(),
             Self::Render(_)
             | Self::NoSecret(_)
+            | Self::UnusableSecret { .. }
             | Self::Header(_)
-            | Self::HostNotAllowed
+            | Self::Closed(_)
             | Self::Forbidden(_)
             | Self::CommandNotAllowed
             | Self::EnvironmentNotAllowed(_)

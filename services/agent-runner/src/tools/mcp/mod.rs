@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use recado_http::guard::GuardedClient;
-use recado_types::tool::{HostAllowList, McpTool};
+use recado_types::tool::McpTool;
 use recado_types::{TenantId, ToolCallId, ToolId};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
@@ -46,6 +46,7 @@ pub(super) use self::error::McpError;
 use self::connection::Limits;
 use self::destination::Destination;
 use self::pool::{Held, Key, Pool};
+use super::hosts::Hosts;
 use super::secrets::Secrets;
 
 /// How many tools of one server are offered; models take no more.
@@ -77,8 +78,8 @@ pub(super) struct Connecting<'a> {
     pub(super) context: &'a Map<String, Value>,
     /// By the names in `spec`.
     pub(super) secrets: &'a Secrets,
-    /// Where a host that comes from the context may be.
-    pub(super) allowed_hosts: &'a HostAllowList,
+    /// Where the server may be.
+    pub(super) hosts: &'a Hosts,
     /// The longest that connecting and listing the tools may take.
     pub(super) patience: Duration,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use recado_testkit::receiver::{Receiver, Script};
 use recado_testkit::stub::{Fault, Reply};
-use recado_testkit::tool::{Talker, Tool};
+use recado_testkit::tool::Tool;
 use serde_json::json;
 
 use super::*;
@@ -67,7 +68,7 @@ async fn a_tool_that_hangs_is_given_up_after_its_time_or_the_executions() {
 
 #[tokio::test]
 async fn a_body_that_drips_is_given_up() {
-    let talker = Talker::dripping(Duration::from_millis(20));
+    let talker = Receiver::doing(Script::drip(Duration::from_millis(20)));
     let toolbox = Setup::post(&talker.url()).with("timeout_ms", json!(400)).open();
     let outcome = called(&toolbox, json!({})).await;
     let told = "the tool did not finish its answer within 0.4 s";
@@ -76,7 +77,7 @@ async fn a_body_that_drips_is_given_up() {
 
 #[tokio::test]
 async fn a_gigabyte_is_read_up_to_the_tools_limit() {
-    let talker = Talker::flooding();
+    let talker = Receiver::doing(Script::flood());
     let toolbox = Setup::post(&talker.url()).with("max_response_bytes", json!(1_000)).open();
     let begun = Instant::now();
     let outcome = called(&toolbox, json!({})).await;

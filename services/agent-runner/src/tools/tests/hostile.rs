@@ -1,8 +1,9 @@
 //! A model that was talked into anything, a payload that names the host, a tool that tells what it
 //! was told.
 
+use recado_testkit::receiver::{Receiver, Script};
 use recado_testkit::stub::Reply;
-use recado_testkit::tool::{Talker, Tool};
+use recado_testkit::tool::Tool;
 use serde_json::json;
 
 use super::*;
@@ -133,7 +134,7 @@ async fn a_hidden_requester_is_not_shown_however_short() {
 
 #[tokio::test]
 async fn a_host_of_the_payload_is_gone_to_only_if_the_tenant_allows_it() {
-    let talker = Talker::flooding();
+    let talker = Receiver::doing(Script::flood());
     let setup = |host: &str, allowed: &[String]| {
         let mut setup = Setup::post("${context.host}/orders").knowing(json!({"host": host}));
         setup.allowed_hosts = allowed.to_vec();
@@ -160,6 +161,24 @@ async fn a_host_of_the_payload_is_gone_to_only_if_the_tenant_allows_it() {
     assert_eq!((outcome.error, talker.n_connections()), (None, 1));
 }
 
+#[tokio::test]
+async fn a_tool_goes_only_to_the_tenants_destinations() {
+    let tool = Tool::answering([("/orders", json!({"n": 2}))]);
+    let setup = |destinations: &[&str]| {
+        let mut setup = Setup::post(&format!("{}/orders", tool.url()));
+        setup.destination_hosts = destinations.iter().map(ToString::to_string).collect();
+        setup
+    };
+    let told = refused(&setup(&["api.example.com", "127.0.0.1"]).open(), "{}");
+    assert_eq!((&*told, tool.count()), ("the destination is not allowed", 0));
+    let address = tool.url().replace("http://", "");
+    for open in [&[&*address][..], &[]] {
+        let outcome = called(&setup(open).open(), json!({})).await;
+        assert_eq!(outcome.error, None, "{open:?}");
+    }
+    assert_eq!(tool.count(), 2);
+}
+
 #[test]
 fn private_addresses_are_refused_even_if_the_tenant_allows_them() {
     for host in ["http://169.254.169.254", "https://10.0.0.1", "http://[fd00:ec2::254]"] {
@@ -171,7 +190,7 @@ fn private_addresses_are_refused_even_if_the_tenant_allows_them() {
 
 #[tokio::test]
 async fn a_tool_that_echoes_tells_no_secret_in_any_form() {
-    let secret = "canary/\"é\"&secret+1";
+    let secret = "canary/\"é\"&secret+1:2";
     let forms = ["canary", "secret", "Y2FuYXJ5", "NhbmFye", "jYW5hcn"];
     let auths = [
         json!({"type": "basic", "secret_ref": "KEY"}),
@@ -264,7 +283,7 @@ async fn a_line_break_in_the_context_makes_no_header() {
     let told = refused(&toolbox, "{}");
     assert!(!told.contains("X-Admin"), "{told}");
     let toolbox = Setup::post(&tool.url()).bearer("a\r\nX-Admin: 1").open();
-    assert_eq!(refused(&toolbox, "{}"), "a value that the tool needs cannot stand in a header");
+    assert_eq!(refused(&toolbox, "{}"), "the tool is not set up");
     assert_eq!(tool.count(), 0);
 }
 

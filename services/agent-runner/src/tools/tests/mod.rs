@@ -12,11 +12,13 @@ use chrono::DateTime;
 use recado_http::guard::{Guard, GuardedClient};
 use recado_store::tools::ToolForRunner;
 use recado_types::agent::ApprovalRule;
-use recado_types::tool::{HostAllowList, ToolKind, ToolSpec};
+use recado_types::hosts::{DestinationHosts, HostAllowList};
+use recado_types::tool::{ToolKind, ToolSpec};
 use recado_types::{LlmCallId, ToolCallId, ToolId};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::hosts::Hosts;
 use super::offer::{Offer, Surroundings};
 use super::opening::Opened;
 use super::scrub::Scrubber;
@@ -41,6 +43,7 @@ struct Setup {
     context: Value,
     secrets: Vec<(&'static str, &'static str)>,
     allowed_hosts: Vec<String>,
+    destination_hosts: Vec<String>,
     approval: ApprovalRule,
     max_output_bytes: u32,
 }
@@ -56,6 +59,7 @@ impl Setup {
             context: json!({}),
             secrets: Vec::new(),
             allowed_hosts: Vec::new(),
+            destination_hosts: Vec::new(),
             approval: ApprovalRule::Never,
             max_output_bytes: 65_536,
         }
@@ -94,8 +98,11 @@ impl Setup {
         let secrets = Secrets::from(secrets.collect::<HashMap<String, String>>());
         let context = object(self.context);
         let scrubber = Scrubber::new(&context, &secrets);
-        let allowed = HostAllowList::of(&self.allowed_hosts);
-        let surroundings = Surroundings::new(client(), &context, secrets, allowed);
+        let hosts = Hosts {
+            led: HostAllowList::of(&self.allowed_hosts),
+            destinations: DestinationHosts::of(&self.destination_hosts),
+        };
+        let surroundings = Surroundings::new(client(), &context, secrets, hosts);
         let found = tool_for_runner(ToolKind::Http, self.config);
         let offer = Offer::http(&found, &self.approval, tool);
         let opened = Opened { offers: vec![offer], away: Vec::new() };

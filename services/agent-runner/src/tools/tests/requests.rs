@@ -122,6 +122,15 @@ fn a_secret_that_is_not_there_stops_the_call() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_a_credential_stops_the_call() {
+    for (kind, secret) in [("basic", "no-password"), ("bearer", "two\nlines"), ("bearer", "")] {
+        let auth = json!({"type": kind, "secret_ref": "KEY"});
+        let toolbox = Setup::post("http://127.0.0.1:9999").with("auth", auth).secret("KEY", secret);
+        assert_eq!(refused(&toolbox.open(), "{}"), "the tool is not set up", "{kind}");
+    }
+}
+
+#[test]
 fn models_are_told_of_a_tool_as_its_owner_describes_it() {
     let parameters = json!({
         "type": "object",

@@ -87,11 +87,6 @@ pub(super) fn refused(spec: &AgentSpec, missing: &Missing) -> ApiError {
             problems.add(path, "is no tool of this tenant");
         }
     }
-    for (path, name) in spec.secret_refs() {
-        if missing.secrets.iter().any(|secret| secret == name) {
-            problems.add(path, format!("there is no secret `{name}`"));
-        }
-    }
     invalid(problems.finish(()).err().unwrap_or_default())
 }
 
@@ -107,7 +102,7 @@ fn writable(agent: &Agent) -> Map<String, Value> {
 
 fn read(mut fields: ObjectReader<'_>) -> Option<Reading> {
     let project_id = fields.parsed("project_id");
-    let name = fields.required_string("name", 1..=MAX_NAME).map(str::to_owned);
+    let name = fields.required_name("name", MAX_NAME).map(str::to_owned);
     let external_id = fields.string("external_id", 1..=MAX_EXTERNAL_ID).map(str::to_owned);
     let labels = read_labels(&mut fields);
     // Empty is fine, forgotten is not.

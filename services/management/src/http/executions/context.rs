@@ -30,8 +30,10 @@ fn redacted(fields: &Map<String, Value>) -> Map<String, Value> {
     fields.iter().map(field).collect()
 }
 
+/// What is shown of a value that holds contexts somewhere.
+///
 /// Parsed JSON is at most 128 levels deep, so this does not go deeper either.
-fn redacted_value(value: &Value) -> Value {
+pub(in crate::http) fn redacted_value(value: &Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(redacted(fields)),
         Value::Array(items) => items.iter().map(redacted_value).collect(),

@@ -30,6 +30,7 @@ struct ShownChunk {
 
 #[derive(Serialize)]
 struct ShownAttempt {
+    round: i32,
     attempt: i32,
     status_code: Option<i32>,
     error_code: Option<String>,
@@ -63,6 +64,6 @@ fn chunk(view: ChunkView) -> ShownChunk {
 }
 
 fn attempt(view: AttemptView) -> ShownAttempt {
-    let AttemptView { attempt, started_at, duration_ms, status_code, error_code } = view;
-    ShownAttempt { attempt, status_code, error_code, duration_ms, started_at }
+    let AttemptView { round, attempt, started_at, duration_ms, status_code, error_code } = view;
+    ShownAttempt { round, attempt, status_code, error_code, duration_ms, started_at }
 }

@@ -66,7 +66,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let trigger: TriggerId = id.parse().map_err(|_no_id| Problem::TriggerNotFound)?;
     let mut query = QueryReader::of(&request)?;
-    let status = read_status(&mut query);
+    let status = query.choice("status", &ExecutionStatus::ALL, ExecutionStatus::as_str);
     let named = status.map_or("any", ExecutionStatus::as_str);
     let scope = format!("executions/{}/{trigger}/{named}", caller.tenant);
     let page: Page<i64> = Page::read(&mut query, &api.cursors, scope);
@@ -79,14 +79,4 @@ pub(in crate::http) async fn list(
     let found = found.map_err(store_failed)?;
     let position = |execution: &ExecutionSummary| execution.seq.to_string();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
-}
-
-fn read_status(query: &mut QueryReader) -> Option<ExecutionStatus> {
-    let word = query.text("status")?;
-    let status = ExecutionStatus::ALL.into_iter().find(|status| status.as_str() == word);
-    if status.is_none() {
-        let words: Vec<&str> = ExecutionStatus::ALL.map(ExecutionStatus::as_str).to_vec();
-        query.refuse("status", format!("must be one of: {}", words.join(", ")));
-    }
-    status
 }

@@ -7,6 +7,7 @@ mod llm_calls;
 mod show;
 mod tool_calls;
 
+pub(super) use context::redacted_value;
 pub(super) use list::list;
 pub(super) use show::{show, show_alone};
 

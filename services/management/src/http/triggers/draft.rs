@@ -57,7 +57,7 @@ impl Reading {
             fields.required("agent_id");
             reading.agent_id = read_id(&mut fields, "agent_id");
             reading.app_id = read_id(&mut fields, "app_id");
-            reading.name = fields.required_string("name", 1..=MAX_NAME).map(str::to_owned);
+            reading.name = fields.required_name("name", MAX_NAME).map(str::to_owned);
             read_type(&mut fields);
             reading.trigger_config = fields.required("trigger_config").cloned();
             reading.enabled = fields.boolean("enabled").unwrap_or(true);
@@ -82,7 +82,7 @@ impl Reading {
             if !fields.is_null("app_id") {
                 reading.app_id = read_id(&mut fields, "app_id").or(current.app_id);
             }
-            let name = fields.string("name", 1..=MAX_NAME).unwrap_or(&current.name);
+            let name = fields.name("name", MAX_NAME).unwrap_or(&current.name);
             reading.name = Some(name.to_owned());
             reading.enabled = fields.boolean("enabled").unwrap_or(current.enabled);
             let patch = fields.any("trigger_config");

@@ -30,21 +30,21 @@ impl Bench {
         self.system.begin(Role::AgentRunner).await?;
         let began = Instant::now();
         let alone = self.echo_while(|_| began.elapsed() < ALONE).await?;
-        let (before, _) = self.system.runner_mib()?;
+        let (before, _) = self.system.role_mib(Role::AgentRunner)?;
 
         progress("having 1,000 executions wait for a slow model, and echoing");
         let plan = Plan::sessions(WAITING, POSTED_PER_SECOND);
         let slow = Arc::clone(&self.targets.slow);
         let answers = self.post(plan, &slow).await?;
         let n_waiting = self.until_all_wait(answers.latencies.len()).await;
-        let (resident, _) = self.system.runner_mib()?;
+        let (resident, _) = self.system.role_mib(Role::AgentRunner)?;
         let beside = self.echo_while(|bench| bench.model.n_waiting() >= n_waiting).await?;
         wait_for("the slow model to answer", THINKING + PATIENCE, async || {
             (self.model.n_waiting() == 0).then_some(())
         })
         .await?;
         self.settle(&answers).await?;
-        let (_, peak) = self.system.runner_mib()?;
+        let (_, peak) = self.system.role_mib(Role::AgentRunner)?;
 
         let (n_beside, alone, beside) =
             (beside.len(), Latencies::from(alone), Latencies::from(beside));

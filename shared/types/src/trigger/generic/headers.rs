@@ -1,5 +1,6 @@
 //! `authentication`: headers that have to hold secrets.
 
+use crate::header_name;
 use crate::shape::ObjectReader;
 
 const MAX_HEADERS: usize = 16;
@@ -64,8 +65,7 @@ fn read_header(fields: &mut ObjectReader<'_>) -> Option<HeaderSecret> {
 /// The name of a header (a token of RFC 9110), in lower case.
 pub(super) fn read_name(fields: &mut ObjectReader<'_>, key: &'static str) -> Option<String> {
     let name = fields.required_string(key, 1..=128)?;
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if name.chars().all(is_token) {
+    if header_name::is_token(name) {
         return Some(name.to_ascii_lowercase());
     }
     fields.refuse(key, "must be the name of an HTTP header");

@@ -5,8 +5,10 @@ use std::time::Instant;
 use recado_testkit::mcp::McpStub;
 use recado_testkit::stub::{Fault, Reply, Stub};
 use recado_testkit::wait_for;
+use recado_types::hosts::{DestinationHosts, HostAllowList};
 
 use super::*;
+use crate::tools::hosts::ClosedHost;
 
 #[tokio::test]
 async fn a_call_carries_headers_credentials_and_its_key() {
@@ -159,9 +161,24 @@ async fn a_host_of_the_context_must_be_on_the_tenants_list() {
     let url = stub.url().replace("127.0.0.1", "${context.host}");
     let mut given = Given::http(&url);
     let refused = given.connect().await.unwrap_err();
-    assert!(matches!(refused, McpError::HostNotAllowed), "{refused:?}");
+    assert!(matches!(refused, McpError::Closed(ClosedHost::NotAllowed)), "{refused:?}");
     let port = stub.url().rsplit(':').next().unwrap().to_owned();
-    given.allowed_hosts = HostAllowList::of([format!("127.0.0.1:{port}")]);
+    given.hosts.led = HostAllowList::of([format!("127.0.0.1:{port}")]);
+    given.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_must_be_one_of_the_tenants_destinations() {
+    let stub = McpStub::listing(json!([]));
+    let mut given = Given::http(&stub.url());
+    given.hosts.destinations = DestinationHosts::of(&["mcp.example.com"]);
+    let refused = given.connect().await.unwrap_err();
+    assert_eq!(refused.code(), "destination_not_allowed", "{refused:?}");
+    assert_eq!(refused.told(), "the tool may not be reached from here");
+    assert!(!refused.is_passing());
+    assert_eq!(stub.count(), 0);
+    let address = stub.url().replace("http://", "");
+    given.hosts.destinations = DestinationHosts::of(&[address]);
     given.connect().await.unwrap();
 }
 

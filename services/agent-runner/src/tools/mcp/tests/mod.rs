@@ -26,7 +26,7 @@ struct Given {
     updated_at: DateTime<Utc>,
     context: Map<String, Value>,
     secrets: Secrets,
-    allowed_hosts: HostAllowList,
+    hosts: Hosts,
 }
 
 impl Given {
@@ -51,7 +51,7 @@ impl Given {
             updated_at: DateTime::UNIX_EPOCH,
             context,
             secrets: Secrets::from(HashMap::from(secrets)),
-            allowed_hosts: HostAllowList::default(),
+            hosts: Hosts::default(),
         }
     }
 
@@ -83,7 +83,7 @@ impl Given {
             spec: &self.spec,
             context: &self.context,
             secrets: &self.secrets,
-            allowed_hosts: &self.allowed_hosts,
+            hosts: &self.hosts,
             patience,
         };
         connect(&self.servers, &connecting).await

@@ -36,7 +36,7 @@ if ! cmp -s "$source/requirements.txt" "$target/venv/requirements.txt"; then
 fi
 
 mkdir -p "$target/npm"
-cp "$source/npm/sign.mjs" "$source/npm/package.json" "$target/npm/"
+cp "$source/npm/"{sign.mjs,verify.mjs,package.json} "$target/npm/"
 if ! cmp -s "$source/npm/package-lock.json" "$target/npm/node_modules/package-lock.json"; then
     echo 'install-clients: installing from npm' >&2
     cp "$source/npm/package-lock.json" "$target/npm/"

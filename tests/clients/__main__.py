@@ -9,10 +9,12 @@ from pathlib import Path
 
 import checks
 import providers
+import signed_by_us
 from harness import installation
 from harness.installation import Installation
 from harness.management import Management
 from harness.npm import Npm
+from harness.receiver import receiving
 from harness.report import Report
 from harness.web import Gateway
 
@@ -38,6 +40,8 @@ def run(recado: Installation, npm: Npm, report: Report) -> None:
     # At the end, when all that was sent has had time to start what it should not.
     for conversation in conversations:
         conversation.check_executions(management)
+    with receiving() as receiver:
+        signed_by_us.check(management, gateway, receiver, npm, report)
 
 
 def parsed_arguments() -> argparse.Namespace:

@@ -261,7 +261,7 @@ async fn erp(app: &TestApp, agent: &str) -> anyhow::Result<Value> {
 }
 
 /// How many rows hold `value`, as text or as bytes, in all tables but `except`.
-async fn n_rows_with(app: &TestApp, value: &str, except: &str) -> anyhow::Result<i64> {
+pub(crate) async fn n_rows_with(app: &TestApp, value: &str, except: &str) -> anyhow::Result<i64> {
     let mut bytes = String::new();
     for byte in value.bytes() {
         write!(bytes, "{byte:02x}")?;

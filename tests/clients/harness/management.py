@@ -30,6 +30,14 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class EventEndpoint:
+    """Where events are sent to, and what they are signed with."""
+
+    id: str
+    secret: str
+
+
+@dataclass(frozen=True)
 class Management:
     """The REST API, as the owner of the demo tenant."""
 
@@ -51,6 +59,17 @@ class Management:
         )
         trigger = made["data"]
         return Endpoint(trigger["id"], made["webhook_url"], trigger["webhook_secret"])
+
+    def create_event_endpoint(self, name: str, url: str) -> EventEndpoint:
+        """One for the events of the demo agent."""
+        wanted = {"name": name, "url": url, "agent_id": self.installation.agent_id}
+        made = self._call("POST", "/api/event-endpoints", wanted)["data"]
+        return EventEndpoint(made["id"], made["secret"])
+
+    def rotate_event_secret(self, endpoint: EventEndpoint) -> EventEndpoint:
+        """Another secret; the one before it signs on for a day."""
+        path = f"/api/event-endpoints/{endpoint.id}/rotate-secret"
+        return EventEndpoint(endpoint.id, self._call("POST", path, {})["data"]["secret"])
 
     def executions(self, endpoint: Endpoint) -> list[Execution]:
         """All of a trigger, if they are at most a hundred."""

@@ -4,10 +4,12 @@
 //! * `hostile`: their models misbehave.
 //! * `injection`: their models were talked into something.
 //! * `canaries`: what they know and must keep to themselves.
+//! * `event_webhooks`: those who want to be told of everything are.
 //!
 //! `tap` hears everything that is published meanwhile.
 
 mod canaries;
+mod event_webhooks;
 mod fault;
 mod hostile;
 mod injection;

@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use recado_testkit::app::{Role, TestApp};
+use recado_testkit::callback::Sink;
 use recado_testkit::model::Turn;
 use recado_testkit::stub::{Fault, Reply};
 use recado_testkit::tool::Tool;
@@ -115,7 +116,10 @@ async fn a_run_is_told_step_by_step_in_the_form_of_the_seed() -> Story {
         DateTime::parse_from_rfc3339(time).ok()
     };
     assert!(told.iter().all(|heard| occurred_at(heard).is_some()));
-    assert!(told.is_sorted_by_key(occurred_at));
+    let mut times: Vec<_> = told.iter().map(occurred_at).collect();
+    // Of two calls that are made side by side, the second may be answered first.
+    times[4..6].sort();
+    assert!(times.is_sorted());
     assert_eq!(told[0].what()["content"], "find and book");
     assert_eq!(told[6].what()["content"], "Now I book it.");
     // The calls are named where they are asked for, and from then on by their ids.
@@ -177,9 +181,10 @@ async fn after_a_crash_events_may_come_again_and_are_the_same() -> Story {
 #[tokio::test]
 async fn what_a_dead_runner_did_not_tell_is_told_by_the_next() -> Story {
     let mut app = system().start().await?;
-    app.management().create_secret("EVENTS", "whsec-of-the-tests").await?;
-    let endpoint = json!({"url": "http://127.0.0.1:9/events", "secret_ref": "EVENTS"});
-    let (desk, _tool) = open(&app, json!({"event_endpoint": endpoint})).await?;
+    let sink = Sink::start();
+    let endpoint = json!({"name": "events", "url": sink.url()});
+    app.management().make_event_endpoint(&endpoint).await?;
+    let (desk, _tool) = open(&app, json!({})).await?;
     let listener = Listener::start(&app).await?;
     desk.model.respond_with(|chat| match chat.turn() {
         0 => Turn::call("find", &json!({})),

@@ -12,6 +12,7 @@ use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use recado_testkit::app::Role;
+use recado_testkit::callback::Sink;
 use recado_testkit::model::{Chat, Model, Turn};
 use recado_testkit::stub::{Fault, Reply, Stub};
 use recado_testkit::tool::Tool;
@@ -123,6 +124,7 @@ struct Trial {
     model: Model,
     tool: Tool,
     sink: Stub,
+    _events: Sink,
     tap: Tap,
     trigger: String,
     /// All of the agent, in order.
@@ -157,12 +159,14 @@ impl Trial {
             let config = posting(&tool, &format!("/{name}"), &parameters, &json!({}));
             tools.push(desk.tool(name, &config).await?);
         }
+        let agent = desk.agent(&model, &json!({"tools": tools})).await?;
         // Somebody listens, so that no event may be lost.
-        let endpoint = json!({"url": format!("{}/events", sink.url()), "secret_ref": "MODEL_KEY"});
-        let agent = json!({"tools": tools, "event_endpoint": endpoint});
-        let agent = desk.agent(&model, &agent).await?;
+        let events = Sink::start();
+        let endpoint = json!({"name": "events", "url": events.url(), "agent_id": agent});
+        desk.app.management().make_event_endpoint(&endpoint).await?;
         let trigger = desk.trigger(&agent, &json!({"callback": callback(&sink)})).await?;
-        Ok(Self { desk, witness, model, tool, sink, tap, trigger, executions: Vec::new() })
+        let executions = Vec::new();
+        Ok(Self { desk, witness, model, tool, sink, _events: events, tap, trigger, executions })
     }
 
     /// Begins a run, and answers its execution.

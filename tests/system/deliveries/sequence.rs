@@ -1,4 +1,4 @@
-//! Deliveries: chunk after chunk, none after one that failed, and on where a dead process stopped.
+//! Chunk after chunk, none after one that failed, and on where a dead process stopped.
 
 use anyhow::Context;
 use recado_testkit::app::{Role, TestApp};
@@ -8,12 +8,8 @@ use recado_testkit::twilio::Sent;
 use recado_testkit::wait_for;
 use serde_json::{Value, json};
 
+use super::four_paragraphs;
 use crate::support::{ANA, SOON, Story, WhatsApp, chunk_statuses, ended, system, thinker};
-
-/// Four paragraphs of which no two fit into one chunk.
-fn four_paragraphs() -> [String; 4] {
-    ["one", "two", "three", "four"].map(|n| format!("{n}{}", " and so on".repeat(7)))
-}
 
 fn in_four_chunks(delay_ms: u32) -> impl FnOnce(&mut Value) {
     move |config| {

@@ -38,6 +38,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub use error::{Failure, StoreError};
 pub use migrate::{MigrateError, SCHEMA_VERSION, migrate};
 pub use seal::Keyring;
+use seal::Sealed;
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -132,9 +133,24 @@ impl Store {
         migrate::is_current(self).await
     }
 
-    /// The keys that secrets are sealed with.
-    pub fn keys(&self) -> &Keyring {
-        &self.keys
+    /// Seals `value` for `owner`, for `operation`, which is named in the error.
+    pub(crate) fn seal(
+        &self,
+        operation: &'static str,
+        value: &str,
+        owner: &str,
+    ) -> Result<Sealed, StoreError> {
+        self.keys.seal(value, owner).map_err(|source| StoreError::Seal { operation, source })
+    }
+
+    /// Opens what was sealed for `owner`.
+    pub(crate) fn open(
+        &self,
+        operation: &'static str,
+        sealed: &Sealed,
+        owner: &str,
+    ) -> Result<String, StoreError> {
+        self.keys.open(sealed, owner).map_err(|source| StoreError::Seal { operation, source })
     }
 }
 

@@ -88,10 +88,7 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<Option<SecretInfo>, StoreError> {
     let failed = StoreError::query("secrets.create");
-    let sealed = store
-        .keys()
-        .seal(value, &secret_owner(tenant, name))
-        .map_err(|source| StoreError::Seal { operation: "secrets.create", source })?;
+    let sealed = store.seal("secrets.create", value, &secret_owner(tenant, name))?;
     let client = store.client("secrets.create").await?;
     let statement = client.prepare_cached(CREATE).await.map_err(&failed)?;
     let row = client
@@ -110,10 +107,7 @@ pub async fn replace(
     now: DateTime<Utc>,
 ) -> Result<Option<SecretInfo>, StoreError> {
     let failed = StoreError::query("secrets.replace");
-    let sealed = store
-        .keys()
-        .seal(value, &secret_owner(tenant, name))
-        .map_err(|source| StoreError::Seal { operation: "secrets.replace", source })?;
+    let sealed = store.seal("secrets.replace", value, &secret_owner(tenant, name))?;
     let client = store.client("secrets.replace").await?;
     let statement = client.prepare_cached(REPLACE).await.map_err(&failed)?;
     let row = client

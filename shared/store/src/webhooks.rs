@@ -156,8 +156,7 @@ pub async fn secret(
     let row = client.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)?;
     let sealed = row.map(|row| Sealed { key_id: row.get("key_id"), bytes: row.get("sealed") });
     let owner = secrets::secret_owner(tenant, name);
-    let opened = sealed.map(|sealed| store.keys().open(&sealed, &owner)).transpose();
-    opened.map_err(|source| StoreError::Seal { operation, source })
+    sealed.map(|sealed| store.open(operation, &sealed, &owner)).transpose()
 }
 
 /// Whose key has this SHA-256, unless it was revoked.
@@ -248,8 +247,7 @@ pub async fn provider(
         (Some(secret_ref), Some(key_id)) => {
             let sealed = Sealed { key_id, bytes: row.get("sealed") };
             let owner = secrets::secret_owner(tenant, &secret_ref);
-            let opened = store.keys().open(&sealed, &owner);
-            ProviderKey::Value(opened.map_err(|source| StoreError::Seal { operation, source })?)
+            ProviderKey::Value(store.open(operation, &sealed, &owner)?)
         }
     };
     Ok(Some(ProviderAccess {

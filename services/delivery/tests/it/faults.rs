@@ -112,6 +112,7 @@ async fn a_result_is_held_and_its_lane_left_alone_when_the_database_is_away_beyo
     let instance = system.start_with(&Setup { lease: LEASE, ..Setup::default() });
     wait_for_count("both requests", 2, || early.count() + late.count()).await;
     postgres.kill().unwrap();
+    // No condition to wait for: the outage itself has to last longer than the lease.
     tokio::time::sleep(LEASE * 2).await;
     assert_eq!((early.count(), late.count()), (1, 1));
     postgres.restart().await.unwrap();

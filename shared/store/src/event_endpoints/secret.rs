@@ -66,8 +66,7 @@ pub(super) fn seal_secret(
     endpoint: EventEndpointId,
     secret: &str,
 ) -> Result<Sealed, StoreError> {
-    let sealed = store.keys().seal(secret, &owner(endpoint));
-    sealed.map_err(|source| StoreError::Seal { operation, source })
+    store.seal(operation, secret, &owner(endpoint))
 }
 
 /// Opens what was sealed for this endpoint, now or before a rotation.
@@ -77,8 +76,7 @@ pub(crate) fn open_secret(
     endpoint: EventEndpointId,
     sealed: &Sealed,
 ) -> Result<String, StoreError> {
-    let opened = store.keys().open(sealed, &owner(endpoint));
-    opened.map_err(|source| StoreError::Seal { operation, source })
+    store.open(operation, sealed, &owner(endpoint))
 }
 
 /// What the ciphertext is bound to.

@@ -155,8 +155,8 @@ fn open_secrets(
         if opened.contains_key(&name) {
             continue;
         }
-        let value = store.keys().open(&Sealed { key_id, bytes }, &secret_owner(tenant, &name));
-        let value = value.map_err(|source| StoreError::Seal { operation: OPERATION, source })?;
+        let owner = secret_owner(tenant, &name);
+        let value = store.open(OPERATION, &Sealed { key_id, bytes }, &owner)?;
         opened.insert(name, value);
     }
     Ok(())

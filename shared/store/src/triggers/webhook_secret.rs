@@ -77,8 +77,7 @@ pub(crate) fn seal_webhook_secret(
     trigger: TriggerId,
     webhook_secret: &str,
 ) -> Result<Sealed, StoreError> {
-    let sealed = store.keys().seal(webhook_secret, &owner(trigger));
-    sealed.map_err(|source| StoreError::Seal { operation, source })
+    store.seal(operation, webhook_secret, &owner(trigger))
 }
 
 /// Opens what was sealed for this trigger, now or before a rotation.
@@ -88,8 +87,7 @@ pub(crate) fn open_webhook_secret(
     trigger: TriggerId,
     sealed: &Sealed,
 ) -> Result<String, StoreError> {
-    let opened = store.keys().open(sealed, &owner(trigger));
-    opened.map_err(|source| StoreError::Seal { operation, source })
+    store.open(operation, sealed, &owner(trigger))
 }
 
 /// What the ciphertext is bound to.

@@ -24,7 +24,7 @@ test: servers check ## What CI runs: the checks, then every test on real servers
 	cargo nextest run --workspace --no-run
 	$(TARGET_DIR)/debug/with-servers cargo nextest run --workspace
 
-clients: servers ## Play every provider with its own library, and tamper with what it signs
+clients: servers ## Play providers with their own libraries; hold the API to its OpenAPI document
 	scripts/install-clients.sh $(TARGET_DIR)/clients
 	cargo build -q -p recado
 	PYTHONDONTWRITEBYTECODE=1 $(TARGET_DIR)/clients/venv/bin/python tests/clients \

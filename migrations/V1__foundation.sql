@@ -14,16 +14,31 @@ CREATE TABLE tenants (
     -- In the same forms: where callbacks, tools and event webhooks may go at all. Empty: anywhere
     -- that the operator lets them.
     destination_hosts text[] NOT NULL DEFAULT '{}',
-    created_at    timestamptz NOT NULL
+    -- What the operator grants it in a calendar month (UTC); NULL for as much as it likes.
+    executions_per_month bigint,
+    tokens_per_month     bigint,
+    -- Which of them is used up, and until when: what housekeeping found when it last looked.
+    over_quota       text CHECK (over_quota IN ('executions', 'tokens')),
+    over_quota_until timestamptz,
+    -- How long what has ended is kept: the whole of it, what people and agents said, and what went
+    -- to models, tools and receivers. NULL for ever.
+    executions_retention_days  integer,
+    messages_retention_days    integer,
+    call_bodies_retention_days integer,
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL
 );
 
 CREATE TABLE projects (
-    id         uuid PRIMARY KEY,
-    tenant_id  uuid NOT NULL REFERENCES tenants,
-    name       text NOT NULL,
-    created_at timestamptz NOT NULL
+    id          uuid PRIMARY KEY,
+    tenant_id   uuid NOT NULL REFERENCES tenants,
+    name        text NOT NULL,
+    external_id text,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    UNIQUE (tenant_id, external_id)
 );
-CREATE INDEX projects_by_tenant ON projects (tenant_id);
+CREATE INDEX projects_by_tenant ON projects (tenant_id, id);
 
 -- Values are sealed: XChaCha20-Poly1305 under the key that key_id names, bound to owner and name.
 CREATE TABLE secrets (
@@ -44,8 +59,13 @@ CREATE TABLE api_keys (
     name       text NOT NULL,
     prefix     text NOT NULL,
     hash       bytea NOT NULL UNIQUE,
+    -- recado_types::scope; NULL for what a key may do if nothing else is said.
+    scopes     text[],
     created_at timestamptz NOT NULL,
-    revoked_at timestamptz
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    -- To the minute.
+    last_used_at timestamptz
 );
 CREATE INDEX api_keys_by_tenant ON api_keys (tenant_id, id);
 
@@ -85,6 +105,7 @@ CREATE UNIQUE INDEX agents_by_external_id ON agents (tenant_id, external_id)
 
 -- Every version of an agent: an execution that began with one goes on with it.
 CREATE TABLE agent_versions (
+    tenant_id  uuid NOT NULL,
     agent_id   uuid NOT NULL REFERENCES agents,
     version    integer NOT NULL,
     name       text NOT NULL,
@@ -147,7 +168,10 @@ CREATE TABLE triggers (
     tenant_id             uuid NOT NULL REFERENCES tenants,
     project_id            uuid NOT NULL REFERENCES projects,
     agent_id              uuid NOT NULL REFERENCES agents,
+    -- What its maker calls it in addresses; its id derives from it then.
+    external_id           text,
     name                  text NOT NULL,
+    description           text NOT NULL DEFAULT '',
     trigger_type          text NOT NULL CHECK (trigger_type IN ('webhook')),
     trigger_config        jsonb NOT NULL,
     webhook_secret_key_id text NOT NULL,
@@ -167,9 +191,15 @@ CREATE TABLE triggers (
     -- For messages, which say both.
     UNIQUE (id, tenant_id)
 );
-CREATE INDEX triggers_by_tenant ON triggers (tenant_id, id) WHERE deleted_at IS NULL;
+-- What people look at: a tenant's triggers, newest first, those that are on or off, of a name, or
+-- of an agent.
+CREATE INDEX triggers_by_tenant ON triggers (tenant_id, created_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX triggers_by_enabled ON triggers (tenant_id, enabled, created_at, id)
+    WHERE deleted_at IS NULL;
+CREATE INDEX triggers_by_name ON triggers (tenant_id, name, created_at, id)
+    WHERE deleted_at IS NULL;
+CREATE INDEX triggers_by_agent ON triggers (agent_id, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX triggers_by_app ON triggers (app_id) WHERE deleted_at IS NULL;
-CREATE INDEX triggers_by_agent ON triggers (agent_id) WHERE deleted_at IS NULL;
 
 CREATE TABLE sessions (
     id         uuid PRIMARY KEY,
@@ -184,6 +214,7 @@ CREATE TABLE sessions (
     status_reason text,
     created_at timestamptz NOT NULL
 );
+CREATE INDEX sessions_by_tenant ON sessions (tenant_id, created_at, id);
 
 -- What a session's executions are told of its past. The latest sequence counts; before the first
 -- there is window 1, which has no row: everything verbatim.
@@ -225,6 +256,9 @@ CREATE TABLE messages (
     text         text NOT NULL,
     -- json, not jsonb: it is written once and read once, as it came.
     context      json NOT NULL,
+    -- What came and what was made of it, {"request": …, "transformed": …}, for those who look
+    -- invocations up (seed 001): of triggers with the generic channel only.
+    payload      json,
     accepted_at  timestamptz NOT NULL,
     -- When it was recorded, by the database's clock: what the sweeper measures waiting with.
     recorded_at  timestamptz NOT NULL DEFAULT now(),
@@ -235,6 +269,9 @@ CREATE TABLE messages (
 );
 -- The open windows, and nothing else.
 CREATE INDEX messages_open ON messages (session_id, seq) WHERE execution_id IS NULL;
+-- The same, for whoever sees one tenant only.
+CREATE INDEX messages_open_by_tenant ON messages (tenant_id, session_id, seq)
+    WHERE execution_id IS NULL;
 
 CREATE TABLE executions (
     id               uuid PRIMARY KEY,
@@ -279,10 +316,16 @@ CREATE TABLE executions (
     finished_at      timestamptz,
     normalized_query text,
     agent_response   text,
+    -- Who said it in the agent's place; NULL for the agent. Such a row has ended when it is made,
+    -- has no messages, and takes its context from that of the session's last one.
+    author           text,
     error_code       text,
     error_message    text,
     tokens_used      bigint,
-    cost_usd         double precision
+    cost_usd         double precision,
+    -- What housekeeping has taken away of it: 0 nothing, 1 what went to models, tools and
+    -- receivers, 2 what was said, too.
+    erased           smallint NOT NULL DEFAULT 0
 ) WITH (
     -- As above, for executions_unfinished.
     autovacuum_vacuum_scale_factor = 0.02
@@ -291,12 +334,29 @@ CREATE INDEX executions_unfinished ON executions (session_id, seq) WHERE finishe
 CREATE INDEX executions_by_session ON executions (session_id, seq) WHERE finished_at IS NOT NULL;
 -- The past that a session remembers; see executions.start.
 CREATE INDEX executions_remembered ON executions (session_id, seq)
-    WHERE status = 'success' OR error_code = 'session_handed_off';
+    WHERE (status = 'success' OR error_code = 'session_handed_off')
+      AND normalized_query IS NOT NULL;
+-- In the order in which they ended: what housekeeping counts, and what it takes away. Nothing that
+-- was taken away is met again, and nothing that has ended late is missed.
+CREATE INDEX executions_ended ON executions (tenant_id, erased, finished_at, id)
+    WHERE finished_at IS NOT NULL;
 CREATE INDEX executions_by_parent ON executions (parent_execution_id)
     WHERE parent_execution_id IS NOT NULL;
 CREATE INDEX executions_events_due ON executions (finished_at)
     WHERE events_due AND finished_at IS NOT NULL;
-CREATE INDEX executions_by_trigger ON executions (trigger_id, seq);
+-- What people look at: a trigger's executions and a tenant's, newest first; and, among all that
+-- went well, what did not.
+CREATE INDEX executions_by_trigger ON executions (trigger_id, created_at, id)
+    WHERE parent_execution_id IS NULL;
+CREATE INDEX executions_by_tenant ON executions (tenant_id, created_at, id)
+    WHERE parent_execution_id IS NULL;
+CREATE INDEX executions_bad_by_trigger ON executions (trigger_id, created_at, id)
+    WHERE status IN ('failed', 'timeout', 'cancelled') AND parent_execution_id IS NULL;
+CREATE INDEX executions_bad_by_tenant ON executions (tenant_id, created_at, id)
+    WHERE status IN ('failed', 'timeout') AND parent_execution_id IS NULL;
+-- Those of one trigger are looked for among these: they are few.
+CREATE INDEX executions_unfinished_by_tenant ON executions (tenant_id, created_at, id)
+    WHERE finished_at IS NULL AND parent_execution_id IS NULL;
 
 -- The journal: what is in it is not done again.
 CREATE TABLE llm_calls (
@@ -367,7 +427,8 @@ CREATE TABLE deliveries (
     execution_id uuid NOT NULL,
     trigger_id   uuid NOT NULL,
     session_id   uuid NOT NULL,
-    -- Its place in the session: that of its execution, until it is delivered again.
+    -- Its place in the session: that of its execution, or of the last one that was on its way when
+    -- it was asked for.
     seq          bigint NOT NULL,
     status       text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     -- How many chunks the response became; NULL until it was planned.
@@ -397,6 +458,7 @@ CREATE INDEX deliveries_pending ON deliveries (tenant_id, created_at, id) WHERE 
 CREATE TABLE chunks (
     delivery_id   uuid NOT NULL,
     chunk_index   integer NOT NULL, -- from 0
+    -- Empty once housekeeping took it away.
     body          text NOT NULL,
     status        text NOT NULL CHECK (status IN ('pending', 'sent', 'failed', 'skipped')),
     attempt_count integer NOT NULL DEFAULT 0,
@@ -487,7 +549,7 @@ CREATE TABLE event_deliveries (
     agent_id      uuid NOT NULL,
     session_id    uuid NOT NULL,
     execution_id  uuid NOT NULL,
-    -- The body as it is signed and sent, byte for byte.
+    -- The body as it is signed and sent, byte for byte; empty once housekeeping took it away.
     payload       text NOT NULL,
     status        text NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     -- How often it was asked for, and how often it was tried since it was asked for last.
@@ -499,7 +561,9 @@ CREATE TABLE event_deliveries (
     error_code    text,
     occurred_at   timestamptz NOT NULL,
     created_at    timestamptz NOT NULL,
-    finished_at   timestamptz
+    finished_at   timestamptz,
+    -- Whether housekeeping took its payload away, and what was answered to it.
+    erased        boolean NOT NULL DEFAULT false
 ) WITH (
     autovacuum_vacuum_scale_factor = 0.02
 );
@@ -516,6 +580,9 @@ CREATE INDEX event_deliveries_by_endpoint ON event_deliveries (endpoint_id, seq)
 CREATE INDEX event_deliveries_failed ON event_deliveries (endpoint_id, seq)
     WHERE status = 'failed';
 CREATE INDEX event_deliveries_by_execution ON event_deliveries (execution_id);
+-- As executions_ended.
+CREATE INDEX event_deliveries_ended ON event_deliveries (tenant_id, erased, finished_at, id)
+    WHERE finished_at IS NOT NULL;
 
 CREATE TABLE event_attempts (
     id                uuid PRIMARY KEY,
@@ -582,7 +649,10 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON apps
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON secrets
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
-CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON api_keys
+-- That a key was used is no news.
+CREATE TRIGGER announce
+    AFTER INSERT OR DELETE OR UPDATE OF tenant_id, name, hash, scopes, expires_at, revoked_at
+    ON api_keys
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON providers
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
@@ -590,3 +660,185 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON agents
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OR DELETE ON tools
     FOR EACH ROW EXECUTE FUNCTION announce_configuration();
+
+-- Who changed what through the API. A row is there before the change is made.
+CREATE TABLE audit_log (
+    id           uuid PRIMARY KEY,
+    tenant_id    uuid NOT NULL,
+    at           timestamptz NOT NULL,
+    subject      text NOT NULL,
+    role         text NOT NULL,
+    method       text NOT NULL,
+    -- As it was called, without its query; and the operation: `/api/triggers/{id}`.
+    path         text NOT NULL,
+    operation    text NOT NULL,
+    request_id   text NOT NULL,
+    -- Which fields were given, by name only.
+    fields       text[] NOT NULL DEFAULT '{}',
+    -- What was answered; NULL as long as nothing was, for ever if the process died over it.
+    status       integer,
+    -- The id of what was made.
+    resource_id  text
+);
+CREATE INDEX audit_log_by_tenant ON audit_log (tenant_id, at, id);
+
+-- First answers to requests with an Idempotency-Key, for a day.
+CREATE TABLE idempotent_requests (
+    tenant_id   uuid NOT NULL,
+    key         text NOT NULL,
+    -- SHA-256 of method, path, query, subject and body.
+    fingerprint bytea NOT NULL,
+    created_at  timestamptz NOT NULL,
+    -- While NULL, somebody is at it, until then.
+    status      integer,
+    busy_until  timestamptz NOT NULL,
+    headers     json,
+    -- Sealed: it may hold what is shown only once.
+    body_key_id text,
+    body_sealed bytea,
+    PRIMARY KEY (tenant_id, key)
+);
+CREATE INDEX idempotent_requests_by_time ON idempotent_requests (created_at);
+
+-- What a tenant used, by day (UTC) on which it ended.
+CREATE TABLE usage_days (
+    tenant_id         uuid NOT NULL REFERENCES tenants,
+    day               date NOT NULL,
+    executions        bigint NOT NULL,
+    failed_executions bigint NOT NULL,
+    messages          bigint NOT NULL,
+    input_tokens      bigint NOT NULL,
+    output_tokens     bigint NOT NULL,
+    tokens            bigint NOT NULL,
+    cost_usd          double precision NOT NULL,
+    deliveries        bigint NOT NULL,
+    failed_deliveries bigint NOT NULL,
+    PRIMARY KEY (tenant_id, day)
+);
+
+-- Housekeeping: its columns and indexes stand with their tables.
+
+-- The same for each five minutes of the last days, as it was counted last: usage_days is their sum.
+-- Counted again as long as something may still come late, so each row is what there is, and not
+-- what was added.
+CREATE TABLE usage_spans (
+    tenant_id         uuid NOT NULL REFERENCES tenants,
+    starts_at         timestamptz NOT NULL,
+    executions        bigint NOT NULL,
+    failed_executions bigint NOT NULL,
+    messages          bigint NOT NULL,
+    input_tokens      bigint NOT NULL,
+    output_tokens     bigint NOT NULL,
+    tokens            bigint NOT NULL,
+    cost_usd          double precision NOT NULL,
+    deliveries        bigint NOT NULL,
+    failed_deliveries bigint NOT NULL,
+    -- All that ended in it, those of sub-agents included: what is compared to see whether something
+    -- came late.
+    ended             bigint NOT NULL,
+    PRIMARY KEY (tenant_id, starts_at)
+);
+
+-- Ingress refuses the messages of a tenant that is over its quota.
+CREATE FUNCTION announce_quota() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('recado_configuration', 'tenants ' || NEW.id || ' ' || NEW.id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER announce AFTER UPDATE OF over_quota, over_quota_until ON tenants
+    FOR EACH ROW
+    WHEN (OLD.over_quota IS DISTINCT FROM NEW.over_quota
+          OR OLD.over_quota_until IS DISTINCT FROM NEW.over_quota_until)
+    EXECUTE FUNCTION announce_quota();
+
+-- Two roles, of which neither owns anything (docs/adr/0017-row-level-security.md). A process logs
+-- in as whoever it is told to be, and then becomes one of them.
+--
+-- recado_worker moves messages, whosever they are. recado_management answers people: it sees one
+-- tenant at a time, the one that its connection names in recado.tenant_id, whatever its statements
+-- ask for.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['recado_worker', 'recado_management'] LOOP
+        -- Roles belong to the whole server: another database may have made them, or an operator, for
+        -- a login that may make none.
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                -- A migration of another database, at this moment.
+                NULL;
+            END;
+        END IF;
+        -- Since 16, who makes a role may grant it, and neither become it nor act with its rights.
+        IF current_setting('server_version_num')::integer < 160000 THEN
+            IF NOT pg_has_role(current_user, name, 'MEMBER') THEN
+                EXECUTE format('GRANT %I TO CURRENT_USER', name);
+            END IF;
+        ELSIF NOT pg_has_role(current_user, name, 'USAGE')
+              OR NOT pg_has_role(current_user, name, 'SET') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER WITH INHERIT TRUE, SET TRUE', name);
+        END IF;
+        -- recado_api_key looks past the policies with the rights of recado_worker.
+        IF NOT pg_has_role(current_user, name, 'USAGE') THEN
+            RAISE EXCEPTION 'the login % does not act with the rights of %', current_user, name
+                USING HINT = format('ALTER ROLE %I INHERIT', current_user);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Whose connection it is; NULL for nobody's.
+CREATE FUNCTION recado_tenant() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
+    $$ SELECT nullif(current_setting('recado.tenant_id', true), '')::uuid $$;
+
+-- Whose key it is: asked before it is known who asks, so it looks past the policies.
+CREATE FUNCTION recado_api_key(wanted bytea)
+    RETURNS TABLE (id uuid, tenant_id uuid, scopes text[], expires_at timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS
+    $$ SELECT k.id, k.tenant_id, k.scopes, k.expires_at FROM api_keys k
+        WHERE k.hash = wanted AND k.revoked_at IS NULL $$;
+REVOKE EXECUTE ON FUNCTION recado_api_key FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION recado_api_key TO recado_worker, recado_management;
+
+DO $$
+DECLARE
+    name text;
+    -- What a row has to be for its tenant to see it.
+    condition text;
+BEGIN
+    FOR name IN SELECT tablename FROM pg_tables
+                 WHERE schemaname = 'public' AND tablename <> 'refinery_schema_history' LOOP
+        condition := CASE name
+            WHEN 'tenants' THEN 'id = (SELECT recado_tenant())'
+            WHEN 'chunks' THEN 'EXISTS (SELECT FROM deliveries d WHERE d.id = delivery_id)'
+            ELSE 'tenant_id = (SELECT recado_tenant())'
+        END;
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY worker ON %I TO recado_worker USING (true)', name);
+        EXECUTE format('CREATE POLICY tenant ON %I TO recado_management USING (%s)',
+                       name, condition);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I
+                           TO recado_worker, recado_management', name);
+    END LOOP;
+END
+$$;
+
+-- Who writes in an agent's place takes the next place in the session, as messages do.
+GRANT USAGE ON SEQUENCE messages_seq_seq TO recado_management;
+
+-- Operators see which tenants there are, and nothing of what is theirs.
+CREATE POLICY operator ON tenants TO recado_management
+    USING (current_setting('recado.operator', true) = 'on');
+
+-- Nobody rewrites what was done: what came of a call is said once.
+REVOKE UPDATE, DELETE ON audit_log FROM recado_management;
+GRANT UPDATE (status, fields, resource_id) ON audit_log TO recado_management;
+CREATE POLICY once ON audit_log AS RESTRICTIVE FOR UPDATE TO recado_management
+    USING (status IS NULL) WITH CHECK (true);
+
+GRANT SELECT ON refinery_schema_history TO recado_worker, recado_management;

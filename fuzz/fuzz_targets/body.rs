@@ -7,7 +7,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use recado_fuzz::{depth, fields, holds_nul};
-use recado_ingress::fuzzing::{BodyLimits, form_fields, parse_body};
+use recado_intake::fuzzing::{BodyLimits, form_fields, parse_body};
 use serde_json::Value;
 
 const FORM: &str = "application/x-www-form-urlencoded";

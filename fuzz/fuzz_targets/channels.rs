@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use recado_fuzz::providers::{self, Headers};
 use recado_fuzz::request::{NOW, Parts};
 use recado_fuzz::{STACK, holds_nul, json, on_a_stack_of, secret_for, twilio};
-use recado_ingress::fuzzing::{Message, PUBLIC_URL, Request, Trigger, form_fields};
+use recado_intake::fuzzing::{Message, PUBLIC_URL, Request, Trigger, form_fields};
 use recado_types::trigger::TriggerConfig;
 use serde_json::{Value, json};
 

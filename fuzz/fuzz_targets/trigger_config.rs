@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 use recado_fuzz::request::NOW;
 use recado_fuzz::{STACK, holds_nul, json, on_a_stack_of, secret_for};
-use recado_ingress::fuzzing::{Request, Trigger};
+use recado_intake::fuzzing::{Request, Trigger};
 use recado_types::trigger::TriggerConfig;
 use serde_json::Value;
 

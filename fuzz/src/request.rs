@@ -7,7 +7,7 @@
 //! body
 //! ```
 
-use recado_ingress::fuzzing::Request;
+use recado_intake::fuzzing::Request;
 
 /// When every request comes, in Unix seconds.
 pub const NOW: i64 = 1_800_000_000;

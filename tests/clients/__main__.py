@@ -1,4 +1,5 @@
-"""Runs Recado, plays every provider with the provider's own libraries, and prints what holds."""
+"""Runs Recado, plays every provider with the provider's own libraries, holds the REST API to its
+OpenAPI document, and prints what holds."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import checks
+import documented
 import providers
 import signed_by_us
 from harness import installation
@@ -42,6 +44,8 @@ def run(recado: Installation, npm: Npm, report: Report) -> None:
         conversation.check_executions(management)
     with receiving() as receiver:
         signed_by_us.check(management, gateway, receiver, npm, report)
+    # The last, because it changes and deletes whatever it finds.
+    documented.check(recado, management, report)
 
 
 def parsed_arguments() -> argparse.Namespace:

@@ -6,6 +6,7 @@
 mod agents;
 mod buffering;
 mod channels;
+mod cli;
 mod control;
 mod dead_letters;
 mod deliveries;

@@ -28,6 +28,9 @@ pub struct Config {
     /// them. None by default: a program runs as this process's user, and whoever may define tools
     /// chooses its arguments and environment.
     pub mcp_stdio_commands: Vec<String>,
+    /// `RECADO_HOUSEKEEPING_INTERVAL_S`: how often it is counted what tenants use, and looked for
+    /// what they do not keep any longer.
+    pub housekeeping_interval: Duration,
 }
 
 impl Settings for Config {
@@ -40,6 +43,7 @@ impl Settings for Config {
         let tenant_slots = read.within("RECADO_RUNNER_TENANT_SLOTS", 1_000, 1..=100_000);
         let lease = read.millis_or("RECADO_LEASE_MS", 15_000, 500..=600_000);
         let mcp_stdio_commands = read.list("RECADO_MCP_STDIO_COMMANDS");
+        let housekeeping_s = read.within("RECADO_HOUSEKEEPING_INTERVAL_S", 60, 1..=3_600);
         Some(Self {
             postgres: postgres?,
             amqp: amqp?,
@@ -49,6 +53,7 @@ impl Settings for Config {
             tenant_slots,
             lease,
             mcp_stdio_commands,
+            housekeeping_interval: Duration::from_secs(housekeeping_s),
         })
     }
 }

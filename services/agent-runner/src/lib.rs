@@ -11,10 +11,11 @@
 //! * `admit_execution` gives messages their execution and queues it in the session's lane.
 //! * `run_execution` runs the head of a lane, with `agent_loop` for what the agent does, `control`
 //!   for stopping it, and `ending` for writing down how it ended.
-//! * `model` is where the thinking is done: built in, or at a provider.
-//! * `tools` is what agents can do besides: HTTP, MCP, other agents.
+//! * `model` is where the thinking is done: built in, or at a provider. What agents can do besides
+//!   is `recado_toolbox`.
 //! * `prompt` and `tokens`: what the model is told, and how long that is.
 //! * `events` and `published` tell what happens; `news` tells those who wait that it is over.
+//! * `housekeeping` counts what tenants use, and takes away what they do not keep any longer.
 
 mod admit_execution;
 mod agent_loop;
@@ -22,6 +23,7 @@ mod config;
 mod control;
 mod ending;
 mod events;
+mod housekeeping;
 mod metrics;
 mod model;
 mod news;
@@ -29,13 +31,13 @@ mod prompt;
 mod published;
 mod run_execution;
 mod tokens;
-mod tools;
 
 use std::sync::Arc;
 
 use recado_broker::topology;
 use recado_service::lanes::{LaneLoop, POLL, Wake};
 use recado_service::{Context, connect};
+use recado_toolbox::Tools;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
@@ -70,12 +72,13 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let sweep =
         published::sweep(store.clone(), events.clone(), told.clone(), context.shutdown.clone());
     context.tasks.spawn(sweep);
+    housekeeping::start(&store, &context, config.housekeeping_interval);
 
     let commands = config.mcp_stdio_commands.clone();
     let services = agent_loop::Services {
         store: store.clone(),
         models: model::Models::new(store.clone(), client.clone()),
-        tools: tools::Tools::new(store.clone(), client, commands),
+        tools: Tools::new(store.clone(), client, commands),
         clock: Arc::clone(&context.clock),
         wake: wake.clone(),
     };

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, register_histogram_vec, register_int_counter,
-    register_int_counter_vec,
+    HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, register_histogram_vec,
+    register_int_counter, register_int_counter_vec, register_int_gauge_vec,
 };
 
 /// Agents think for milliseconds or for minutes.
@@ -43,4 +43,18 @@ pub(crate) static MODEL_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
     let help = "How long requests to model providers took";
     register_histogram_vec!("runner_model_request_seconds", help, &["outcome"], SECONDS.to_vec())
         .expect("the name is valid and used once")
+});
+
+/// Rows that retention removed or emptied, by table and by what it was about.
+pub(crate) static REMOVED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Rows that retention removed or emptied";
+    register_int_counter_vec!("runner_housekeeping_rows_total", help, &["table", "step"])
+        .expect("the name is valid and used once")
+});
+
+/// When a round of housekeeping last came to its end, by task: `retention`, `usage`.
+pub(crate) static HOUSEKEPT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "When a round of housekeeping last came to its end, in seconds since 1970";
+    let name = "runner_housekeeping_last_success_timestamp_seconds";
+    register_int_gauge_vec!(name, help, &["task"]).expect("the name is valid and used once")
 });

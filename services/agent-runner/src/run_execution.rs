@@ -10,6 +10,7 @@ use recado_store::StoreError;
 use recado_store::control::StopReason;
 use recado_store::executions::{self, Claimed, History, Outcome, SessionStatus, Totals};
 use recado_store::lanes::{self, LaneKind, Lease};
+use recado_toolbox::Toolbox;
 use recado_types::agent::{AgentSpec, Chosen};
 use recado_types::trigger::{OnNewMessage, TriggerConfig};
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +22,6 @@ use crate::ending::{self, Ending, Telling};
 use crate::events::{EventAgent, EventSource, EventStream, Events};
 use crate::metrics::{EXECUTION_SECONDS, FINISHED};
 use crate::model::ModelError;
-use crate::tools::Toolbox;
 
 /// What the model is told of the session's past, before its window is looked at.
 const HISTORY: History = History { turns: 200, bytes: 256 << 10 };

@@ -92,6 +92,7 @@ mod tests {
                 text: format!("m{n}"),
                 context: Map::new(),
                 fingerprint: None,
+                payload: None,
             },
             message_buffer: Some(MessageBuffer {
                 policy: BufferPolicy::new(1_000, max_messages, None),

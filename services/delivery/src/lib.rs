@@ -20,7 +20,6 @@ mod config;
 mod deliver;
 mod events;
 mod metrics;
-mod sign;
 
 use std::sync::Arc;
 

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use recado_intake::PublicUrl;
+use recado_intake::payload::PayloadLimits;
 use recado_service::config::{Amqp, Postgres, Reader, Redis, Settings};
 use recado_service::connect::SecretKeys;
-
-use crate::payload::PayloadLimits;
-use crate::public_url::PublicUrl;
 
 /// The settings of the role `ingress`.
 #[derive(Clone, Debug)]
@@ -83,16 +82,24 @@ impl Settings for Config {
 
 impl Limits {
     fn read(read: &mut Reader<'_>) -> Self {
+        let usual = PayloadLimits::default();
         Self {
             // RabbitMQ is not made for large messages; what is larger belongs in a store.
             max_body: read.within("RECADO_INGRESS_MAX_BODY", 1 << 20, 1..=16 << 20),
             max_headers: read.within("RECADO_INGRESS_MAX_HEADERS", 32 << 10, 1 << 10..=128 << 10),
             payload: PayloadLimits {
-                // The parser reads 127 levels, and on the broker a message has a few of its own.
-                json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", 64, 1..=100),
-                json_fields: read.within("RECADO_INGRESS_MAX_JSON_FIELDS", 20_000, 1..=1_000_000),
-                // Twilio sends some thirty.
-                form_fields: read.within("RECADO_INGRESS_MAX_FORM_FIELDS", 1_000, 1..=100_000),
+                // The parser reads 127 levels.
+                json_depth: read.within("RECADO_INGRESS_MAX_JSON_DEPTH", usual.json_depth, 1..=100),
+                json_fields: read.within(
+                    "RECADO_INGRESS_MAX_JSON_FIELDS",
+                    usual.json_fields,
+                    1..=1_000_000,
+                ),
+                form_fields: read.within(
+                    "RECADO_INGRESS_MAX_FORM_FIELDS",
+                    usual.form_fields,
+                    1..=100_000,
+                ),
             },
             // actix-http looks at its clock twice a second: less would refuse quick clients too.
             head_timeout: read.millis_or("RECADO_INGRESS_HEAD_TIMEOUT_MS", 5_000, 1_000..=60_000),
@@ -112,12 +119,6 @@ impl Limits {
             ))
             .filter(|per_minute| *per_minute > 0),
         }
-    }
-}
-
-impl Default for PayloadLimits {
-    fn default() -> Self {
-        Limits::default().payload
     }
 }
 

@@ -7,25 +7,25 @@
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Payload};
 use recado_clock::Clock;
+use recado_intake::auth::Received;
+use recado_intake::{CompiledTrigger, PublicUrl};
 use recado_types::TriggerId;
-use recado_types::trigger::{QueryExtraction, TriggerConfig};
-use serde_json::Value;
 
-use crate::auth::{self, ApiKeys, Received};
+use crate::auth::{self, ApiKeys};
+use crate::body;
 use crate::config::Limits;
 use crate::metrics::BODY_BYTES;
 use crate::novelty::Novelty;
 use crate::outbox::Outbox;
-use crate::public_url::PublicUrl;
+use crate::place::Places;
 use crate::refusal::Refusal;
 use crate::sender::Senders;
 use crate::sync::Answers;
 use crate::toll::Toll;
-use crate::trigger::{CompiledTrigger, Triggers};
-use crate::{body, payload};
+use crate::trigger::{KnownTrigger, Triggers};
 
 /// Everything a request needs. Shared by all workers.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) struct Ingress {
     pub(crate) limits: Limits,
     pub(crate) public_url: PublicUrl,
     pub(crate) triggers: Arc<Triggers>,
+    pub(crate) places: Arc<Places>,
     pub(crate) api_keys: Arc<ApiKeys>,
     pub(crate) senders: Arc<Senders>,
     pub(crate) toll: Toll,
@@ -44,7 +45,7 @@ pub(crate) struct Ingress {
 
 impl Ingress {
     /// The trigger `id`, whether it takes messages or not.
-    pub(crate) async fn trigger(&self, id: TriggerId) -> Result<Arc<CompiledTrigger>, Refusal> {
+    pub(crate) async fn trigger(&self, id: TriggerId) -> Result<Arc<KnownTrigger>, Refusal> {
         let trigger = self.triggers.get(id).await.map_err(Refusal::Lookup)?;
         trigger.ok_or(Refusal::TriggerNotFound)
     }
@@ -84,36 +85,9 @@ impl Ingress {
     ) -> Result<(), Refusal> {
         auth::authenticate(trigger, request, &self.api_keys).await
     }
-
-    /// The body as a value, as its `Content-Type` says.
-    pub(crate) fn parse(
-        &self,
-        trigger: &CompiledTrigger,
-        request: &Received<'_>,
-    ) -> Result<Value, Refusal> {
-        let content_type = content_type(request)?;
-        let accepts_text = takes_text(&trigger.config);
-        payload::parse(content_type, request.body, accepts_text, self.limits.payload)
-    }
 }
 
 /// The bytes of all names and values.
 fn size_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
-}
-
-/// Whether a plain text may be the question.
-fn takes_text(config: &TriggerConfig) -> bool {
-    match &config.query_extraction {
-        QueryExtraction::FullBody | QueryExtraction::Channel => true,
-        QueryExtraction::Field(_) | QueryExtraction::Jmespath(_) | QueryExtraction::Template(_) => {
-            false
-        }
-    }
-}
-
-/// What the request says its body is. One that says it unreadably says something else than we read.
-fn content_type<'a>(request: &Received<'a>) -> Result<Option<&'a str>, Refusal> {
-    let header = request.headers.get(CONTENT_TYPE);
-    header.map(|value| value.to_str().map_err(|_not_shown| Refusal::UnsupportedType)).transpose()
 }

@@ -12,26 +12,20 @@
 //! * Every body, form, depth, wait and memory has a limit.
 //!
 //! Read `surface/native.rs` first, then `ingress.rs` and
-//! `take.rs`: a request's whole way is in the three.
+//! `take.rs`: a request's whole way is in the three. What can be told by looking at the request and
+//! its trigger alone is in [`recado_intake`].
 
-mod answer;
 mod auth;
 mod body;
-mod channel;
 mod config;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod health;
 mod ingress;
 mod lookup;
-mod message;
 mod metrics;
 mod novelty;
 mod outbox;
-mod payload;
-mod public_url;
+mod place;
 mod refusal;
-mod reply;
 mod sender;
 mod server;
 mod surface;
@@ -54,13 +48,14 @@ use auth::ApiKeys;
 use ingress::Ingress;
 use novelty::Novelty;
 use outbox::Outbox;
+use place::Places;
 use sender::Senders;
 use sync::Answers;
 use toll::Toll;
 use trigger::Triggers;
 
 pub use config::{Config, Limits};
-pub use public_url::{PublicUrl, PublicUrlError};
+pub use recado_intake::{PublicUrl, PublicUrlError};
 
 /// What the role is called, to the broker and to the database.
 const ROLE: &str = "ingress";
@@ -80,10 +75,12 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
 
     let store = connect::open_store(ROLE, &config.postgres, &config.keys)?;
     let triggers = Triggers::new(store.clone(), config.cached_triggers);
-    let api_keys = ApiKeys::new(store.clone());
+    let places = Places::new(store.clone());
+    let api_keys = ApiKeys::new(store.clone(), context.tasks.clone());
     let senders = Senders::new(store.clone());
     let changes = listen::changes(&store, &context.tasks, context.shutdown.clone());
-    let caches = (Arc::clone(&triggers), Arc::clone(&api_keys), Arc::clone(&senders));
+    let caches =
+        (Arc::clone(&triggers), Arc::clone(&places), Arc::clone(&api_keys), Arc::clone(&senders));
     let forwarding = forward(changes, caches);
     context.spawn("configuration changes", forwarding);
 
@@ -113,6 +110,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         limits: config.limits,
         public_url,
         triggers,
+        places,
         api_keys,
         senders,
         toll,
@@ -151,7 +149,7 @@ const CHANGES_AT_ONCE: usize = 1_000;
 /// Tells the caches what changed, until nobody listens to the database any more.
 async fn forward(
     mut changes: Receiver<Change>,
-    (triggers, api_keys, senders): (Arc<Triggers>, Arc<ApiKeys>, Arc<Senders>),
+    (triggers, places, api_keys, senders): (Arc<Triggers>, Arc<Places>, Arc<ApiKeys>, Arc<Senders>),
 ) {
     let mut news = Vec::new();
     while changes.recv_many(&mut news, CHANGES_AT_ONCE).await > 0 {
@@ -159,6 +157,7 @@ async fn forward(
         let mut members_of = HashSet::new();
         for change in news.drain(..) {
             triggers.apply(&change).await;
+            places.apply(&change).await;
             api_keys.apply(&change).await;
             let is_news = match &change {
                 Change::Row { table, tenant_id, .. } if table == "members" => {

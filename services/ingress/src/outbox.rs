@@ -113,11 +113,29 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use recado_types::{MessageId, SessionId, TenantId, TriggerId};
+    use serde_json::Map;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
+    use uuid::Uuid;
 
     use super::*;
-    use crate::trigger::tests::inbound;
+
+    fn inbound() -> Inbound {
+        let id = Uuid::from_u128;
+        Inbound {
+            id: MessageId(id(4)),
+            tenant_id: TenantId(id(2)),
+            trigger_id: TriggerId(id(1)),
+            session_id: SessionId(id(5)),
+            accepted_at: DateTime::UNIX_EPOCH,
+            text: "Olá".into(),
+            context: Map::new(),
+            fingerprint: None,
+            payload: None,
+        }
+    }
 
     #[tokio::test]
     async fn more_than_its_places_do_not_wait_for_a_broker_that_is_away() {

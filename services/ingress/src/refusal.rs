@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use recado_broker::{MAX_MESSAGE_BYTES, PublishError};
 use recado_http::{ApiError, Problem};
+use recado_store::tenants::Quota;
 use recado_types::ExecutionId;
 use serde_json::json;
 
@@ -25,15 +26,9 @@ pub(crate) enum Refusal {
     BodyIncomplete,
     #[error("the body must not be compressed: send it without Content-Encoding")]
     UnsupportedEncoding,
-    #[error(
-        "the content type must be application/json or application/x-www-form-urlencoded, in UTF-8"
-    )]
-    UnsupportedType,
     /// None, one of somebody else, or a deleted one: a stranger is not told which.
     #[error("there is no such trigger")]
     TriggerNotFound,
-    #[error("the trigger is disabled")]
-    TriggerDisabled,
     /// None, one of somebody else, or none of its channels.
     #[error("there is no such app or channel")]
     AppNotFound,
@@ -45,11 +40,11 @@ pub(crate) enum Refusal {
     HeadersTooLarge { max_headers: usize },
     #[error("the verify token is not the trigger's")]
     ChallengeFailed,
-    #[error("the sender is not one that the trigger admits")]
-    SenderDenied,
     #[error("too many messages: {limited}")]
     RateLimited { limited: RateState },
-    #[error("another message has this id")]
+    #[error("the tenant's {} of this month are used up", quota.as_str())]
+    QuotaExceeded { quota: Quota, retry_after: Duration },
+    #[error("{}", recado_intake::Refusal::IdempotencyConflict)]
     IdempotencyConflict,
     #[error("the agent has not answered in time; the execution goes on")]
     TimeIsUp { execution: ExecutionId },
@@ -61,18 +56,11 @@ pub(crate) enum Refusal {
         /// The stable code of what went wrong.
         code: Option<String>,
     },
-    #[error("the signature is missing or wrong")]
-    InvalidSignature,
-    #[error("the API key is missing or wrong")]
+    #[error("{}", recado_intake::Refusal::InvalidApiKey)]
     InvalidApiKey,
-    #[error("the body cannot be read: {reason}")]
-    MalformedBody {
-        reason: String,
-        /// Line and column, from 1.
-        position: Option<(usize, usize)>,
-    },
-    #[error("{field} {reason}")]
-    InvalidInput { field: String, reason: String },
+    /// What can be told by looking at the request alone.
+    #[error(transparent)]
+    Intake(#[from] recado_intake::Refusal),
     #[error("the trigger could not be looked up")]
     Lookup(#[source] LookupError),
     /// The body was not, but with its context it is.
@@ -105,13 +93,11 @@ impl Refusal {
     /// Whether it is about one message and would be the same for it at any time, so that the rest
     /// of its batch may go on without it.
     pub(crate) fn is_the_messages(&self) -> bool {
-        matches!(
-            self,
-            Self::InvalidInput { .. }
-                | Self::SenderDenied
-                | Self::IdempotencyConflict
-                | Self::MessageTooLarge
-        )
+        match self {
+            Self::Intake(refusal) => refusal.is_the_messages(),
+            Self::IdempotencyConflict | Self::MessageTooLarge => true,
+            _ => false,
+        }
     }
 
     /// Exhaustive on purpose: a new reason has no wildcard arm to hide behind.
@@ -119,20 +105,18 @@ impl Refusal {
         match self {
             Self::TooLarge { .. } | Self::MessageTooLarge => Problem::PayloadTooLarge,
             Self::BodyTimeout => Problem::RequestTimeout,
-            Self::BodyIncomplete | Self::MalformedBody { .. } => Problem::MalformedBody,
-            Self::UnsupportedEncoding | Self::UnsupportedType => Problem::UnsupportedMediaType,
+            Self::BodyIncomplete => Problem::MalformedBody,
+            Self::UnsupportedEncoding => Problem::UnsupportedMediaType,
             Self::TriggerNotFound => Problem::TriggerNotFound,
-            Self::TriggerDisabled => Problem::TriggerDisabled,
-            Self::InvalidSignature => Problem::InvalidSignature,
             Self::InvalidApiKey => Problem::InvalidApiKey,
-            Self::InvalidInput { .. } => Problem::InvalidInput,
+            Self::Intake(refusal) => refusal.problem(),
             Self::AppNotFound => Problem::AppNotFound,
             Self::AppNotLive => Problem::AppNotPublished,
             Self::InvalidToken => Problem::InvalidToken,
             Self::HeadersTooLarge { .. } => Problem::HeadersTooLarge,
             Self::ChallengeFailed => Problem::ChallengeFailed,
-            Self::SenderDenied => Problem::WebhookSenderDenied,
             Self::RateLimited { .. } => Problem::RateLimited,
+            Self::QuotaExceeded { .. } => Problem::QuotaExceeded,
             Self::IdempotencyConflict => Problem::IdempotencyConflict,
             Self::TimeIsUp { .. } | Self::ExecutionTimedOut { .. } => Problem::ExecutionTimeout,
             Self::ExecutionFailed { .. } => Problem::ExecutionFailed,
@@ -150,11 +134,9 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let error = Self::new(refusal.problem(), refusal.to_string());
         match refusal {
-            Refusal::InvalidInput { field, reason } => Self::invalid_field(field, reason),
-            Refusal::MalformedBody { position: Some((line, column)), .. } => {
-                error.with_details(json!({ "line": line, "column": column }))
-            }
+            Refusal::Intake(refusal) => refusal.into(),
             Refusal::RateLimited { limited } => limited.in_error(error),
+            Refusal::QuotaExceeded { retry_after, .. } => error.with_retry_after(retry_after),
             Refusal::TimeIsUp { execution } | Refusal::ExecutionTimedOut { execution } => {
                 error.with_public_details(json!({ "execution_id": execution }))
             }
@@ -193,10 +175,8 @@ mod tests {
             (Refusal::BodyTimeout, 408, "request_timeout"),
             (Refusal::BodyIncomplete, 400, "malformed_body"),
             (Refusal::UnsupportedEncoding, 415, "unsupported_media_type"),
-            (Refusal::UnsupportedType, 415, "unsupported_media_type"),
             (Refusal::TriggerNotFound, 404, "trigger_not_found"),
-            (Refusal::TriggerDisabled, 400, "trigger_disabled"),
-            (Refusal::InvalidSignature, 401, "invalid_signature"),
+            (recado_intake::Refusal::InvalidSignature.into(), 401, "invalid_signature"),
             (Refusal::InvalidApiKey, 401, "invalid_api_key"),
             (Refusal::Lookup(LookupError::Hung), 503, "unavailable"),
             (Refusal::from(HandOverError::Full), 503, "unavailable"),
@@ -214,21 +194,6 @@ mod tests {
             assert_eq!((&body["success"], &body["status"]), (&json!(false), &json!("error")));
             assert_eq!(retry_after.is_some(), status == 503, "{code}");
         }
-    }
-
-    #[test]
-    fn the_sender_is_told_where_its_mistake_is() {
-        let position = Some((2, 8));
-        let (_, body, _) =
-            response(Refusal::MalformedBody { reason: "expected value".into(), position });
-        assert_eq!(body["details"], json!({"line": 2, "column": 8}));
-        let (status, body, _) = response(Refusal::InvalidInput {
-            field: "Body".into(),
-            reason: "is missing or empty".into(),
-        });
-        assert_eq!(status, 400);
-        let fields = json!([{"path": "Body", "reason": "is missing or empty"}]);
-        assert_eq!(body["details"]["fields"], fields);
     }
 
     #[test]

@@ -4,26 +4,25 @@
 //! pays its toll, and is then handed over. Most requests hold one; those of a batch are handed over
 //! together, in their order.
 
+use recado_intake::auth::Received;
+use recado_intake::channel::{Arrival, Incoming};
+use recado_intake::{CompiledTrigger, answer, message};
 use recado_messages::Inbound;
 use recado_types::{ExecutionId, MessageId, SessionId, identity};
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::auth::Received;
-use crate::channel::{Arrival, Incoming};
 use crate::ingress::Ingress;
-use crate::message;
 use crate::metrics::LEFT_OUT;
 use crate::outbox::{HandOverError, Outgoing};
 use crate::refusal::Refusal;
 use crate::sync::Expected;
 use crate::toll::{RateState, Receipt, Share};
-use crate::trigger::CompiledTrigger;
+use crate::trigger::KnownTrigger;
 
 /// What became of an authentic request.
 pub(crate) enum Taken<'a> {
     /// There was nothing to do.
-    Notice(Answer),
+    Notice(answer::Answer),
     /// The broker has these messages, in order; of a batch, those that could be taken.
     Messages(Vec<Accepted<'a>>),
 }
@@ -43,7 +42,12 @@ pub(crate) struct Accepted<'a> {
 impl Accepted<'_> {
     /// The execution it becomes, provided that it does not join one that begins with another.
     pub(crate) fn execution_id(&self) -> ExecutionId {
-        ExecutionId::of_first(self.message_id)
+        self.told().execution_id()
+    }
+
+    /// What its sender is told of it.
+    pub(crate) fn told(&self) -> answer::Accepted {
+        answer::Accepted { message_id: self.message_id, session_id: self.session_id }
     }
 }
 
@@ -72,7 +76,7 @@ impl Ingress {
     /// Hands over what an authentic request holds, and finds out what the sender is to be told.
     pub(crate) async fn take(
         &self,
-        trigger: &CompiledTrigger,
+        trigger: &KnownTrigger,
         request: &Received<'_>,
         payload: Value,
         telling: Telling,
@@ -98,7 +102,7 @@ impl Ingress {
     /// Prepares messages up to the first one that ends the request, and says why it does.
     async fn prepare_all(
         &self,
-        trigger: &CompiledTrigger,
+        trigger: &KnownTrigger,
         request: &Received<'_>,
         messages: &[Incoming],
         telling: Telling,
@@ -120,7 +124,7 @@ impl Ingress {
 
     async fn prepare(
         &self,
-        trigger: &CompiledTrigger,
+        trigger: &KnownTrigger,
         request: &Received<'_>,
         incoming: &Incoming,
         telling: Telling,
@@ -137,6 +141,13 @@ impl Ingress {
         let waits = telling == Telling::Answer;
         let place = waits.then(|| self.toll.waiting_share(trigger.tenant_id)).transpose()?;
         let receipt = self.toll.pay(trigger, sender.as_deref(), &message, &*self.clock).await?;
+        // What was accepted before the quota was used up may be sent again.
+        if !receipt.is_repeated
+            && let Err(refusal) = trigger.within_quota(self.clock.now())
+        {
+            self.toll.refund(receipt).await;
+            return Err(refusal);
+        }
         let mut accepted = Accepted {
             message_id: message.id,
             session_id: message.session_id,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use prometheus::{IntCounterVec, register_int_counter_vec};
 use recado_clock::Clock;
+use recado_intake::CompiledTrigger;
 use recado_kv::Kv;
 use recado_messages::Inbound;
 use recado_store::{Store, messages};
@@ -21,7 +22,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
 use crate::refusal::Refusal;
-use crate::trigger::CompiledTrigger;
 use gate::{Gate, PerMinute, Verdict};
 pub(crate) use shares::Share;
 use shares::Shares;
@@ -53,6 +53,8 @@ pub(crate) struct Receipt {
     pub(crate) rate: Option<RateState>,
     /// The id that is this message's since it paid, and was nobody's before.
     claimed: Option<(MessageId, Fingerprint)>,
+    /// Whether the id is known to be this message's since earlier.
+    pub(crate) is_repeated: bool,
 }
 
 /// Where messages pay.
@@ -104,15 +106,12 @@ impl Toll {
         let limits = self.limits(trigger);
         let claim = message.fingerprint.map(|fingerprint| (message.id, fingerprint));
         let paid = self.gate.pay(trigger.tenant_id, trigger.id, sender, &limits, claim).await;
-        let (rate, claimed) = match paid {
-            Verdict::Go { rate } => (rate, claim),
+        let (rate, claimed, is_repeated) = match paid {
+            Verdict::Go { rate } => (rate, claim, false),
             // It is published again: the first one may never have been. The database makes it one.
-            Verdict::Duplicate { rate } => (rate, None),
+            Verdict::Duplicate { rate } => (rate, None, true),
             Verdict::Conflict => return Err(Refusal::IdempotencyConflict),
-            Verdict::Unknown { rate } => {
-                self.refuse_if_recorded_otherwise(message).await?;
-                (rate, None)
-            }
+            Verdict::Unknown { rate } => (rate, None, self.is_recorded(message).await?),
             Verdict::Limited(refused) => {
                 return Err(Refusal::RateLimited {
                     limited: RateState::limited(&refused, clock.now()),
@@ -120,7 +119,7 @@ impl Toll {
             }
         };
         let rate = rate.map(|rate| RateState::admitted(&rate, clock.now()));
-        Ok(Receipt { rate, claimed })
+        Ok(Receipt { rate, claimed, is_repeated })
     }
 
     /// Gives up what a message claimed that was certainly not published, so that its id is free for
@@ -131,14 +130,14 @@ impl Toll {
         }
     }
 
-    /// Refuses a message whose id is recorded with another content. If the database is away too,
-    /// nobody can tell; of two messages with one id it will keep the first.
-    async fn refuse_if_recorded_otherwise(&self, message: &Inbound) -> Result<(), Refusal> {
+    /// Whether a message is recorded; refuses one whose id is with another content. If the database
+    /// is away too, nobody can tell; of two messages with one id it will keep the first.
+    async fn is_recorded(&self, message: &Inbound) -> Result<bool, Refusal> {
         let recorded = self.recorded(message.id).await;
         if recorded.is_some() && recorded != message.fingerprint {
             return Err(Refusal::IdempotencyConflict);
         }
-        Ok(())
+        Ok(recorded.is_some())
     }
 
     /// An error if the tenant or the trigger is known to admit nothing at present.

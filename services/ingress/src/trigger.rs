@@ -1,45 +1,67 @@
-//! Triggers, compiled once and remembered.
+//! Triggers, compiled once ([`recado_intake`]) and remembered.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recado_service::config::SecretString;
+use chrono::{DateTime, Utc};
+use recado_intake::auth::Keys;
+use recado_intake::{CompiledTrigger, Owner};
 use recado_store::listen::Change;
+use recado_store::tenants::OverQuota;
 use recado_store::webhooks::{self, App, WebhookTrigger};
 use recado_store::{Store, StoreError};
+use recado_types::TriggerId;
 use recado_types::trigger::{self, TriggerConfig};
-use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
 
-use crate::auth::Keys;
-use crate::channel::{self, Channel, Secrets};
 use crate::lookup::{Freshness, LookupError, Lookups};
+use crate::refusal::Refusal;
 
 /// How long a trigger is believed when no notification says that it changed.
 const FRESHNESS: Freshness =
     Freshness { known_for: Duration::from_secs(30), unknown_for: Duration::from_secs(2) };
 
-/// A trigger with everything that a request needs: no request asks the database for more.
+/// A quota may be raised at any time: nobody is told to stay away for longer.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// A trigger, and what only its surfaces want to know of it.
 #[derive(Debug)]
-pub(crate) struct CompiledTrigger {
-    pub(crate) id: TriggerId,
-    pub(crate) tenant_id: TenantId,
-    pub(crate) project_id: ProjectId,
-    pub(crate) agent_id: AgentId,
+pub(crate) struct KnownTrigger {
+    trigger: CompiledTrigger,
     /// The app whose channel it is, if it is one.
     pub(crate) app: Option<App>,
-    pub(crate) enabled: bool,
-    pub(crate) config: TriggerConfig,
-    /// Its `webhook_secret`, and the one before it.
-    pub(crate) own_keys: Keys,
-    pub(crate) channel: Arc<dyn Channel>,
+    /// Which quota its tenant has used up, if it has.
+    over_quota: Option<OverQuota>,
+}
+
+impl KnownTrigger {
+    /// Whether its tenant may have more messages.
+    pub(crate) fn within_quota(&self, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let Some(OverQuota { quota, until }) = self.over_quota else { return Ok(()) };
+        match (until - now).to_std() {
+            Err(_it_has_passed) => Ok(()),
+            Ok(left) if left.is_zero() => Ok(()),
+            Ok(left) => {
+                Err(Refusal::QuotaExceeded { quota, retry_after: left.min(LONGEST_RETRY_AFTER) })
+            }
+        }
+    }
+}
+
+impl Deref for KnownTrigger {
+    type Target = CompiledTrigger;
+
+    fn deref(&self) -> &CompiledTrigger {
+        &self.trigger
+    }
 }
 
 /// All triggers, remembered.
 #[derive(Debug)]
 pub(crate) struct Triggers {
     store: Store,
-    lookups: Lookups<TriggerId, Arc<CompiledTrigger>>,
+    lookups: Lookups<TriggerId, Arc<KnownTrigger>>,
 }
 
 impl Triggers {
@@ -52,29 +74,26 @@ impl Triggers {
     pub(crate) async fn get(
         &self,
         id: TriggerId,
-    ) -> Result<Option<Arc<CompiledTrigger>>, LookupError> {
+    ) -> Result<Option<Arc<KnownTrigger>>, LookupError> {
         self.lookups.get(id, async || self.load(id).await).await
     }
 
-    async fn load(&self, id: TriggerId) -> Result<Option<Arc<CompiledTrigger>>, StoreError> {
+    async fn load(&self, id: TriggerId) -> Result<Option<Arc<KnownTrigger>>, StoreError> {
         let Some(row) = webhooks::trigger(&self.store, id).await? else { return Ok(None) };
         let config = parse(&row)?;
         let previous = row.previous_webhook_secret.as_ref();
         let previous = previous.map(|(secret, until)| (secret.as_str(), *until));
         let own_keys = Keys::own(&row.webhook_secret, previous);
-        let secrets = Secrets::new(self.secrets(&row, &config).await?, own_keys.clone());
-        let channel = channel::adapter(config.channel.as_ref(), &secrets);
-        Ok(Some(Arc::new(CompiledTrigger {
+        let secrets = self.secrets(&row, &config).await?;
+        let owner = Owner {
             id,
             tenant_id: row.tenant_id,
             project_id: row.project_id,
             agent_id: row.agent_id,
-            app: row.app,
             enabled: row.enabled,
-            config,
-            own_keys,
-            channel,
-        })))
+        };
+        let trigger = CompiledTrigger::new(owner, config, own_keys, secrets);
+        Ok(Some(Arc::new(KnownTrigger { trigger, app: row.app, over_quota: row.over_quota })))
     }
 
     /// What the channel's secrets hold. If the operator has to mend something, that is told here:
@@ -83,14 +102,14 @@ impl Triggers {
         &self,
         row: &WebhookTrigger,
         config: &TriggerConfig,
-    ) -> Result<HashMap<String, SecretString>, StoreError> {
+    ) -> Result<HashMap<String, String>, StoreError> {
         let mut secrets = HashMap::new();
         for (path, name) in config.channel.iter().flat_map(trigger::Channel::secret_refs) {
             if secrets.contains_key(name) {
                 continue;
             }
             if let Some(secret) = webhooks::secret(&self.store, row.tenant_id, name).await? {
-                secrets.insert(name.to_owned(), SecretString::new(secret));
+                secrets.insert(name.to_owned(), secret);
                 continue;
             }
             tracing::error!(
@@ -111,7 +130,7 @@ impl Triggers {
             Change::Row { table, id, .. } if table == "triggers" => {
                 self.lookups.forget(&TriggerId(*id)).await;
             }
-            Change::Row { table, tenant_id, .. } if table == "secrets" => {
+            Change::Row { table, tenant_id, .. } if table == "secrets" || table == "tenants" => {
                 self.lookups.forget_where(|trigger| trigger.tenant_id == *tenant_id).await;
             }
             Change::Row { table, id, .. } if table == "apps" => {
@@ -135,64 +154,4 @@ fn parse(row: &WebhookTrigger) -> Result<TriggerConfig, StoreError> {
             source: reason.unwrap_or_default().into(),
         }
     })
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    //! A trigger and a message for the tests of other modules.
-
-    use chrono::DateTime;
-    use recado_messages::Inbound;
-    use recado_types::{MessageId, SessionId};
-    use serde_json::{Map, Value, json};
-    use uuid::Uuid;
-
-    use super::*;
-
-    /// A trigger with `config`, whose `execution` is the shortest one unless it is given.
-    pub(crate) fn compiled(config: &Value) -> CompiledTrigger {
-        let mut config = config.clone();
-        let fields = config.as_object_mut().expect("a configuration is an object");
-        fields.entry("execution").or_insert_with(|| json!({"mode": "async"}));
-        let config = TriggerConfig::parse(&config).expect("the test's configuration is valid");
-        let own_keys = Keys::own("whs_test", None);
-        let named = config.channel.iter().flat_map(trigger::Channel::secret_refs);
-        let named = named.map(|(_, name)| (name.to_owned(), SecretString::new("s3cret".into())));
-        let secrets = Secrets::new(named.collect(), own_keys.clone());
-        let channel = channel::adapter(config.channel.as_ref(), &secrets);
-        CompiledTrigger {
-            id: TriggerId(Uuid::from_u128(1)),
-            tenant_id: TenantId(Uuid::from_u128(2)),
-            project_id: ProjectId(Uuid::from_u128(6)),
-            agent_id: AgentId(Uuid::from_u128(3)),
-            app: None,
-            enabled: true,
-            config,
-            own_keys,
-            channel,
-        }
-    }
-
-    /// A message of that trigger.
-    pub(crate) fn inbound() -> Inbound {
-        Inbound {
-            id: MessageId(Uuid::from_u128(4)),
-            tenant_id: TenantId(Uuid::from_u128(2)),
-            trigger_id: TriggerId(Uuid::from_u128(1)),
-            session_id: SessionId(Uuid::from_u128(5)),
-            accepted_at: DateTime::UNIX_EPOCH,
-            text: "Olá".into(),
-            context: Map::new(),
-            fingerprint: None,
-        }
-    }
-
-    #[test]
-    fn no_secret_is_shown() {
-        let trigger = compiled(&json!({
-            "channel": {"type": "slack", "signing_secret_ref": "SLACK"},
-        }));
-        let shown = format!("{trigger:?}");
-        assert!(!shown.contains("whs_test") && !shown.contains("s3cret"), "{shown}");
-    }
 }

@@ -3,6 +3,7 @@
 use std::future::{Ready, ready};
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, HeaderMap};
 use actix_web::web::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
@@ -11,12 +12,13 @@ use recado_http::{ApiError, Problem};
 use recado_types::shape::Problems;
 use serde_json::Value;
 
+use crate::audit::note_fields;
 use crate::failure::invalid;
 
 /// The largest body, in bytes.
-const MAX_BODY: usize = 1 << 20;
+pub(crate) const MAX_BODY: usize = 1 << 20;
 /// How long a client may take to send it.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body that has not been read yet: whoever may not do what they ask for is told so first.
 pub(crate) struct Body {
@@ -48,7 +50,9 @@ impl Body {
     pub(crate) async fn json(self) -> Result<Value, ApiError> {
         self.require_json()?;
         let bytes = read_body(self.payload, MAX_BODY, BODY_TIMEOUT).await?;
-        parse(&bytes)
+        let body = parse(&bytes)?;
+        note_fields(&self.request, &body);
+        Ok(body)
     }
 
     /// Like [`Self::json`], for where there may be no body at all.
@@ -59,12 +63,38 @@ impl Body {
             return Ok(None);
         }
         judged?;
-        parse(&bytes).map(Some)
+        let body = parse(&bytes)?;
+        note_fields(&self.request, &body);
+        Ok(Some(body))
+    }
+
+    /// The text, of that type.
+    ///
+    /// # Errors
+    /// 415 for anything else, 413 for too much of it, 408 for what is late, 400 for what is not
+    /// UTF-8 or holds U+0000.
+    pub(crate) async fn text(self, content_type: &str) -> Result<String, ApiError> {
+        let is_it = self.request.content_type().eq_ignore_ascii_case(content_type);
+        let is_utf_8 = self.request.encoding().is_ok_and(|encoding| encoding.name() == "UTF-8");
+        if !is_it || !is_utf_8 || !is_plain(self.request.headers()) {
+            let expected =
+                format!("the body must be {content_type} in UTF-8, without a content encoding");
+            return Err(ApiError::new(Problem::UnsupportedMediaType, expected));
+        }
+        let bytes = read_body(self.payload, MAX_BODY, BODY_TIMEOUT).await?;
+        let no_text = |reason: &str| ApiError::new(Problem::MalformedBody, reason);
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_not_shown| no_text("no UTF-8"))?;
+        if text.contains('\0') {
+            return Err(no_text("must not contain U+0000"));
+        }
+        Ok(text)
     }
 
     fn require_json(&self) -> Result<(), ApiError> {
         let content_type = self.request.content_type();
-        let is_json = content_type.eq_ignore_ascii_case("application/json");
+        let is_patch = self.request.method() == Method::PATCH
+            && content_type.eq_ignore_ascii_case("application/merge-patch+json");
+        let is_json = is_patch || content_type.eq_ignore_ascii_case("application/json");
         if is_json && is_plain(self.request.headers()) {
             return Ok(());
         }

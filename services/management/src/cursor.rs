@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
+use recado_store::Keyring;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -19,11 +20,16 @@ const MAX_CURSOR_BYTES: usize = 1_024;
 pub(crate) struct Cursors(Hmac<Sha256>);
 
 impl Cursors {
-    /// With a key that is derived from `secret`, so that nothing signed here means anything there.
-    pub(crate) fn new(secret: &[u8]) -> Self {
-        let mut derive = keyed(secret);
-        derive.update(b"recado management cursors");
-        Self(keyed(&derive.finalize().into_bytes()))
+    /// With a key for nothing else. Cursors that were made with another one are refused, so lists
+    /// that somebody is in the middle of begin anew when the first of `RECADO_SECRET_KEYS` changes.
+    pub(crate) fn new(keys: &Keyring) -> Self {
+        Self(keyed(&keys.subkey("management cursors")))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let key = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+        Self::new(&Keyring::parse(key).expect("a key of 32 bytes"))
     }
 
     /// The cursor that stands after `position` of the list `scope`.
@@ -64,7 +70,7 @@ mod tests {
     use super::*;
 
     fn cursors() -> Cursors {
-        Cursors::new(b"0123456789abcdef0123456789abcdef")
+        Cursors::for_tests()
     }
 
     proptest! {
@@ -95,6 +101,7 @@ mod tests {
     #[test]
     fn another_key_does_not_open_it() {
         let cursor = cursors().seal("list", "position");
-        assert_eq!(Cursors::new(b"another").open("list", &cursor), None);
+        let other = Keyring::parse("k1:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=").unwrap();
+        assert_eq!(Cursors::new(&other).open("list", &cursor), None);
     }
 }

@@ -2,10 +2,13 @@
 
 use recado_http::problem::FieldReason;
 use recado_http::{ApiError, Problem};
-use recado_store::references::UsedBy;
+use recado_store::references::{Deletion, UsedBy};
 use recado_store::{Failure, StoreError};
 use recado_types::shape::FieldProblem;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
 
 /// What a failed statement means for the client. The cause is logged and not shown.
 pub(crate) fn store_failed(error: StoreError) -> ApiError {
@@ -23,21 +26,50 @@ pub(crate) fn invalid(problems: Vec<FieldProblem>) -> ApiError {
     ApiError::invalid_fields(problems.into_iter().map(reason))
 }
 
+/// What came of deleting `what`; `None` if somebody changed it meanwhile.
+///
+/// # Errors
+/// 404 as `not_found` says, and 409 if it is in use.
+pub(crate) fn deleted(
+    deletion: Deletion,
+    what: &str,
+    not_found: Problem,
+) -> Result<Option<()>, ApiError> {
+    match deletion {
+        Deletion::Deleted => Ok(Some(())),
+        Deletion::Changed => Ok(None),
+        Deletion::NotFound => Err(not_found.into()),
+        Deletion::InUse(users) => Err(in_use(what, &users)),
+    }
+}
+
 /// 409, naming what stops working without it.
 pub(crate) fn in_use(what: &str, users: &[UsedBy]) -> ApiError {
-    let users: Vec<Value> = users.iter().map(user).collect();
+    let users: Vec<User> = users.iter().cloned().map(User::from).collect();
     ApiError::new(Problem::Conflict, format!("the {what} is in use; see details.used_by"))
         .with_details(json!({ "used_by": users }))
 }
 
-fn user(user: &UsedBy) -> Value {
-    match user {
-        UsedBy::Trigger { id, name } => json!({"type": "trigger", "id": id, "name": name}),
-        UsedBy::Provider { id, name } => json!({"type": "provider", "id": id, "name": name}),
-        UsedBy::Agent { id, name } => json!({"type": "agent", "id": id, "name": name}),
-        UsedBy::Tool { id, name } => json!({"type": "tool", "id": id, "name": name}),
-        UsedBy::EventEndpoint { id, name } => {
-            json!({"type": "event_endpoint", "id": id, "name": name})
-        }
+/// What stops working without something else.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct User {
+    #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["trigger", "provider", "agent", "tool", "event_endpoint"]))]
+    kind: &'static str,
+    id: Uuid,
+    name: String,
+}
+
+impl From<UsedBy> for User {
+    fn from(user: UsedBy) -> Self {
+        let (kind, id, name) = match user {
+            UsedBy::Trigger { id, name } => ("trigger", id.0, name),
+            UsedBy::Provider { id, name } => ("provider", id.0, name),
+            UsedBy::Agent { id, name } => ("agent", id.0, name),
+            UsedBy::Tool { id, name } => ("tool", id.0, name),
+            UsedBy::EventEndpoint { id, name } => ("event_endpoint", id.0, name),
+        };
+        Self { kind, id, name }
     }
 }

@@ -1,7 +1,8 @@
 //! The REST API for admins and integrators: what is configured, and what happened.
 //!
 //! It consumes nothing, and publishes nothing but dead letters that somebody asks it to redrive; it
-//! reads and writes rows. It promises that
+//! reads and writes rows. It calls a tool or a provider only when somebody asks it to try that one.
+//! It promises that
 //!
 //! * a tenant sees and changes only its own: every statement is filtered by tenant, and what
 //!   belongs to somebody else looks like what does not exist;
@@ -10,22 +11,29 @@
 //! * concurrent changes are both applied or one of them is refused, never lost;
 //! * secrets go in and never come out. Webhook secrets and API keys are shown once, when made.
 //!
-//! One endpoint is one function below [`http`]; [`http::RESOURCES`] is the list of all of them.
+//! One endpoint is one function below [`http`]; [`http::resources`] are all of them.
 
 #![warn(missing_docs)]
 
 mod access;
+mod audit;
 mod body;
 pub mod config;
 mod cursor;
 mod dead_letters;
+mod etag;
 mod failure;
+mod gate;
 pub mod http;
+mod idempotency;
 mod merge;
+pub mod openapi;
 mod optimistic;
 mod page;
 mod query;
+mod rate;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,19 +41,26 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use hmac::Hmac;
 use recado_clock::Clock;
 use recado_http::auth::Tokens;
+use recado_http::guard::GuardedClient;
 use recado_http::problem::not_found;
 use recado_http::trace::RequestSpan;
 use recado_http::unread::hang_up_on_unread;
 use recado_service::{Context, connect};
-use recado_store::Store;
+use recado_store::api_keys::RecentUses;
+use recado_store::{Role as DatabaseRole, Store};
+use recado_toolbox::Tools;
+use sha2::Sha256;
 
 pub use config::{Config, TokenConfig};
 
 use crate::config::PublicUrl;
 use crate::cursor::Cursors;
 use crate::dead_letters::Desk;
+use crate::gate::Gate;
+use crate::rate::Rates;
 
 /// How long a client may take to send its headers.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,13 +74,25 @@ const ROLE: &str = "management";
 
 /// What every endpoint needs.
 pub(crate) struct Api {
-    pub(crate) store: Store,
+    /// Sees nothing by itself: a caller has one that sees the caller's tenant.
+    store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     /// Connects when it is asked for something: without the broker, everything else works.
     pub(crate) dead_letters: Desk,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) key_uses: RecentUses,
     pub(crate) cursors: Cursors,
+    /// What requests with an `Idempotency-Key` are told apart by.
+    pub(crate) fingerprints: Hmac<Sha256>,
     pub(crate) public_url: PublicUrl,
+    /// Reaches what tenants name, as far as they may be reached.
+    pub(crate) outbound: GuardedClient,
+    /// Sees nothing by itself, like the store.
+    pub(crate) tools: Tools,
+    /// Before what is tried and checked for somebody.
+    pub(crate) trials: Gate,
+    /// `None`: nobody is held back.
+    pub(crate) rates: Option<Rates>,
 }
 
 /// Serves the API until the context says to stop, and then finishes the requests in flight.
@@ -73,19 +100,39 @@ pub(crate) struct Api {
 /// Announces `management_url`; the health component `database` says whether the database answers
 /// and has the tables this program knows.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    let tokens = Arc::new(config.tokens.checker().context("tokens cannot be checked")?);
+    keep_current(&context, Arc::clone(&tokens));
+    let store = connect::store_as(
+        &context,
+        DatabaseRole::Management,
+        ROLE,
+        &config.postgres,
+        &config.keys,
+    )?;
+    let outbound = connect::outbound_client(&config.destinations)?;
     let api = Data::new(Api {
-        store: connect::store(&context, ROLE, &config.postgres, &config.keys)?,
+        // No MCP server is a program of this process.
+        tools: Tools::new(store.clone(), outbound.clone(), Vec::new()),
+        outbound,
+        store,
         clock: Arc::clone(&context.clock),
         dead_letters: Desk::new(connect::broker_config(&context, ROLE, &config.amqp)),
-        tokens: config.tokens.checker().context("tokens cannot be checked")?,
-        cursors: Cursors::new(config.tokens.key()),
+        tokens: Arc::clone(&tokens),
+        trials: Gate::default(),
+        key_uses: RecentUses::default(),
+        cursors: Cursors::new(&config.keys.0),
+        fingerprints: idempotency::fingerprints(&config.keys.0),
         public_url: config.public_url.clone(),
+        rates: NonZeroU32::new(config.rate_per_minute).map(Rates::new),
     });
     let clock = Arc::clone(&context.clock);
+    let reference = Data::new(openapi::Reference::new(&config.public_url.to_string())?);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::clone(&api))
+            .app_data(Data::clone(&reference))
             .configure(http::configure)
+            .configure(openapi::configure)
             .default_service(actix_web::web::to(not_found))
             .wrap(from_fn(hang_up_on_unread))
             .wrap(RequestSpan::new(ROLE, Arc::clone(&clock)))
@@ -114,4 +161,13 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
             ended.context("the HTTP server failed while it stopped")
         }
     }
+}
+
+/// Has the keys of tokens as their publisher has them, until shutdown. Nothing waits for it: the
+/// role is ready while the publisher is away.
+fn keep_current(context: &Context, tokens: Arc<Tokens>) {
+    let shutdown = context.shutdown.clone();
+    context.spawn("keys of tokens", async move {
+        shutdown.run_until_cancelled(tokens.keep_current()).await;
+    });
 }

@@ -1,14 +1,29 @@
 //! Lists: `?limit=&cursor=` in, `"pagination": {"limit", "next_cursor"}` out.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::cursor::Cursors;
+use crate::http::operation::Parameter;
 use crate::query::QueryReader;
 
 const MAX_LIMIT: usize = 100;
 const DEFAULT_LIMIT: usize = 20;
+
+/// How many items a page has.
+pub(crate) const LIMIT: Parameter =
+    Parameter { name: "limit", about: "How many items there are at most.", schema: limit_schema };
+
+/// Where a list goes on.
+pub(crate) const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    about: "What `pagination.next_cursor` said, with the same filters.",
+    schema: cursor_schema,
+};
 
 /// What part of a list is asked for. `K` is a position in it.
 #[derive(Debug)]
@@ -28,10 +43,46 @@ pub(crate) struct Listing<T> {
 }
 
 /// How a list goes on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Pagination {
+    /// How many items there are at most.
     limit: usize,
+    /// Where the list goes on; `null` at its end.
     next_cursor: Option<String>,
+}
+
+impl<T: JsonSchema> JsonSchema for Listing<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Listing{}", T::schema_name()).into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "success": { "type": "boolean", "const": true },
+                "data": {
+                    "type": "array",
+                    "items": schemas.subschema_for::<T>(),
+                    "maxItems": MAX_LIMIT,
+                },
+                "pagination": schemas.subschema_for::<Pagination>(),
+            },
+            "required": ["success", "data", "pagination"],
+        })
+    }
+}
+
+fn limit_schema() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT })
+}
+
+fn cursor_schema() -> Value {
+    json!({ "type": "string", "minLength": 1 })
 }
 
 impl<K: FromStr> Page<K> {
@@ -64,14 +115,27 @@ impl<K> Page<K> {
     pub(crate) fn listing<R, T>(
         &self,
         cursors: &Cursors,
+        rows: Vec<R>,
+        position: impl Fn(&R) -> String,
+        show: impl Fn(R) -> T,
+    ) -> Listing<T> {
+        self.stretch(cursors, rows, None, position, show)
+    }
+
+    /// The same of a list that was looked through as far as `stopped_at`: if the page is not full,
+    /// it goes on there.
+    pub(crate) fn stretch<R, T>(
+        &self,
+        cursors: &Cursors,
         mut rows: Vec<R>,
+        stopped_at: Option<String>,
         position: impl Fn(&R) -> String,
         show: impl Fn(R) -> T,
     ) -> Listing<T> {
         let has_more = rows.len() > self.limit;
         rows.truncate(self.limit);
-        let last = rows.last().filter(|_| has_more);
-        let next_cursor = last.map(|last| cursors.seal(&self.scope, &position(last)));
+        let last = rows.last().filter(|_| has_more).map(position);
+        let next_cursor = last.or(stopped_at).map(|last| cursors.seal(&self.scope, &last));
         let data = rows.into_iter().map(show).collect();
         let pagination = Pagination { limit: self.limit, next_cursor };
         Listing { success: true, data, pagination }
@@ -86,7 +150,7 @@ mod tests {
     use super::*;
 
     fn cursors() -> Cursors {
-        Cursors::new(b"key")
+        Cursors::for_tests()
     }
 
     fn page(query: &str) -> (Page<usize>, bool) {
@@ -119,6 +183,21 @@ mod tests {
             }
             prop_assert_eq!(seen, (0..n_items).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_goes_on_where_looking_stopped() {
+        let next = |rows: Vec<usize>, stopped_at: Option<&str>| {
+            let (page, _) = page("limit=2");
+            let stopped_at = stopped_at.map(str::to_owned);
+            let listing = page.stretch(&cursors(), rows, stopped_at, usize::to_string, |row| row);
+            let cursor = listing.pagination.next_cursor;
+            (listing.data.len(), cursor.map(|cursor| cursors().open("list", &cursor).unwrap()))
+        };
+        assert_eq!(next(vec![], Some("9")), (0, Some("9".into())));
+        assert_eq!(next(vec![1, 2], Some("9")), (2, Some("9".into())));
+        assert_eq!(next(vec![1, 2, 3], Some("9")), (2, Some("2".into())));
+        assert_eq!(next(vec![1, 2], None), (2, None));
     }
 
     #[test]

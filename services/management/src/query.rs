@@ -1,10 +1,12 @@
 //! Query strings, read as strictly as bodies: unknown and repeated parameters are mistakes, and
 //! all mistakes are told at once.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
 use actix_web::web::Query;
+use chrono::{DateTime, Utc};
 use recado_http::ApiError;
 use recado_types::shape::Problems;
 
@@ -45,6 +47,29 @@ impl QueryReader {
             self.refuse(name, format!("must be {what}"));
         }
         parsed
+    }
+
+    /// A time.
+    pub(crate) fn time(&mut self, name: &'static str) -> Option<DateTime<Utc>> {
+        let parsed = DateTime::parse_from_rfc3339(self.text(name)?).ok();
+        if parsed.is_none() {
+            self.refuse(name, "must be an RFC 3339 time (a `+` in it is written %2B)");
+        }
+        parsed.map(|time| time.to_utc())
+    }
+
+    /// A text of so many characters.
+    pub(crate) fn words(
+        &mut self,
+        name: &'static str,
+        characters: RangeInclusive<usize>,
+    ) -> Option<String> {
+        let text = self.text(name)?.to_owned();
+        if !characters.contains(&text.chars().count()) || text.contains('\0') {
+            let (least, most) = characters.into_inner();
+            self.refuse(name, format!("must have {least} to {most} characters, none U+0000"));
+        }
+        Some(text)
     }
 
     /// One of a closed set of words.
@@ -107,6 +132,21 @@ mod tests {
         assert_eq!(query.choice("other", &[true, false], word), None);
         assert_eq!(query.parsed::<u8>("m", "a number"), None);
         assert_eq!(query.done().unwrap_err().message(), "2 fields are missing or invalid");
+    }
+
+    #[test]
+    fn times_and_texts_are_judged() {
+        let mut query =
+            reader("at=2026-02-18T14:30:00Z&east=2026-02-18T14:30:00%2B01:00&text=caf%C3%A9");
+        assert_eq!(query.time("at").unwrap().timestamp(), 1_771_425_000);
+        assert_eq!(query.time("east").unwrap().timestamp(), 1_771_421_400);
+        assert_eq!(query.words("text", 1..=4).as_deref(), Some("café"));
+        assert!(query.done().is_ok());
+        let mut query = reader("at=yesterday&east=2026-02-18T14:30:00+01:00&text=&nul=a%00");
+        assert_eq!((query.time("at"), query.time("east")), (None, None));
+        query.words("text", 1..=4);
+        query.words("nul", 1..=4);
+        assert_eq!(query.done().unwrap_err().message(), "4 fields are missing or invalid");
     }
 
     #[test]

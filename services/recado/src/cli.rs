@@ -7,6 +7,8 @@ use recado_broker::topology::{self, Queue};
 use recado_types::DeadLetterId;
 use uuid::Uuid;
 
+use crate::client::cli as client;
+
 /// Recado turns any webhook into a conversation with an AI agent, and carries the answer back.
 #[derive(Parser)]
 #[command(
@@ -52,6 +54,17 @@ pub(crate) enum Command {
     /// List, show, redrive or discard messages that nobody could handle
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// List, make and change triggers, over the REST API
+    Triggers(client::Client<client::Triggers>),
+    /// Look agents up, over the REST API
+    Agents(client::Client<client::Agents>),
+    /// Look up what happened, or follow it, over the REST API
+    Executions(client::Client<client::Executions>),
+    /// Look up what was said, over the REST API
+    Sessions(client::Client<client::Sessions>),
+    /// Make agents, tools, triggers and more as files say, over the REST API
+    #[command(after_help = "Exit code 3 with --dry-run --exit-code, if something would change.")]
+    Apply(client::ApplyHere),
     /// Print exchanges, queues and bindings as RabbitMQ definitions
     Topology,
 }
@@ -110,6 +123,8 @@ pub(crate) enum BenchPart {
     Agents,
     /// Callbacks beside a bare client, and ten thousand deliveries that wait
     Deliveries,
+    /// Lists and details among a million executions, and webhooks beside those who ask for them
+    Management,
     /// How fast answers are cut and taken out of their marks, without any server: seconds
     Text,
 }
@@ -174,9 +189,9 @@ fn work_queue(name: &str) -> Result<&'static Queue, String> {
 
 #[derive(Args)]
 pub(crate) struct Token {
-    /// The tenant that the token speaks for
+    /// The tenant that the token speaks for; required, but for operators, who have none
     #[arg(long, value_name = "UUID")]
-    pub(crate) tenant: Uuid,
+    pub(crate) tenant: Option<Uuid>,
     /// Whom the token identifies, for the audit log
     #[arg(long, value_name = "NAME", default_value = "cli")]
     pub(crate) subject: String,
@@ -190,6 +205,8 @@ pub(crate) struct Token {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum TokenRole {
+    /// Decides which tenants there are
+    Operator,
     Owner,
     Admin,
     Editor,

@@ -2,12 +2,14 @@
 
 mod bench;
 mod cli;
+mod client;
 mod dead_letters;
 mod demo;
 mod dev;
 mod health;
 mod migrate;
 mod roles;
+mod table;
 mod tenant;
 mod token;
 
@@ -45,6 +47,11 @@ fn main() -> ExitCode {
         Command::Health(options) => health::main(&options),
         Command::Token(options) => token::main(&options),
         Command::DeadLetters(command) => dead_letters::main(&command),
+        Command::Triggers(options) => client::main(&client::Command::Triggers(options)),
+        Command::Agents(options) => client::main(&client::Command::Agents(options)),
+        Command::Executions(options) => client::main(&client::Command::Executions(options)),
+        Command::Sessions(options) => client::main(&client::Command::Sessions(options)),
+        Command::Apply(options) => client::main(&client::Command::Apply(options)),
         Command::Topology => {
             say(&format!("{:#}", recado_broker::topology::definitions()));
             ExitCode::SUCCESS

@@ -6,6 +6,7 @@ use recado_service::config::{Names, ProcessEnv, Settings};
 use recado_service::{Context, Process};
 
 use crate::cli::Role;
+use crate::client;
 
 /// Runs `main` as `name`.
 pub(crate) fn run<S: Settings>(
@@ -16,8 +17,8 @@ pub(crate) fn run<S: Settings>(
     Process::new(name, &ProcessEnv).names(names()).ready_file(options.ready_file).run(main)
 }
 
-/// The variables of all roles: one environment serves them all, and a typing error is found by
-/// each of them.
+/// The variables of all roles and of the client: one environment serves them all, and a typing
+/// error is found by each of them.
 pub(crate) fn names() -> Names {
     Process::own_names()
         .and::<recado_ingress::Config>()
@@ -25,4 +26,5 @@ pub(crate) fn names() -> Names {
         .and::<recado_agent_runner::Config>()
         .and::<recado_delivery::Config>()
         .and::<recado_management::Config>()
+        .and::<client::Environment>()
 }

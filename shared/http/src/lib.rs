@@ -5,6 +5,7 @@ pub mod auth;
 pub mod credential;
 pub mod guard;
 pub mod problem;
+pub mod provider;
 pub mod trace;
 pub mod unread;
 

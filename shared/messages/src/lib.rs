@@ -10,7 +10,7 @@ use recado_types::{
     TriggerId,
 };
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -72,6 +72,25 @@ pub struct Inbound {
     /// What it says, in short; `None` if its id is its own and cannot be given to another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
+    /// What came, for those who look it up (seed 001); of triggers with the generic channel only,
+    /// and only on the way to whoever records it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+}
+
+/// What a sender sent, and what its trigger made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Payload {
+    /// The body, parsed.
+    pub request: Value,
+    /// What `outputTransform` made of it, if the trigger has one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some")]
+    pub transformed: Option<Value>,
+}
+
+/// A field that is there, `null` included.
+fn some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// A message for a session whose trigger buffers: ingress to buffer.
@@ -246,6 +265,7 @@ mod tests {
             text: "Olá".into(),
             context,
             fingerprint: None,
+            payload: None,
         }
     }
 
@@ -260,6 +280,23 @@ mod tests {
     fn message_received_is_pinned() {
         let message = MessageReceived { message: inbound(), buffer: BufferPolicy::default() };
         pinned(&message, include_str!("../golden/message.received.json"));
+    }
+
+    #[test]
+    fn a_message_with_its_payload_is_pinned() {
+        let fingerprint = Some(Fingerprint(Uuid::from_u128(9)));
+        let payload = |transformed| {
+            Some(Payload { request: json!({"user": {"name": "Ana"}, "n": 7}), transformed })
+        };
+        let messages =
+            [payload(Some(json!({"who": "Ana"}))), payload(Some(Value::Null)), payload(None)]
+                .map(|payload| Inbound { fingerprint, payload, ..inbound() });
+        let message = ExecutionRequested {
+            messages: messages.to_vec(),
+            separator: "\n".into(),
+            reply_to: None,
+        };
+        pinned(&message, include_str!("../golden/execution.requested+payload.json"));
     }
 
     #[test]

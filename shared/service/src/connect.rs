@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use recado_broker::{Link, Publisher};
 use recado_http::guard::{Guard, GuardedClient};
 use recado_kv::Kv;
-use recado_store::{Keyring, Store};
+use recado_store::{Keyring, Role as DatabaseRole, Store};
 use tokio::sync::watch;
 
 use crate::config::{Amqp, Destinations, Postgres, Reader, Redis, Settings};
@@ -31,26 +31,48 @@ impl Settings for SecretKeys {
     }
 }
 
-/// The database, for a role with a readiness of its own.
+/// The database, for a worker with a readiness of its own.
 pub fn open_store(role: &str, postgres: &Postgres, keys: &SecretKeys) -> anyhow::Result<Store> {
+    open_store_as(DatabaseRole::Worker, role, postgres, keys)
+}
+
+fn open_store_as(
+    acting_as: DatabaseRole,
+    role: &str,
+    postgres: &Postgres,
+    keys: &SecretKeys,
+) -> anyhow::Result<Store> {
     let mut config = recado_store::Config::new(
         postgres.url.expose().as_str(),
         postgres.pool_size,
         &format!("recado-{role}"),
     );
+    config.role = acting_as;
     config.connection_timeout = postgres.timeout;
     config.statement_timeout = postgres.timeout;
     Store::new(&config, keys.0.clone()).context("RECADO_DATABASE_URL is of no use")
 }
 
-/// The database, with the component `database`: ready while it answers and has our tables.
+/// The database, for a worker, with the component `database`: ready while it answers and has our
+/// tables.
 pub fn store(
     context: &Context,
     role: &str,
     postgres: &Postgres,
     keys: &SecretKeys,
 ) -> anyhow::Result<Store> {
-    let store = open_store(role, postgres, keys)?;
+    store_as(context, DatabaseRole::Worker, role, postgres, keys)
+}
+
+/// Like [`store`], for whoever acts as another role of the database.
+pub fn store_as(
+    context: &Context,
+    acting_as: DatabaseRole,
+    role: &str,
+    postgres: &Postgres,
+    keys: &SecretKeys,
+) -> anyhow::Result<Store> {
+    let store = open_store_as(acting_as, role, postgres, keys)?;
     let component = context.health.component("database");
     let checked = store.clone();
     let shutdown = context.shutdown.clone();

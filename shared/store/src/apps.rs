@@ -52,7 +52,7 @@ pub struct App {
     pub status: AppStatus,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// When it last changed: what tells its versions apart.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -95,13 +95,14 @@ SELECT id, name, status, created_at, updated_at
 const CHANGE: &str = "\
 -- apps.change
 UPDATE apps
-   SET name = coalesce($3, name), status = coalesce($4, status), updated_at = $5
- WHERE tenant_id = $1 AND id = $2
+   SET name = coalesce($3, name), status = coalesce($4, status),
+       updated_at = greatest($5::timestamptz, updated_at + interval '1 microsecond')
+ WHERE tenant_id = $1 AND id = $2 AND ($6::timestamptz IS NULL OR updated_at = $6)
 RETURNING id, name, status, created_at, updated_at";
 
 const LOCK: &str = "\
 -- apps.lock
-SELECT id FROM apps WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+SELECT updated_at FROM apps WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
 
 const USES: &str = "\
 -- apps.uses
@@ -164,11 +165,12 @@ pub async fn list(
 }
 
 /// Changes what the patch names, in one statement: two changes at the same time are both made.
-/// `None` if there is no such app.
+/// `None` if there is no such app, or, if `read_at` is given, none that is as it was then.
 pub async fn change(
     store: &Store,
     tenant: TenantId,
     id: AppId,
+    read_at: Option<DateTime<Utc>>,
     patch: &AppPatch,
     now: DateTime<Utc>,
 ) -> Result<Option<App>, StoreError> {
@@ -178,20 +180,27 @@ pub async fn change(
     let statement = client.prepare_cached(CHANGE).await.map_err(&failed)?;
     let status = patch.status.map(AppStatus::as_str);
     let row = client
-        .query_opt(&statement, &[&tenant.0, &id.0, &patch.name, &status, &now])
+        .query_opt(&statement, &[&tenant.0, &id.0, &patch.name, &status, &now, &read_at])
         .await
         .map_err(&failed)?;
     row.map(|row| App::from_row(operation, &row)).transpose()
 }
 
-/// Deletes an app that has no channel left.
-pub async fn delete(store: &Store, tenant: TenantId, id: AppId) -> Result<Deletion, StoreError> {
+/// Deletes an app that has no channel left; only if it is as it was `read_at`, if that is given.
+pub async fn delete(
+    store: &Store,
+    tenant: TenantId,
+    id: AppId,
+    read_at: Option<DateTime<Utc>>,
+) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("apps.delete");
     let mut client = store.client("apps.delete").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
-    if transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?.is_none() {
-        return Ok(Deletion::NotFound);
+    let locked = transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?;
+    let Some(locked) = locked else { return Ok(Deletion::NotFound) };
+    if read_at.is_some_and(|read_at| read_at != locked.get::<_, DateTime<Utc>>("updated_at")) {
+        return Ok(Deletion::Changed);
     }
     let uses = transaction.prepare_cached(USES).await.map_err(&failed)?;
     let uses = transaction.query(&uses, &[&tenant.0, &id.0, &MAX_USES]).await.map_err(&failed)?;

@@ -77,6 +77,14 @@ impl StoreError {
         }
     }
 
+    /// Whether there is a server, but not the roles that the migrations make.
+    pub(crate) fn is_without_roles(&self) -> bool {
+        let Self::Connection { source, .. } = self else { return false };
+        let PoolError::PostCreateHook(HookError::Backend(error)) = source else { return false };
+        // What `SET ROLE` says of a role that does not exist.
+        error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE)
+    }
+
     /// Whether the same statement may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         self.failure() == Failure::Unavailable
@@ -87,6 +95,15 @@ fn connection_failure(error: &PoolError) -> Failure {
     match error {
         // A wrong password does not mend itself, but it may be mended without a restart of ours.
         PoolError::Timeout(_) | PoolError::Backend(_) => Failure::Unavailable,
+        // Not migrated yet, or not granted the role: neither needs a restart of ours.
+        PoolError::PostCreateHook(HookError::Backend(error))
+            if matches!(
+                error.code(),
+                Some(&SqlState::INVALID_PARAMETER_VALUE | &SqlState::INSUFFICIENT_PRIVILEGE)
+            ) =>
+        {
+            Failure::Unavailable
+        }
         PoolError::PostCreateHook(HookError::Backend(error)) => query_failure(error),
         PoolError::PostCreateHook(HookError::Message(_))
         | PoolError::Closed

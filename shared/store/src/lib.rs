@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod api_keys;
 pub mod apps;
+pub mod audit;
 pub mod control;
 pub mod deliveries;
 pub mod destinations;
@@ -11,20 +12,25 @@ mod error;
 pub mod event_deliveries;
 pub mod event_endpoints;
 pub mod executions;
+pub mod idempotency;
 pub mod lanes;
 pub mod listen;
+pub mod manual_messages;
 pub mod members;
 pub mod messages;
 mod migrate;
+pub mod projects;
 pub mod providers;
 pub mod redeliver;
 pub mod references;
+pub mod retention;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
 pub mod tenants;
 pub mod tools;
 pub mod triggers;
+pub mod usage;
 pub mod views;
 pub mod webhooks;
 
@@ -33,12 +39,41 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
+use recado_types::TenantId;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::{Failure, StoreError};
 pub use migrate::{MigrateError, SCHEMA_VERSION, migrate};
 pub use seal::Keyring;
 use seal::Sealed;
+
+/// Whom a connection acts as: a role of the database that owns nothing, made by the migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Moves messages, whosever they are.
+    Worker,
+    /// Answers people: sees one tenant at a time, by row-level security too. A store of this role
+    /// sees nothing until it is asked [for a tenant](Store::for_tenant).
+    Management,
+}
+
+impl Role {
+    /// As the database calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "recado_worker",
+            Self::Management => "recado_management",
+        }
+    }
+}
+
+/// What a store of the role `Management` sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Nothing,
+    Tenant(TenantId),
+    Operator,
+}
 
 /// How to reach the database.
 #[derive(Clone)]
@@ -50,6 +85,8 @@ pub struct Config {
     pub pool_size: usize,
     /// What `pg_stat_activity` calls us.
     pub application_name: String,
+    /// What we may see.
+    pub role: Role,
     /// The longest a statement may run.
     pub statement_timeout: Duration,
     /// The longest to wait for a free connection, or for a new one.
@@ -57,12 +94,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual timeouts: 10 s for a statement, 3 s for a connection.
+    /// A worker with the usual timeouts: 10 s for a statement, 3 s for a connection.
     pub fn new(url: &str, pool_size: usize, application_name: &str) -> Self {
         Self {
             url: url.to_owned(),
             pool_size,
             application_name: application_name.to_owned(),
+            role: Role::Worker,
             statement_timeout: Duration::from_secs(10),
             connection_timeout: Duration::from_secs(3),
         }
@@ -96,7 +134,13 @@ pub struct Store {
     pool: Pool,
     keys: Keyring,
     url: tokio_postgres::Config,
+    role: Role,
+    scope: Scope,
 }
+
+const SCOPE: &str = "\
+-- lib.narrow
+SELECT set_config('recado.tenant_id', $1, false), set_config('recado.operator', $2, false)";
 
 impl Store {
     /// Prepares a pool. Nothing is connected yet: a service starts, and says that it is not ready,
@@ -105,7 +149,7 @@ impl Store {
         let url = connection_config(config)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(url.clone(), tls(), recycling);
-        let statement_timeout = config.statement_timeout;
+        let settings = session_settings(config.role, config.statement_timeout);
         let pool = Pool::builder(manager)
             .max_size(config.pool_size)
             .runtime(Runtime::Tokio1)
@@ -113,19 +157,47 @@ impl Store {
             .create_timeout(Some(config.connection_timeout))
             .recycle_timeout(Some(config.connection_timeout))
             .post_create(Hook::async_fn(move |client, _| {
+                let settings = settings.clone();
                 Box::pin(async move {
-                    let settings = session_settings(statement_timeout);
                     client.batch_execute(&settings).await.map_err(HookError::Backend)
                 })
             }))
             .build()
             .map_err(ConfigError::Pool)?;
-        Ok(Self { pool, keys, url })
+        Ok(Self { pool, keys, url, role: config.role, scope: Scope::Nothing })
+    }
+
+    /// The same database as `tenant` sees it. A worker sees no less than before.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: TenantId) -> Self {
+        Self { scope: Scope::Tenant(tenant), ..self.clone() }
+    }
+
+    /// The same database as an operator sees it: which tenants there are, and nothing of theirs.
+    #[must_use]
+    pub fn for_operator(&self) -> Self {
+        Self { scope: Scope::Operator, ..self.clone() }
     }
 
     /// A connection for `operation`, which is named in the error if there is none.
     pub async fn client(&self, operation: &'static str) -> Result<Object, StoreError> {
-        self.pool.get().await.map_err(|source| StoreError::Connection { operation, source })
+        let client = self.pool.get().await;
+        let client = client.map_err(|source| StoreError::Connection { operation, source })?;
+        if self.role == Role::Management {
+            self.narrow(&client).await.map_err(StoreError::query(operation))?;
+        }
+        Ok(client)
+    }
+
+    /// Lets a connection, which may have served another tenant before, see our scope.
+    async fn narrow(&self, client: &Object) -> Result<(), tokio_postgres::Error> {
+        let (tenant, operator) = match self.scope {
+            Scope::Nothing => (String::new(), "off"),
+            Scope::Tenant(tenant) => (tenant.to_string(), "off"),
+            Scope::Operator => (String::new(), "on"),
+        };
+        let statement = client.prepare_cached(SCOPE).await?;
+        client.query_one(&statement, &[&tenant, &operator]).await.map(drop)
     }
 
     /// Whether the database answers and has the tables this program knows.
@@ -167,10 +239,10 @@ fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigEr
 /// PostgreSQL waits for ever by default, for statements, for locks and for idle transactions.
 /// What holds for every statement. Ours touch few rows, whatever the planner expects of a
 /// recursion: compiling them takes longer than running them.
-fn session_settings(statement: Duration) -> String {
-    let ms = statement.as_millis();
+fn session_settings(role: Role, statement: Duration) -> String {
+    let (role, ms) = (role.name(), statement.as_millis());
     format!(
-        "SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
+        "SET ROLE {role}; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
          SET idle_in_transaction_session_timeout = {ms}; SET jit = off"
     )
 }

@@ -1,6 +1,6 @@
 //! Accepted messages: recording them for a window, and reading them back to flush it.
 
-use recado_messages::Inbound;
+use recado_messages::{Inbound, Payload};
 use recado_types::trigger::MessageBuffer;
 use recado_types::{Fingerprint, MessageId, SessionId, TenantId, TriggerId};
 use serde_json::Value;
@@ -19,13 +19,14 @@ const RECORD: &str = "\
 -- messages.record
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
-                         $5::text[], $6::json[], $7::timestamptz[], $8::uuid[])
+                         $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
+                         $9::json[])
              WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
-                                       text, context, accepted_at, fingerprint, place)
+                                       text, context, accepted_at, fingerprint, payload, place)
 ), recorded AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
-                          text, context, accepted_at, fingerprint)
-    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint
+                          text, context, accepted_at, fingerprint, payload)
+    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint, payload
       FROM input ORDER BY place
     ON CONFLICT (id) DO NOTHING
     RETURNING id, fingerprint
@@ -107,6 +108,7 @@ pub(crate) struct Columns<'m> {
     pub(crate) contexts: Vec<Json<&'m serde_json::Map<String, Value>>>,
     pub(crate) accepted: Vec<chrono::DateTime<chrono::Utc>>,
     pub(crate) fingerprints: Vec<Option<Uuid>>,
+    pub(crate) payloads: Vec<Option<Json<&'m Payload>>>,
 }
 
 impl<'m> Columns<'m> {
@@ -119,7 +121,8 @@ impl<'m> Columns<'m> {
             texts: messages.clone().map(|m| m.text.as_str()).collect(),
             contexts: messages.clone().map(|m| Json(&m.context)).collect(),
             accepted: messages.clone().map(|m| m.accepted_at).collect(),
-            fingerprints: messages.map(|m| m.fingerprint.map(|of| of.0)).collect(),
+            fingerprints: messages.clone().map(|m| m.fingerprint.map(|of| of.0)).collect(),
+            payloads: messages.map(|m| m.payload.as_ref().map(Json)).collect(),
         }
     }
 }
@@ -153,6 +156,7 @@ pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Kept, StoreE
                 &columns.contexts,
                 &columns.accepted,
                 &columns.fingerprints,
+                &columns.payloads,
             ],
         )
         .await
@@ -214,6 +218,8 @@ pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
             text: row.get("text"),
             context,
             fingerprint: row.get::<_, Option<Uuid>>("fingerprint").map(Fingerprint),
+            // It is recorded, and need not travel again.
+            payload: None,
         },
         message_buffer: buffer_from_row(row),
     }

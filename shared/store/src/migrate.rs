@@ -59,7 +59,11 @@ pub async fn migrate(url: &str) -> Result<(), MigrateError> {
 }
 
 pub(crate) async fn is_current(store: &Store) -> Result<bool, StoreError> {
-    let client = store.client("migrate.current_version").await?;
+    let client = match store.client("migrate.current_version").await {
+        Ok(client) => client,
+        Err(error) if error.is_without_roles() => return Ok(false),
+        Err(error) => return Err(error),
+    };
     match client.query_one(CURRENT_VERSION, &[]).await {
         // Newer is fine: migrations only add while old code is running.
         Ok(row) => Ok(row.get::<_, Option<i32>>(0).is_some_and(|found| found >= SCHEMA_VERSION)),

@@ -85,7 +85,7 @@ RETURNING id, name, kind, base_url, secret_ref, prices, created_at, updated_at";
 
 const LOCK: &str = "\
 -- providers.lock
-SELECT name FROM providers WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+SELECT name, updated_at FROM providers WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
 
 const USES: &str = "\
 -- providers.uses
@@ -198,11 +198,13 @@ pub async fn replace(
     Ok(row.as_ref().map_or(Saved::Stale, |row| Saved::Saved(Provider::from_row(row))))
 }
 
-/// Deletes a provider that no agent thinks with.
+/// Deletes a provider that no agent thinks with, if it has not changed since `read_at` (its
+/// `updated_at` then), where that is given.
 pub async fn delete(
     store: &Store,
     tenant: TenantId,
     id: ProviderId,
+    read_at: Option<DateTime<Utc>>,
 ) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("providers.delete");
     let mut client = store.client("providers.delete").await?;
@@ -210,6 +212,9 @@ pub async fn delete(
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
     let locked = transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?;
     let Some(locked) = locked else { return Ok(Deletion::NotFound) };
+    if read_at.is_some_and(|read_at| read_at != locked.get::<_, DateTime<Utc>>("updated_at")) {
+        return Ok(Deletion::Changed);
+    }
     let name: &str = locked.get("name");
     let uses = transaction.prepare_cached(USES).await.map_err(&failed)?;
     let uses = transaction.query(&uses, &[&tenant.0, &name, &MAX_USES]).await.map_err(&failed)?;

@@ -24,6 +24,18 @@ const STATUS: &str = "\
 -- redeliver.status
 SELECT status FROM deliveries WHERE id = $1 FOR UPDATE";
 
+/// Asked once the delivery is locked: what is being removed at this moment was locked before.
+const ERASED: &str = "\
+-- redeliver.erased
+SELECT e.erased FROM deliveries d JOIN executions e ON e.id = d.execution_id WHERE d.id = $1";
+
+/// What is answered this time is to be kept as long as what was answered before.
+const KEEP: &str = "\
+-- redeliver.keep
+UPDATE executions SET erased = 0
+  FROM deliveries d
+ WHERE d.id = $1 AND executions.id = d.execution_id AND executions.erased = 1";
+
 const RENEW_FAILED: &str = "\
 -- redeliver.renew_failed
 WITH chunk AS (
@@ -68,6 +80,9 @@ UPDATE lanes
    SET queued = queued + 1, next_run_at = coalesce(next_run_at, now()), trigger_id = $2
  WHERE kind = 'delivery' AND session_id = $1";
 
+/// `executions.erased` where what was said is gone; see [`crate::retention`].
+const TEXTS_ERASED: i16 = 2;
+
 /// What of a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedeliverFrom {
@@ -86,6 +101,8 @@ pub enum Redelivery {
     InProgress,
     /// All of it has arrived.
     Arrived,
+    /// What it said is not kept any longer.
+    Removed,
     /// The tenant has no such delivery.
     NotFound,
 }
@@ -118,6 +135,8 @@ pub async fn redeliver(
         };
         let renew = transaction.prepare_cached(renew).await.map_err(&failed)?;
         transaction.execute(&renew, &[&id.0, &now]).await.map_err(&failed)?;
+        let keep = transaction.prepare_cached(KEEP).await.map_err(&failed)?;
+        transaction.execute(&keep, &[&id.0]).await.map_err(&failed)?;
         let requeue = transaction.prepare_cached(REQUEUE).await.map_err(&failed)?;
         transaction.execute(&requeue, &[&id.0, &session.0]).await.map_err(&failed)?;
         let queue = transaction.prepare_cached(QUEUE).await.map_err(&failed)?;
@@ -139,9 +158,17 @@ async fn judge(
     let status = transaction.prepare_cached(STATUS).await.map_err(&failed)?;
     let row = transaction.query_opt(&status, &[&id.0]).await.map_err(&failed)?;
     let Some(row) = row else { return Ok(Redelivery::NotFound) };
-    Ok(match (row.get("status"), from) {
-        ("pending", _) => Redelivery::InProgress,
-        ("delivered", RedeliverFrom::FirstFailed) => Redelivery::Arrived,
-        _ => Redelivery::Queued,
+    match (row.get("status"), from) {
+        ("pending", _) => return Ok(Redelivery::InProgress),
+        ("delivered", RedeliverFrom::FirstFailed) => return Ok(Redelivery::Arrived),
+        _ => {}
+    }
+    let erased = transaction.prepare_cached(ERASED).await.map_err(&failed)?;
+    let row = transaction.query_opt(&erased, &[&id.0]).await.map_err(&failed)?;
+    let erased = row.map(|row| row.get::<_, i16>("erased"));
+    Ok(if erased.is_some_and(|erased| erased >= TEXTS_ERASED) {
+        Redelivery::Removed
+    } else {
+        Redelivery::Queued
     })
 }

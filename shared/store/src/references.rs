@@ -56,6 +56,8 @@ pub enum Deletion {
     Deleted,
     /// It never was, or belongs to somebody else.
     NotFound,
+    /// It stays, because it is no longer what whoever wants it deleted has seen.
+    Changed,
     /// It stays, because these need it; at most [`MAX_USES`] are named.
     InUse(Vec<UsedBy>),
 }

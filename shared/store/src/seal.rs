@@ -10,8 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
-const KEY_BYTES: usize = 32;
+/// How many bytes a key has.
+pub const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
 /// Why a value could not be sealed or opened.
@@ -46,6 +49,8 @@ pub enum KeyringError {
 #[derive(Clone)]
 pub struct Keyring {
     keys: Vec<(String, XChaCha20Poly1305)>,
+    /// What [`Self::subkey`] derives from: the first key, as the key of a hash.
+    root: Hmac<Sha256>,
 }
 
 impl fmt::Debug for Keyring {
@@ -68,13 +73,15 @@ impl Keyring {
     /// Reads `<id>:<base64 of 32 bytes>[,…]`.
     pub fn parse(text: &str) -> Result<Self, KeyringError> {
         let mut keys: Vec<(String, XChaCha20Poly1305)> = Vec::new();
+        let mut root = None;
         let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         for (index, entry) in entries.enumerate() {
             let malformed = || KeyringError::Malformed(index + 1);
             let (id, key) = entry.split_once(':').ok_or_else(malformed)?;
             let key = BASE64.decode(key).ok().filter(|key| key.len() == KEY_BYTES);
-            let cipher = key.and_then(|key| XChaCha20Poly1305::new_from_slice(&key).ok());
-            let cipher = cipher.ok_or_else(malformed)?;
+            let key = key.ok_or_else(malformed)?;
+            let cipher = XChaCha20Poly1305::new_from_slice(&key);
+            let cipher = cipher.map_err(|_wrong_length| malformed())?;
             if id.is_empty() {
                 return Err(malformed());
             }
@@ -82,8 +89,22 @@ impl Keyring {
                 return Err(KeyringError::Repeated(id.to_owned()));
             }
             keys.push((id.to_owned(), cipher));
+            root.get_or_insert_with(|| keyed(&key));
         }
-        if keys.is_empty() { Err(KeyringError::Empty) } else { Ok(Self { keys }) }
+        let root = root.ok_or(KeyringError::Empty)?;
+        Ok(Self { keys, root })
+    }
+
+    /// A key for something else than sealing, named by `purpose`: whoever knows it can neither open
+    /// a secret nor tell the key for another purpose (HMAC-SHA256, one block of HKDF-Expand).
+    ///
+    /// It derives from the first key, and so is another one as soon as a new key is put in front:
+    /// for what may be forgotten, such as the cursors of lists.
+    pub fn subkey(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        let mut derive = self.root.clone();
+        derive.update(purpose.as_bytes());
+        derive.update(&[1]);
+        derive.finalize().into_bytes().into()
     }
 
     /// Seals `value`, binding it to `owner` (a tenant and a name, say).
@@ -109,6 +130,10 @@ impl Keyring {
             cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_opaque| SealError::Broken)?;
         String::from_utf8(opened).map_err(|_not_shown| SealError::NotText)
     }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
@@ -150,6 +175,15 @@ mod tests {
         assert_eq!(keys.open(&sealed, "o"), Err(SealError::Broken));
         sealed.bytes.truncate(5);
         assert_eq!(keys.open(&sealed, "o"), Err(SealError::Broken));
+    }
+
+    #[test]
+    fn a_subkey_is_of_its_purpose_and_of_the_first_key() {
+        let keys = keyring(&[("k1", 7)]);
+        assert_eq!(keys.subkey("cursors"), keyring(&[("other", 7), ("k2", 8)]).subkey("cursors"));
+        assert_ne!(keys.subkey("cursors"), keys.subkey("cursor"));
+        assert_ne!(keys.subkey("cursors"), keyring(&[("k2", 8), ("k1", 7)]).subkey("cursors"));
+        assert_ne!(keys.subkey("cursors"), [7; 32]);
     }
 
     #[test]

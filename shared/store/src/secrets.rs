@@ -37,9 +37,15 @@ RETURNING name, created_at, updated_at";
 
 const REPLACE: &str = "\
 -- secrets.replace
-UPDATE secrets SET key_id = $3, sealed = $4, updated_at = $5
- WHERE tenant_id = $1 AND name = $2
+UPDATE secrets
+   SET key_id = $3, sealed = $4,
+       updated_at = greatest($5::timestamptz, updated_at + interval '1 microsecond')
+ WHERE tenant_id = $1 AND name = $2 AND updated_at = coalesce($6, updated_at)
 RETURNING name, created_at, updated_at";
+
+const FIND: &str = "\
+-- secrets.find
+SELECT name, created_at, updated_at FROM secrets WHERE tenant_id = $1 AND name = $2";
 
 const LIST: &str = "\
 -- secrets.list
@@ -48,9 +54,9 @@ SELECT name, created_at, updated_at FROM secrets
 
 const LOCK: &str = "\
 -- secrets.lock
-SELECT name FROM secrets WHERE tenant_id = $1 AND name = $2 FOR UPDATE";
+SELECT updated_at FROM secrets WHERE tenant_id = $1 AND name = $2 FOR UPDATE";
 
-const USES: &str = "\
+pub(crate) const USES: &str = "\
 -- secrets.uses
 SELECT 'trigger' AS kind, id, name FROM triggers
  WHERE tenant_id = $1 AND deleted_at IS NULL
@@ -98,12 +104,41 @@ pub async fn create(
     Ok(row.as_ref().map(SecretInfo::from_row))
 }
 
-/// Gives a secret another value; `None` if there is no such secret.
+/// One of a tenant's secrets.
+pub async fn find(
+    store: &Store,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<SecretInfo>, StoreError> {
+    let failed = StoreError::query("secrets.find");
+    let client = store.client("secrets.find").await?;
+    let statement = client.prepare_cached(FIND).await.map_err(&failed)?;
+    let row = client.query_opt(&statement, &[&tenant.0, &name]).await.map_err(&failed)?;
+    Ok(row.as_ref().map(SecretInfo::from_row))
+}
+
+/// What refers to a secret; `limit` of it at most.
+pub async fn uses(
+    store: &Store,
+    tenant: TenantId,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<UsedBy>, StoreError> {
+    let failed = StoreError::query("secrets.uses");
+    let client = store.client("secrets.uses").await?;
+    let statement = client.prepare_cached(USES).await.map_err(&failed)?;
+    let rows = client.query(&statement, &[&tenant.0, &name, &limit]).await.map_err(&failed)?;
+    Ok(rows.iter().map(UsedBy::from_row).collect())
+}
+
+/// Gives a secret another value; `None` if there is no such secret, or if it has changed since
+/// `read_at` (its `updated_at` then), where that is given.
 pub async fn replace(
     store: &Store,
     tenant: TenantId,
     name: &str,
     value: &str,
+    read_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Option<SecretInfo>, StoreError> {
     let failed = StoreError::query("secrets.replace");
@@ -111,7 +146,7 @@ pub async fn replace(
     let client = store.client("secrets.replace").await?;
     let statement = client.prepare_cached(REPLACE).await.map_err(&failed)?;
     let row = client
-        .query_opt(&statement, &[&tenant.0, &name, &sealed.key_id, &sealed.bytes, &now])
+        .query_opt(&statement, &[&tenant.0, &name, &sealed.key_id, &sealed.bytes, &now, &read_at])
         .await
         .map_err(&failed)?;
     Ok(row.as_ref().map(SecretInfo::from_row))
@@ -131,16 +166,24 @@ pub async fn list(
     Ok(rows.iter().map(SecretInfo::from_row).collect())
 }
 
-/// Deletes a secret that nothing refers to.
-pub async fn delete(store: &Store, tenant: TenantId, name: &str) -> Result<Deletion, StoreError> {
+/// Deletes a secret that nothing refers to, if it has not changed since `read_at` (its `updated_at`
+/// then), where that is given.
+pub async fn delete(
+    store: &Store,
+    tenant: TenantId,
+    name: &str,
+    read_at: Option<DateTime<Utc>>,
+) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("secrets.delete");
     let mut client = store.client("secrets.delete").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
     // Whoever is saving a reference to it holds it (`hold`) until that is committed. The look for
     // references has to be a statement of its own, or it would not see what it waited for.
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
-    if transaction.query_opt(&lock, &[&tenant.0, &name]).await.map_err(&failed)?.is_none() {
-        return Ok(Deletion::NotFound);
+    let locked = transaction.query_opt(&lock, &[&tenant.0, &name]).await.map_err(&failed)?;
+    let Some(locked) = locked else { return Ok(Deletion::NotFound) };
+    if read_at.is_some_and(|read_at| read_at != locked.get::<_, DateTime<Utc>>("updated_at")) {
+        return Ok(Deletion::Changed);
     }
     let uses = transaction.prepare_cached(USES).await.map_err(&failed)?;
     let uses = transaction.query(&uses, &[&tenant.0, &name, &MAX_USES]).await.map_err(&failed)?;

@@ -4,13 +4,16 @@ use std::error::Error;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use recado_types::{AgentId, AppId, ProjectId, TenantId, TriggerId};
+use recado_types::provider::ProviderKind;
+use recado_types::{AgentId, ApiKeyId, AppId, ProjectId, TenantId, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::api_keys::{self, ApiKeyAccess};
 use crate::apps::AppStatus;
 use crate::seal::Sealed;
+use crate::tenants::OverQuota;
 use crate::triggers::open_webhook_secret;
 use crate::{Store, StoreError, secrets};
 
@@ -19,8 +22,9 @@ const TRIGGER: &str = "\
 SELECT triggers.tenant_id, project_id, agent_id, enabled, version, trigger_config,
        webhook_secret_key_id, webhook_secret_sealed, previous_webhook_secret_key_id,
        previous_webhook_secret_sealed, previous_webhook_secret_expires_at,
-       apps.id AS app_id, apps.status AS app_status
+       apps.id AS app_id, apps.status AS app_status, tenants.over_quota, tenants.over_quota_until
   FROM triggers
+  JOIN tenants ON tenants.id = triggers.tenant_id
   LEFT JOIN apps ON apps.id = app_id AND apps.tenant_id = triggers.tenant_id
  WHERE triggers.id = $1 AND deleted_at IS NULL";
 
@@ -28,9 +32,9 @@ const SECRET: &str = "\
 -- webhooks.secret
 SELECT key_id, sealed FROM secrets WHERE tenant_id = $1 AND name = $2";
 
-const API_KEY_TENANT: &str = "\
--- webhooks.api_key_tenant
-SELECT tenant_id FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
+const API_KEY: &str = "\
+-- webhooks.api_key
+SELECT id, tenant_id, scopes, expires_at FROM recado_api_key($1)";
 
 const PROVIDER: &str = "\
 -- webhooks.provider
@@ -56,6 +60,8 @@ pub struct WebhookTrigger {
     pub app: Option<App>,
     /// Whether it takes messages.
     pub enabled: bool,
+    /// Whether its tenant has used up a quota. The time may have passed, as below.
+    pub over_quota: Option<OverQuota>,
     /// Counts its changes.
     pub version: i32,
     /// Its configuration, as it was saved.
@@ -107,6 +113,7 @@ pub async fn trigger(store: &Store, id: TriggerId) -> Result<Option<WebhookTrigg
         agent_id: AgentId(row.get("agent_id")),
         app: app(operation, &row)?,
         enabled: row.get("enabled"),
+        over_quota: OverQuota::from_row(&row),
         version: row.get("version"),
         trigger_config: row.get("trigger_config"),
         webhook_secret: open_webhook_secret(store, operation, id, &sealed)?,
@@ -159,16 +166,18 @@ pub async fn secret(
     sealed.map(|sealed| store.open(operation, &sealed, &owner)).transpose()
 }
 
-/// Whose key has this SHA-256, unless it was revoked.
-pub async fn api_key_tenant(
-    store: &Store,
-    hash: &[u8; 32],
-) -> Result<Option<TenantId>, StoreError> {
-    let failed = StoreError::query("webhooks.api_key_tenant");
-    let client = store.client("webhooks.api_key_tenant").await?;
-    let statement = client.prepare_cached(API_KEY_TENANT).await.map_err(&failed)?;
+/// The key that has this SHA-256, unless it was revoked. It may have expired.
+pub async fn api_key(store: &Store, hash: &[u8; 32]) -> Result<Option<ApiKeyAccess>, StoreError> {
+    let failed = StoreError::query("webhooks.api_key");
+    let client = store.client("webhooks.api_key").await?;
+    let statement = client.prepare_cached(API_KEY).await.map_err(&failed)?;
     let row = client.query_opt(&statement, &[&hash.as_slice()]).await.map_err(&failed)?;
-    Ok(row.map(|row| TenantId(row.get("tenant_id"))))
+    Ok(row.map(|row| ApiKeyAccess {
+        id: ApiKeyId(row.get("id")),
+        tenant_id: TenantId(row.get("tenant_id")),
+        scopes: api_keys::scopes(&row),
+        expires_at: row.get("expires_at"),
+    }))
 }
 
 /// Where a model is reached, and with what.
@@ -184,27 +193,12 @@ pub struct ProviderAccess {
     pub prices: Value,
 }
 
-/// What a provider's API is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderKind {
-    /// Chat completions, as `OpenAI` and many others speak them.
-    OpenaiCompatible,
-    /// The messages of Anthropic.
-    Anthropic,
-}
-
-impl ProviderKind {
-    /// From a column that only this program writes.
-    fn from_column(operation: &'static str, word: &str) -> Result<Self, StoreError> {
-        match word {
-            "openai_compatible" => Ok(Self::OpenaiCompatible),
-            "anthropic" => Ok(Self::Anthropic),
-            _ => {
-                let source = format!("`{word}` is no kind of provider").into();
-                Err(StoreError::Inconsistent { operation, column: "providers.kind", source })
-            }
-        }
-    }
+/// From a column that only this program writes.
+fn kind_from_column(operation: &'static str, word: &str) -> Result<ProviderKind, StoreError> {
+    ProviderKind::named(word).ok_or_else(|| {
+        let source = format!("`{word}` is no kind of provider").into();
+        StoreError::Inconsistent { operation, column: "providers.kind", source }
+    })
 }
 
 /// The key of a provider.
@@ -251,7 +245,7 @@ pub async fn provider(
         }
     };
     Ok(Some(ProviderAccess {
-        kind: ProviderKind::from_column(operation, row.get("kind"))?,
+        kind: kind_from_column(operation, row.get("kind"))?,
         base_url: row.get("base_url"),
         key,
         prices: row.get("prices"),

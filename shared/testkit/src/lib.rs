@@ -7,6 +7,7 @@ pub mod callback;
 pub mod guard;
 pub mod history;
 mod http_client;
+pub mod identity_provider;
 pub mod mcp;
 pub mod model;
 pub mod providers;

@@ -13,6 +13,15 @@ pub async fn count(url: &str, query: &str) -> Result<i64, Error> {
     connected(url, async |client| client.query_one(query, &[]).await?.try_get(0)).await
 }
 
+/// Runs a query for one column of texts.
+pub async fn texts(url: &str, query: &str) -> Result<Vec<String>, Error> {
+    connected(url, async |client| {
+        let rows = client.query(query, &[]).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    })
+    .await
+}
+
 /// Connects, lets `work` use the connection, and closes it.
 pub async fn connected<T, E: From<Error>>(
     url: &str,

@@ -7,7 +7,10 @@
 //! An id is written as a UUID in our API and in the database, and as `agent_` and a ULID of the
 //! same bits in events. Either form is understood wherever an id is read from a text.
 
+mod chosen;
 mod ulid;
+
+pub use chosen::{ChosenId, ChosenIdError};
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,6 +47,20 @@ macro_rules! ids {
 
             fn from_str(text: &str) -> Result<Self, IdError> {
                 read(Self::PREFIX, text).map(Self)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "format": "uuid" })
             }
         }
 
@@ -162,10 +179,22 @@ impl Fingerprint {
 }
 
 impl ExecutionId {
+    /// What is different between a message's id and that of the execution which begins with it.
+    /// Only random bits are: version and variant stay what they are, and so does the time, by
+    /// which ids are sorted.
+    const FIRST_MESSAGE: u128 = 0x2d5b_8c17_9ae6_43f1;
+
     /// The id of the execution whose input begins with `message`. A message is in one execution
     /// only, so its first message names it.
     pub fn of_first(message: MessageId) -> Self {
-        Self(derive("execution", &[message.0.as_bytes()]))
+        Self(Uuid::from_u128(message.0.as_u128() ^ Self::FIRST_MESSAGE))
+    }
+
+    /// The message that an execution of this id begins with. Whoever sends a message is told the
+    /// id of such an execution before it is known whether there will be one: the message may go
+    /// into an execution that others begin.
+    pub fn first_message(self) -> MessageId {
+        MessageId(Uuid::from_u128(self.0.as_u128() ^ Self::FIRST_MESSAGE))
     }
 }
 
@@ -241,6 +270,14 @@ impl VariationId {
     /// The id of an agent's variation, by its name.
     pub fn derived(agent: AgentId, name: &str) -> Self {
         Self(derive("variation", &[agent.0.as_bytes(), name.as_bytes()]))
+    }
+}
+
+impl TriggerId {
+    /// The id of the trigger of `agent` that its maker calls `external_id`: whoever knows the two
+    /// finds it without asking the database.
+    pub fn chosen(agent: AgentId, external_id: &ChosenId) -> Self {
+        Self(derive("chosen trigger", &[agent.0.as_bytes(), external_id.as_str().as_bytes()]))
     }
 }
 
@@ -326,6 +363,28 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn an_execution_leads_back_to_its_first_message(bits: u128) {
+            let message = MessageId(Uuid::from_u128(bits));
+            let execution = ExecutionId::of_first(message);
+            prop_assert_eq!(execution.first_message(), message);
+            prop_assert_ne!(execution.0, message.0);
+            let of_random = ExecutionId(message.0).first_message();
+            prop_assert_eq!(ExecutionId::of_first(of_random).0, message.0);
+        }
+
+        #[test]
+        fn executions_keep_the_time_of_their_messages(millis in 0_u64..1 << 48, random: [u8; 10]) {
+            let id = Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+            let execution = ExecutionId::of_first(MessageId(id)).0;
+            prop_assert_eq!(execution.get_version_num(), 7);
+            prop_assert_eq!(execution.get_variant(), uuid::Variant::RFC4122);
+            prop_assert_eq!(execution.get_timestamp(), id.get_timestamp());
+            prop_assert_eq!(&execution.as_bytes()[..8], &id.as_bytes()[..8]);
+        }
+    }
+
     #[test]
     fn the_prefixed_form_is_that_of_ulids() {
         let id = AgentId(Uuid::from_u128(0x0186_5a9d_5b7a_7c31_8a2f_0123_4567_89ab));
@@ -368,7 +427,7 @@ mod tests {
         assert_eq!(message.to_string(), MessageId::derived(TRIGGER, "SM123").to_string());
         assert_eq!(message.0.get_version_num(), 8);
         let execution = ExecutionId::of_first(message);
-        assert_ne!(execution.0, message.0);
+        assert_eq!(execution.0.get_version_num(), 8);
         assert_ne!(DeliveryId::of(execution).0, execution.0);
     }
 }

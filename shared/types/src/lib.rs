@@ -16,6 +16,8 @@ pub mod jmespath;
 pub mod json_path;
 mod json_schema;
 mod numbers;
+pub mod provider;
+pub mod scope;
 pub mod shape;
 pub mod template;
 pub mod tool;
@@ -23,7 +25,7 @@ pub mod trigger;
 mod work;
 
 pub use ids::{
-    AgentId, ApiKeyId, AppId, AttemptId, ContextWindowId, DeadLetterId, DeliveryId,
+    AgentId, ApiKeyId, AppId, AttemptId, ChosenId, ContextWindowId, DeadLetterId, DeliveryId,
     EventDeliveryId, EventEndpointId, EventId, ExecutionId, Fingerprint, LlmCallId, MemberId,
     MessageId, ProfileId, ProjectId, ProviderId, SecretId, SessionId, TenantId, ToolCallId, ToolId,
     TriggerId, VariationId,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,9 @@ class Installation:
     management_url: str
     jwt: str
     agent_id: str
+    tenant_id: str
+    project_id: str
+    operator_jwt: str
     public_url: str = PUBLIC_URL
 
 
@@ -45,16 +49,17 @@ def running(recado: Path) -> Iterator[Installation]:
         prefix="recado-clients-", ignore_cleanup_errors=True
     ) as scratch:
         data, log = Path(scratch, "data"), Path(scratch, "log")
+        secret = secrets.token_urlsafe(32)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [recado, "dev", "--data-dir", data],
-                env=environment(),
+                env=environment(secret),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         try:
-            yield ready(process, data / "dev.json")
+            yield ready(process, data / "dev.json", operator_token(recado, secret))
         except Exception:
             show_end_of(log)
             raise
@@ -64,7 +69,7 @@ def running(recado: Path) -> Iterator[Installation]:
             raise Unmet(f"recado dev ended with {code}")
 
 
-def environment() -> dict[str, str]:
+def environment(jwt_secret: str) -> dict[str, str]:
     """Ours, but for settings of Recado: the installation is to be a private one."""
     inherited = {name: it for name, it in os.environ.items() if not name.startswith("RECADO_")}
     return inherited | {
@@ -72,10 +77,26 @@ def environment() -> dict[str, str]:
         "RECADO_MANAGEMENT_LISTEN": "127.0.0.1:0",
         "RECADO_METRICS_LISTEN": "127.0.0.1:0",
         "RECADO_PUBLIC_URL": PUBLIC_URL,
+        "RECADO_JWT_SECRET": jwt_secret,
+        # One credential asks for everything that is asked here.
+        "RECADO_MANAGEMENT_RATE_PER_MINUTE": "1000000",
     }
 
 
-def ready(process: subprocess.Popen[bytes], ready_file: Path) -> Installation:
+def operator_token(recado: Path, secret: str) -> str:
+    done = subprocess.run(
+        [recado, "token", "--role", "operator"],
+        env=environment(secret),
+        stdout=subprocess.PIPE,
+        timeout=DOWN_WITHIN_SECONDS,
+        check=True,
+    )
+    return done.stdout.decode().strip()
+
+
+def ready(
+    process: subprocess.Popen[bytes], ready_file: Path, operator_jwt: str
+) -> Installation:
     def facts() -> dict[str, str] | None:
         if process.poll() is not None:
             raise Unmet(f"recado dev ended at once, with {process.returncode}")
@@ -86,8 +107,8 @@ def ready(process: subprocess.Popen[bytes], ready_file: Path) -> Installation:
             return None
 
     announced = poll("dev.json", UP_WITHIN_SECONDS, facts)
-    names = ("ingress_url", "management_url", "jwt", "agent_id")
-    return Installation(**{name: announced[name] for name in names})
+    names = ("ingress_url", "management_url", "jwt", "agent_id", "tenant_id", "project_id")
+    return Installation(**{name: announced[name] for name in names}, operator_jwt=operator_jwt)
 
 
 def end(process: subprocess.Popen[bytes]) -> int:

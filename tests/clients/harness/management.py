@@ -71,6 +71,13 @@ class Management:
         path = f"/api/event-endpoints/{endpoint.id}/rotate-secret"
         return EventEndpoint(endpoint.id, self._call("POST", path, {})["data"]["secret"])
 
+    def first(self, path: str) -> dict[str, Any]:
+        """The first of a list; `Unmet` if there is none."""
+        found: list[dict[str, Any]] = self._call("GET", f"{path}?limit=1")["data"]
+        if not found:
+            raise Unmet(f"GET {path}: there is nothing")
+        return found[0]
+
     def executions(self, endpoint: Endpoint) -> list[Execution]:
         """All of a trigger, if they are at most a hundred."""
         path = f"/api/triggers/{endpoint.trigger_id}/executions"

@@ -5,6 +5,7 @@ use recado_store::executions::{self, LlmCall, NewWindow, PastWindow, Purpose, Tu
 use recado_types::LlmCallId;
 use recado_types::agent::ModelName;
 
+use super::memory::has_query;
 use super::{Run, RunError, cut, narrate};
 use crate::model::{Ask, ChatMessage, Reply};
 use crate::tokens;
@@ -195,7 +196,8 @@ impl Run<'_> {
     fn turn_of_each(&self, conversation: &[ChatMessage]) -> Vec<Option<usize>> {
         let turns = self.memory.history.iter().enumerate();
         let of_history = turns.flat_map(|(place, turn)| {
-            std::iter::repeat_n(Some(place), 1 + usize::from(turn.response.is_some()))
+            let n_messages = usize::from(has_query(turn)) + usize::from(turn.response.is_some());
+            std::iter::repeat_n(Some(place), n_messages)
         });
         // The system prompt comes first; what follows the history is this run's.
         let mut places: Vec<Option<usize>> = std::iter::once(None).chain(of_history).collect();
@@ -266,7 +268,8 @@ fn transcript(
     for (turn, size) in turns.iter().zip(turn_sizes).rev() {
         let query = cut(&turn.query, MAX_SIDE_BYTES);
         let response = turn.response.as_deref().unwrap_or("(a person answered)");
-        let text = format!("User: {query}\nAssistant: {}\n", cut(response, MAX_SIDE_BYTES));
+        let asked = if has_query(turn) { format!("User: {query}\n") } else { String::new() };
+        let text = format!("{asked}Assistant: {}\n", cut(response, MAX_SIDE_BYTES));
         let size = *size.min(&text.len());
         if size > room && !told.is_empty() {
             break;
@@ -326,5 +329,18 @@ mod tests {
         assert!(text.len() < 1_200);
         let text = transcript(None, &turns, &[50; 20], 100);
         assert!(text.contains("q19") && !text.contains("q18"), "{text}");
+    }
+
+    #[test]
+    fn what_a_person_said_answers_nothing() {
+        let said = |query: &str, response: Option<&str>| Turn {
+            seq: 1,
+            query: query.into(),
+            response: response.map(str::to_owned),
+        };
+        let turns = [said("q", None), said("", Some("This is Ana."))];
+        let text = transcript(None, &turns, &[50; 2], 1_000);
+        let expected = "User: q\nAssistant: (a person answered)\nAssistant: This is Ana.\n";
+        assert_eq!(text, format!("Transcript:\n{expected}"));
     }
 }

@@ -139,7 +139,9 @@ impl Memory {
     pub(super) fn conversation(&self, system: String) -> Vec<ChatMessage> {
         let mut messages = vec![ChatMessage::System(system)];
         for turn in &self.history {
-            messages.push(ChatMessage::User(turn.query.clone()));
+            if has_query(turn) {
+                messages.push(ChatMessage::User(turn.query.clone()));
+            }
             messages.extend(
                 turn.response
                     .clone()
@@ -215,6 +217,11 @@ impl StepCall {
             _ => (output(), true),
         }
     }
+}
+
+/// What a person said in the agent's place answers nothing.
+pub(super) fn has_query(turn: &Turn) -> bool {
+    !turn.query.is_empty() || turn.response.is_none()
 }
 
 fn step_of(call: &PastCall, tool_calls: &[PastToolCall]) -> Result<Step, UnreadableJournal> {

@@ -26,6 +26,7 @@ use recado_store::executions::{
 };
 use recado_store::lanes::Held;
 use recado_store::{Store, StoreError};
+use recado_toolbox::{Prepared, Toolbox, Tools};
 use recado_types::agent::{AgentSpec, Chosen};
 use recado_types::{LlmCallId, ToolCallId};
 use serde_json::Value;
@@ -35,7 +36,6 @@ use crate::control::Watch;
 use crate::events::{Event, EventStream};
 use crate::model::{Ask, ModelError, Models, Reply, ToolRequest};
 use crate::prompt;
-use crate::tools::{Prepared, Toolbox, Tools};
 use memory::{Memory, Said, Step, StepCall, UnreadableJournal};
 use tool_turn::Calls;
 

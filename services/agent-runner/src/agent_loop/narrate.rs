@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use recado_store::executions::{Claimed, PastWindow, ToolCallStatus};
+use recado_toolbox::{Named, Toolbox};
 
 use super::memory::{Memory, Step, StepCall};
 use crate::events::{AskedCall, AskedTool, Compaction, Event, What};
 use crate::model::ToolRequest;
-use crate::tools::{Named, Toolbox};
 
 /// Names the tool behind a name that a model uses.
 pub(super) trait NameTools {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use recado_store::executions::{self, Delegation, ToolCallStatus, ToolResult};
+use recado_toolbox::{Call, CallOutcome, Delegate, Prepared};
 use tokio::time::Instant;
 
 use super::memory::{Step, StepCall};
 use super::{MAX_JOURNAL_BYTES, Run, RunError, narrate};
-use crate::tools::{Call, CallOutcome, Delegate, Prepared};
 
 /// How many calls of one turn are made at a time.
 const AT_ONCE: usize = 16;
@@ -119,6 +119,7 @@ impl Run<'_> {
             let outcome = CallOutcome {
                 output: message.clone(),
                 error: Some(message.clone()),
+                error_code: None,
                 truncated: false,
                 duration: Duration::ZERO,
             };

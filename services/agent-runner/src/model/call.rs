@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use recado_http::guard::{GuardedClient, Outbound, SendError, Streamed, retry_after};
-use recado_store::webhooks::ProviderKind;
+use recado_http::provider;
+use recado_types::provider::ProviderKind;
 use reqwest::Method;
 use tokio::time::{Instant, timeout};
-use url::Url;
 
 use super::answer::{Answer, AnswerReader, Flaw};
 use super::chat::{Ask, Reply};
@@ -61,11 +61,12 @@ enum Setback {
     Lasting(ModelError),
 }
 
-/// A `POST` to a path below a provider's address. A query of the address is kept.
-pub(super) fn post(base_url: &str, path: &[&str]) -> Result<Outbound, ModelError> {
-    let mut url = Url::parse(base_url).map_err(|_not_shown| ModelError::Misconfigured)?;
-    url.path_segments_mut().map_err(|()| ModelError::Misconfigured)?.pop_if_empty().extend(path);
-    Ok(Outbound::new(Method::POST, url).max_body_bytes(MAX_ANSWER_BYTES))
+/// A `POST` to a path below a provider's address, with its key.
+pub(super) fn post(endpoint: &Endpoint<'_>, path: &[&str]) -> Result<Outbound, ModelError> {
+    let Endpoint { kind, base_url, key, .. } = *endpoint;
+    let request = provider::request(kind, Method::POST, base_url, path, key);
+    let request = request.map_err(|_not_shown| ModelError::Misconfigured)?;
+    Ok(request.max_body_bytes(MAX_ANSWER_BYTES))
 }
 
 impl Caller {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use recado_types::LlmCallId;
 use recado_types::agent::Sampling;
 use recado_types::hidden::Redactor;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Map;
+
+pub(crate) use recado_toolbox::{ToolDefinition, ToolRequest};
 
 /// One thing that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,42 +35,6 @@ pub(crate) enum ChatMessage {
         /// Whether it failed.
         is_error: bool,
     },
-}
-
-/// A model's wish to call a tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ToolRequest {
-    /// What the model calls this request.
-    pub(crate) id: String,
-    /// The tool's name.
-    pub(crate) name: String,
-    /// The arguments as the model wrote them: it should be JSON.
-    pub(crate) arguments: String,
-}
-
-impl ToolRequest {
-    /// The arguments for a provider that takes back only objects: what the model wrote if it is
-    /// one, and an object that quotes it if not.
-    pub(super) fn arguments_object(&self) -> Map<String, Value> {
-        if self.arguments.trim().is_empty() {
-            return Map::new();
-        }
-        serde_json::from_str(&self.arguments).unwrap_or_else(|_not_an_object| {
-            let quoted = Value::String(self.arguments.clone());
-            Map::from_iter([("malformed".to_owned(), quoted)])
-        })
-    }
-}
-
-/// A tool as a model is told of it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ToolDefinition {
-    /// What the model calls it.
-    pub(crate) name: String,
-    /// What it is good for.
-    pub(crate) description: String,
-    /// The JSON Schema of its arguments, an object.
-    pub(crate) parameters: Value,
 }
 
 /// One question to a model.

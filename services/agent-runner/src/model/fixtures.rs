@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use recado_store::webhooks::ProviderKind;
 use recado_types::LlmCallId;
 use recado_types::agent::Sampling;
+use recado_types::provider::ProviderKind;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -34,7 +34,7 @@ use recado_store::webhooks::{self, ProviderKey};
 use recado_types::TenantId;
 use recado_types::agent::ModelName;
 
-pub(crate) use chat::{Ask, ChatMessage, Reply, ToolDefinition, ToolRequest};
+pub(crate) use chat::{Ask, ChatMessage, Reply, ToolRequest};
 pub(crate) use error::ModelError;
 
 use call::{Caller, Endpoint, IDLE};

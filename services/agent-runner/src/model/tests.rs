@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use recado_clock::{Clock, SystemClock};
 use recado_http::guard::{Guard, GuardedClient};
-use recado_store::webhooks::ProviderKind;
 use recado_testkit::model::{Model, Turn, Usage};
 use recado_testkit::stub::{Fault, Reply as Answer};
+use recado_types::provider::ProviderKind;
 use serde_json::json;
 
 use super::call::{Caller, Endpoint};

@@ -17,7 +17,7 @@ use recado_store::executions::{self, EndedExecution};
 use recado_store::providers::{self, Provider};
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, TriggerDraft};
-use recado_store::{Keyring, Store};
+use recado_store::{Keyring, Store, usage};
 use recado_testkit::model::Model;
 use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
 use recado_types::agent::AgentSpec;
@@ -105,6 +105,7 @@ impl System {
             text: format!("question {n}"),
             context: Map::new(),
             fingerprint: None,
+            payload: None,
         };
         ExecutionRequested {
             messages: vec![message],
@@ -130,6 +131,14 @@ impl System {
 
     pub(crate) async fn outcome(&self, execution: ExecutionId) -> Option<EndedExecution> {
         executions::outcome(&self.store, TENANT, execution).await.unwrap()
+    }
+
+    /// How many executions of the tenant are counted, today or since yesterday.
+    pub(crate) async fn used_today(&self) -> i64 {
+        let today = self.context.clock.now().date_naive();
+        let yesterday = today.pred_opt().unwrap();
+        let days = usage::days(&self.store, TENANT, yesterday, today).await.unwrap();
+        days.iter().map(|day| day.executions).sum()
     }
 
     /// Ends everything in good order.
@@ -163,6 +172,7 @@ fn config(database_url: &str, amqp_url: &str) -> Config {
         slots: 8,
         tenant_slots: 1_000,
         mcp_stdio_commands: Vec::new(),
+        housekeeping_interval: Duration::from_secs(1),
         lease: Duration::from_secs(10),
     }
 }
@@ -188,17 +198,14 @@ async fn furnish(store: &Store, clock: &dyn Clock, model: &Model) {
     let spec = AgentSpec::from_saved(&spec).unwrap();
     let agent = AgentDraft::new(PROJECT, "test", spec);
     agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
-    let draft = TriggerDraft {
-        agent_id: AGENT,
-        app_id: None,
-        name: "test".into(),
-        trigger_config: json!({
+    let draft = TriggerDraft::new(
+        AGENT,
+        "test",
+        json!({
             "auth": {"type": "none"},
             "execution": {"mode": "sync", "timeout_ms": 3_000},
         }),
-        secret_refs: Vec::new(),
-        enabled: true,
-    };
+    );
     let saved = triggers::create(store, TENANT, TRIGGER, &draft, "whs_x", now).await;
     assert!(matches!(saved, Ok(triggers::Saved::Saved(_))), "{saved:?}");
 }

@@ -89,17 +89,14 @@ async fn furnish(store: &Store) {
     let spec = AgentSpec::from_saved(&spec).unwrap();
     let agent = AgentDraft::new(PROJECT, "Echo", spec);
     agents::ensure(store, TENANT, AGENT, &agent, now).await.unwrap();
-    let draft = TriggerDraft {
-        agent_id: AGENT,
-        app_id: None,
-        name: "test".into(),
-        trigger_config: json!({
+    let draft = TriggerDraft::new(
+        AGENT,
+        "test",
+        json!({
             "auth": {"type": "none"},
             "execution": {"mode": "async", "message_buffer": {"enabled": true}},
         }),
-        secret_refs: Vec::new(),
-        enabled: true,
-    };
+    );
     let saved = triggers::create(store, TENANT, TRIGGER, &draft, "whs_x", now).await;
     assert!(matches!(saved, Ok(triggers::Saved::Saved(_))), "{saved:?}");
 }
@@ -115,6 +112,7 @@ fn saying(n: u128, text: &str) -> MessageReceived {
         text: text.into(),
         context: Map::new(),
         fingerprint: Some(Fingerprint::of(text.as_bytes())),
+        payload: None,
     };
     MessageReceived { message, buffer: BufferPolicy::new(100, 10, None) }
 }

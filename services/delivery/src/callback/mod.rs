@@ -2,6 +2,6 @@
 //! Pure, no I/O.
 
 pub mod answer;
-pub mod render;
 pub mod retry;
-pub mod sent;
+
+pub use recado_callback::{render, sent};

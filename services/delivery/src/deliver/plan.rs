@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
+use recado_callback::chunks;
 use recado_store::deliveries::{self, ChunkStatus, Claimed, PlannedChunk};
 use recado_store::lanes::Held;
 use recado_store::webhooks;
-use recado_text::split::{Split, split};
-use recado_text::transform::transform;
+use recado_text::split::Split;
 use recado_types::hosts::DestinationHosts;
 use recado_types::trigger::{Callback, Execution, TriggerConfig};
 
@@ -102,7 +102,7 @@ impl HeldLane<'_> {
             let (chunks, truncated) = (chunks.clone(), *truncated);
             return Ok(Cut { chunks, is_stored: true, truncated });
         }
-        let Split { chunks, truncated } = cut(response, execution, callback);
+        let Split { chunks, truncated } = chunks::of(response, execution, callback);
         if chunks.is_empty() {
             return Err(Unsendable::never("empty_response", "the agent's response is empty"));
         }
@@ -131,19 +131,6 @@ impl HeldLane<'_> {
         let secret = self.stored(|| webhooks::secret(store, tenant, name)).await;
         secret.map_err(Unsendable::unstored("the callback's secret could not be read"))
     }
-}
-
-/// Makes chunks of a response. Without a `split_config` it is one.
-fn cut(response: &str, execution: &Execution, callback: &Callback) -> Split {
-    let transformed = transform(response, &callback.transform);
-    let cut = match &execution.split {
-        Some(config) => split(&transformed.text, config),
-        None if transformed.text.trim().is_empty() => {
-            Split { chunks: Vec::new(), truncated: false }
-        }
-        None => Split { chunks: vec![transformed.text.into_owned()], truncated: false },
-    };
-    Split { truncated: cut.truncated || transformed.truncated, ..cut }
 }
 
 fn planned((body, index): (String, u32)) -> PlannedChunk {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use recado_callback::sign;
 use recado_clock::Clock;
 use recado_http::guard::{GuardedClient, Outbound};
 use recado_store::event_deliveries::{AfterAttempt, Claimed, EventAttempt};
@@ -17,7 +18,6 @@ use super::answer::{self, MAX_KEPT_BODY, Report};
 use super::book::Book;
 use super::metrics::{ATTEMPT_SECONDS, ATTEMPTS};
 use super::schedule;
-use crate::sign;
 
 /// How long a whole exchange may take: the least that Standard Webhooks recommends. Whoever needs
 /// longer has to answer first and work then.

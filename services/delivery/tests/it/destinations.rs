@@ -90,7 +90,8 @@ async fn a_fast_tenant_is_not_delayed_by_the_dead_destinations_of_another() {
     let other = "00000000-0000-0000-0000-0000000000ff";
     system
         .execute(&format!(
-            "INSERT INTO tenants (id, name, created_at) VALUES ('{other}', 'other', now());
+            "INSERT INTO tenants (id, name, created_at, updated_at)
+             VALUES ('{other}', 'other', now(), now());
              UPDATE deliveries SET tenant_id = '{other}' WHERE trigger_id = '{trigger}';
              UPDATE lanes SET tenant_id = '{other}' WHERE trigger_id = '{trigger}'",
             trigger = trigger.0

@@ -148,7 +148,8 @@ async fn after_a_rotation_either_secret_verifies_until_the_old_one_ends() {
     let now = system.system.now();
     let until = Some(now + chrono::TimeDelta::hours(1));
     let store = &system.system.store;
-    event_endpoints::rotate_secret(store, TENANT, id, &newer, until, now).await.unwrap().unwrap();
+    let rotated = event_endpoints::rotate_secret(store, TENANT, id, None, &newer, until, now).await;
+    rotated.unwrap().unwrap();
     let instance = system.system.start();
     system.tell(&[system.event(1, "error")]).await;
     wait_for_count("the first event", 1, || sink.count()).await;

@@ -98,18 +98,15 @@ impl System {
     /// A trigger whose answers go out by `callback`, split by `split` unless that is null.
     pub(crate) async fn trigger(&self, callback: &Value, split: &Value) -> TriggerId {
         let id = TriggerId(self.clock.fresh_id());
-        let draft = TriggerDraft {
-            agent_id: AGENT,
-            app_id: None,
-            name: "test".into(),
-            trigger_config: json!({
+        let draft = TriggerDraft::new(
+            AGENT,
+            "test",
+            json!({
                 "auth": {"type": "none"},
                 "context_mapping": {"phoneNumber": "$.From"},
                 "execution": {"mode": "async", "callback": callback, "split_config": split},
             }),
-            secret_refs: Vec::new(),
-            enabled: true,
-        };
+        );
         let saved =
             triggers::create(&self.store, TENANT, id, &draft, "whs_x", self.clock.now()).await;
         assert!(matches!(saved, Ok(Saved::Saved(_))), "{saved:?}");
@@ -144,6 +141,7 @@ impl System {
             text: format!("question {n}"),
             context: Map::from_iter([phone]),
             fingerprint: None,
+            payload: None,
         };
         let execution = ExecutionId::of_first(message.id);
         let request = ExecutionRequested {
@@ -167,7 +165,7 @@ impl System {
     pub(crate) async fn let_requests_go_to(&self, hosts: &[&str]) {
         let hosts = hosts.iter().map(ToString::to_string).collect();
         let changes = TenantChanges { destination_hosts: Some(hosts), ..TenantChanges::default() };
-        tenants::update(&self.store, TENANT, &changes).await.unwrap().unwrap();
+        tenants::update(&self.store, TENANT, None, &changes, self.now()).await.unwrap().unwrap();
     }
 
     pub(crate) fn start(&self) -> Instance {

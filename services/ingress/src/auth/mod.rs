@@ -1,59 +1,18 @@
-//! Where does a request come from? Decided over the raw bytes, before anything is parsed.
+//! Does a request come from somebody who may use a trigger?
 //!
-//! A caller learns that the check failed, never which part of it: missing, malformed and wrong
-//! credentials look the same, and comparisons take the same time.
+//! Decided over the raw bytes, before anything is parsed: signatures by [`recado_intake`], API keys
+//! by looking them up.
 
 mod api_key;
-mod keys;
-mod signature;
 
 pub(crate) use api_key::ApiKeys;
-pub(crate) use keys::Keys;
 
-use actix_web::http::header::{HeaderMap, HeaderValue};
-use chrono::{DateTime, Utc};
 use recado_http::auth::API_KEY_HEADER;
+use recado_intake::CompiledTrigger;
+use recado_intake::auth::{Received, check_signatures};
 use recado_types::trigger::InboundAuth;
 
-use crate::payload::PayloadLimits;
-use crate::public_url::PublicUrl;
 use crate::refusal::Refusal;
-use crate::trigger::CompiledTrigger;
-
-/// A request as it was received.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Received<'a> {
-    /// What the sender calls us.
-    pub(crate) public_url: &'a PublicUrl,
-    /// What it asked for, undecoded.
-    pub(crate) path_and_query: &'a str,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a [u8],
-    /// When it came: what signed timestamps are compared with.
-    pub(crate) at: DateTime<Utc>,
-    /// What a body may hold, for those who have to look into it by themselves.
-    pub(crate) limits: PayloadLimits,
-}
-
-impl<'a> Received<'a> {
-    /// The header of this name, if it stands there exactly once and is a text. All that a check
-    /// depends on is read so: of two, a proxy in front of us might have looked at the other one.
-    pub(crate) fn only_header(&self, name: &str) -> Option<&'a str> {
-        self.only_value(name)?.to_str().ok()
-    }
-
-    /// Like [`Self::only_header`], of any bytes.
-    pub(crate) fn only_value(&self, name: &str) -> Option<&'a HeaderValue> {
-        let mut values = self.headers.get_all(name);
-        let only = values.next()?;
-        values.next().is_none().then_some(only)
-    }
-
-    /// The query, undecoded and without its question mark.
-    pub(crate) fn query(&self) -> &'a str {
-        self.path_and_query.split_once('?').map_or("", |(_, query)| query)
-    }
-}
 
 /// Does `request` come from somebody who may use `trigger`?
 pub(crate) async fn authenticate(
@@ -61,38 +20,9 @@ pub(crate) async fn authenticate(
     request: &Received<'_>,
     api_keys: &ApiKeys,
 ) -> Result<(), Refusal> {
-    let is_authentic = match trigger.config.auth {
-        InboundAuth::Signature { algorithm } => {
-            let claimed = request.only_header(signature::HEADER);
-            let is_signed =
-                |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
-            trigger.own_keys.any(request.at, is_signed)
-        }
-        InboundAuth::ApiKey => {
-            api_keys.check(request.only_header(API_KEY_HEADER), trigger.tenant_id).await?;
-            true
-        }
-        InboundAuth::Channel | InboundAuth::None => true,
-    };
-    // A channel that describes its own checks makes them whatever else is asked for.
-    let by_channel = trigger.config.auth == InboundAuth::Channel || trigger.channel.always_checks();
-    let is_authentic = is_authentic && (!by_channel || trigger.channel.is_authentic(request));
-    is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::channel::tests::Request;
-
-    #[test]
-    fn a_header_that_is_repeated_or_no_text_is_none() {
-        let request =
-            Request::post("").header("x-one", "1").header("x-two", "1").header("x-two", "1");
-        let request = request.header("x-odd", "é");
-        let of = |name| request.received().only_header(name).map(str::to_owned);
-        assert_eq!(of("X-One").as_deref(), Some("1"));
-        assert_eq!((of("X-Two"), of("X-Odd"), of("X-None")), (None, None, None));
-        let received = request.received();
-        assert!(received.only_value("X-Odd").is_some() && received.only_value("X-Two").is_none());
+    if trigger.config.auth == InboundAuth::ApiKey {
+        let key = request.only_header(API_KEY_HEADER);
+        api_keys.check(key, trigger.tenant_id, request.at).await?;
     }
+    Ok(check_signatures(trigger, request)?)
 }

@@ -10,6 +10,8 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use recado_http::{ApiError, Problem};
+use recado_intake::auth::Received;
+use recado_intake::{CompiledTrigger, payload};
 use recado_store::apps::AppStatus;
 use recado_types::{AppId, SessionId, TriggerId};
 use serde::Serialize;
@@ -18,12 +20,9 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{acknowledged, note, only_post};
-use crate::auth::Received;
 use crate::ingress::Ingress;
-use crate::payload;
 use crate::refusal::Refusal;
 use crate::take::{Taken, Telling};
-use crate::trigger::CompiledTrigger;
 
 /// The route.
 pub(crate) const PATH: &str = "/v1/apps/{app_id}/webhooks/{channel_id}";
@@ -80,7 +79,7 @@ async fn take(
     let received = ingress.received(request, &body);
     check_token(&trigger, &received)?;
     if trigger.channel.always_checks() && !trigger.channel.is_authentic(&received) {
-        return Err(Refusal::InvalidSignature);
+        return Err(recado_intake::Refusal::InvalidSignature.into());
     }
     let value = payload::anything(&body, ingress.limits.payload)?;
     let messages = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {
@@ -89,7 +88,7 @@ async fn take(
     };
     let Some(message) = messages.first() else {
         // Of a batch, none could be taken.
-        return Err(Refusal::SenderDenied);
+        return Err(recado_intake::Refusal::SenderDenied.into());
     };
     let body = json!(Invoked {
         accepted: true,

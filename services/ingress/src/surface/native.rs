@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use recado_http::ApiError;
+use recado_intake::CompiledTrigger;
+use recado_intake::answer::{self, Answer};
+use recado_intake::channel::Challenge;
+use recado_intake::payload;
+use recado_intake::reply::{self, AgentReply, ReplyShape};
 use recado_store::executions::EndedExecution;
 use recado_types::TriggerId;
 use recado_types::trigger::Mode;
 
 use super::{id_in_path, note, only_post};
-use crate::answer::{self, Answer};
-use crate::channel::Challenge;
 use crate::ingress::Ingress;
 use crate::refusal::Refusal;
-use crate::reply::{self, AgentReply, ReplyShape};
 use crate::take::{Accepted, Taken, Telling};
-use crate::trigger::CompiledTrigger;
 
 /// The route.
 pub(crate) const PATH: &str = "/api/triggers/webhook/{id}";
@@ -59,12 +60,12 @@ async fn take(
     let id = id_in_path(request, "id").ok_or(Refusal::TriggerNotFound)?;
     let trigger = ingress.trigger(TriggerId(id)).await?;
     if !trigger.enabled {
-        return Err(Refusal::TriggerDisabled);
+        return Err(recado_intake::Refusal::TriggerDisabled.into());
     }
     let body = ingress.body(request, payload).await?;
     let received = ingress.received(request, &body);
     ingress.authenticate(&trigger, &received).await?;
-    let value = ingress.parse(&trigger, &received)?;
+    let value = payload::of(&trigger, &received)?;
     let telling = match trigger.config.execution.mode {
         Mode::Sync => Telling::Answer,
         Mode::Async => Telling::Acceptance,
@@ -83,7 +84,7 @@ async fn take(
             let ended = expected.within(wait.saturating_sub(begun.elapsed())).await?;
             (told(&trigger, message, &ended, begun)?, "answered")
         }
-        None => (answer::acknowledge(&trigger, &messages), "accepted"),
+        None => (answer::acknowledge(&trigger, messages.first().map(Accepted::told)), "accepted"),
     };
     let mut response = HttpResponse::from(answer);
     if let Some(rate) = messages.last().and_then(|message| message.rate) {
@@ -109,7 +110,7 @@ fn told(
         // Nothing went wrong, and the agent has nothing to say: a person answers, or the answer
         // comes with the next message's.
         "cancelled" if ended.error_code.as_deref().is_some_and(|code| SILENT.contains(&code)) => {
-            return Ok(answer::acknowledge(trigger, std::slice::from_ref(message)));
+            return Ok(answer::acknowledge(trigger, Some(message.told())));
         }
         _ => {
             let code = ended.error_code.clone();

@@ -1,6 +1,9 @@
 //! `/run/tenants/{t}/projects/{p}/agents/{a}/triggers/{id}` (seed 001): always acknowledged, with
 //! the ids of what comes of it.
 //!
+//! Project and agent are named by their ids, or by what their owner calls them; a trigger by its id,
+//! or by the one that its maker chose, from which and from its agent the id follows.
+//!
 //! Errors are problem documents (RFC 9457). A trigger that is disabled, deleted, or below another
 //! path is not there: this surface tells strangers nothing.
 
@@ -9,12 +12,15 @@ use std::time::Instant;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use recado_http::ApiError;
-use recado_types::{AgentId, ProjectId, TenantId, TriggerId};
-use serde::Serialize;
+use recado_intake::payload;
+use recado_store::triggers::Place;
+use recado_types::{ChosenId, TenantId, TriggerId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::{acknowledged, id_in_path, note, only_post};
+use super::{acknowledged, note, only_post};
 use crate::ingress::Ingress;
+use crate::place::Places;
 use crate::refusal::Refusal;
 use crate::take::{Accepted, Taken, Telling};
 
@@ -35,6 +41,47 @@ struct Invoked {
     conversation_id: String,
 }
 
+/// What the path says.
+#[derive(Deserialize)]
+struct Address {
+    tenant_id: String,
+    project_id: String,
+    agent_id: String,
+    id: String,
+}
+
+impl Address {
+    fn of(request: &HttpRequest) -> Option<Self> {
+        request.match_info().load().ok()
+    }
+
+    fn tenant(&self) -> Option<TenantId> {
+        self.tenant_id.parse().ok()
+    }
+
+    /// The agent that is meant, whether its project is the one that is named or not.
+    async fn place(&self, ingress: &Ingress) -> Result<Option<Place>, Refusal> {
+        match Places::by_ids(&self.project_id, &self.agent_id) {
+            Some(place) => Ok(Some(place)),
+            None => self.known_place(ingress).await,
+        }
+    }
+
+    /// The agent that is meant, if it is one of the project that is named.
+    async fn known_place(&self, ingress: &Ingress) -> Result<Option<Place>, Refusal> {
+        let Some(tenant) = self.tenant() else { return Ok(None) };
+        let found = ingress.places.get(tenant, &self.project_id, &self.agent_id).await;
+        found.map_err(Refusal::Lookup)
+    }
+
+    /// The trigger that is meant.
+    fn trigger_id(&self, place: &Place) -> Option<TriggerId> {
+        let given = self.id.parse().ok();
+        given
+            .or_else(|| Some(TriggerId::chosen(place.agent_id, &self.id.parse::<ChosenId>().ok()?)))
+    }
+}
+
 /// POST: somebody wrote something.
 pub(crate) async fn receive(
     request: HttpRequest,
@@ -42,8 +89,9 @@ pub(crate) async fn receive(
     ingress: Data<Ingress>,
 ) -> Result<HttpResponse, ApiError> {
     let begun = Instant::now();
-    let outcome = Box::pin(take(&ingress, &request, payload)).await;
-    note(SURFACE, id_in_path(&request, "id").map(TriggerId), begun, &outcome);
+    let mut trigger_id = None;
+    let outcome = Box::pin(take(&ingress, &request, payload, &mut trigger_id)).await;
+    note(SURFACE, trigger_id, begun, &outcome);
     match outcome {
         Ok((response, _)) => Ok(response),
         Err(refusal) => Err(problem(refusal.into(), request.path())),
@@ -59,20 +107,24 @@ async fn take(
     ingress: &Ingress,
     request: &HttpRequest,
     payload: Payload,
+    trigger_id: &mut Option<TriggerId>,
 ) -> Result<(HttpResponse, &'static str), Refusal> {
-    let id = |name| id_in_path(request, name).ok_or(Refusal::TriggerNotFound);
-    let (tenant, project) = (TenantId(id("tenant_id")?), ProjectId(id("project_id")?));
-    let agent = AgentId(id("agent_id")?);
-    let trigger = ingress.trigger(TriggerId(id("id")?)).await?;
-    let is_here =
-        (trigger.tenant_id, trigger.project_id, trigger.agent_id) == (tenant, project, agent);
+    let address = Address::of(request).ok_or(Refusal::TriggerNotFound)?;
+    let place = address.place(ingress).await?.ok_or(Refusal::TriggerNotFound)?;
+    *trigger_id = address.trigger_id(&place);
+    let trigger = ingress.trigger(trigger_id.ok_or(Refusal::TriggerNotFound)?).await?;
+    let is_here = address.tenant() == Some(trigger.tenant_id) && trigger.agent_id == place.agent_id;
+    // Where the trigger's agent was when it was saved, or else where the agent is now.
+    let is_here = is_here
+        && (trigger.project_id == place.project_id
+            || address.known_place(ingress).await?.is_some());
     if !is_here || !trigger.enabled {
         return Err(Refusal::TriggerNotFound);
     }
     let body = ingress.body(request, payload).await?;
     let received = ingress.received(request, &body);
     ingress.authenticate(&trigger, &received).await?;
-    let value = ingress.parse(&trigger, &received)?;
+    let value = payload::of(&trigger, &received)?;
     match ingress.take(&trigger, &received, value, Telling::Acceptance).await? {
         Taken::Notice(answer) => Ok((answer.into(), "notice")),
         Taken::Messages(messages) => {

@@ -22,7 +22,8 @@ async fn app(running: &Running, status: AppStatus) -> AppId {
 
 async fn change(running: &Running, app: AppId, status: AppStatus) {
     let patch = AppPatch { status: Some(status), ..AppPatch::default() };
-    let changed = apps::change(&running.store, running.tenant, app, &patch, running.now()).await;
+    let changed =
+        apps::change(&running.store, running.tenant, app, None, &patch, running.now()).await;
     changed.unwrap().expect("the app is there");
 }
 

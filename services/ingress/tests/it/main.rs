@@ -13,6 +13,7 @@ mod instance;
 mod limits;
 mod meta;
 mod queue;
+mod quotas;
 mod rates;
 mod refusing;
 mod requests;

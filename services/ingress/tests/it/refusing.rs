@@ -1,7 +1,10 @@
 //! What is not accepted, and that the answer tells no more than it should.
 
+use chrono::TimeDelta;
 use recado_testkit::twilio::Inbound;
+use recado_testkit::wait_for;
 use recado_types::TriggerId;
+use recado_types::scope::{Scope, Scopes};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -9,7 +12,7 @@ use uuid::Uuid;
 use crate::requests::{
     Answered, TWILIO_SECRET, answered, erp, erp_message, open, signature, whatsapp,
 };
-use crate::running::Running;
+use crate::running::{Running, SOON};
 
 fn assert_refused(answer: &Answered, status: u16, code: &str) {
     assert_eq!((answer.status, answer.error().as_str()), (status, code), "{}", answer.body);
@@ -73,12 +76,12 @@ async fn twilio_signs_with_the_auth_token_of_the_channels_secret() {
 }
 
 #[tokio::test]
-async fn an_api_key_is_good_for_its_own_tenant() {
+async fn an_api_key_is_good_for_its_own_tenant_its_scopes_and_its_time() {
     let running = Running::start().await;
     let mut config = open();
     config["auth"]["type"] = json!("api_key");
     let sender = running.sender(running.trigger(config).await);
-    let (_, key) = running.api_key(running.tenant).await;
+    let (id, key) = running.api_key(running.tenant).await;
     let (stranger, _) = running.another_tenant().await;
     let (_, foreign) = running.api_key(stranger).await;
 
@@ -91,6 +94,19 @@ async fn an_api_key_is_good_for_its_own_tenant() {
         let answer = sender.post_with_key(wrong, &body).await;
         assert_eq!(answer.essence(), refused.essence(), "{wrong}");
     }
+
+    let reads = [Scope::Read].into_iter().collect();
+    let past = Some(running.now() - TimeDelta::seconds(1));
+    let (reader, reading) = running.api_key_for(running.tenant, reads, None).await;
+    let (_, expired) = running.api_key_for(running.tenant, Scopes::default(), past).await;
+    for useless in [reading, expired] {
+        let answer = sender.post_with_key(useless.expose(), &body).await;
+        assert_eq!(answer.essence(), refused.essence());
+    }
+    let used = async || running.last_use(id).await;
+    let used = wait_for("the use to be recorded", SOON, used).await.unwrap();
+    assert!(used <= running.now() && used.timestamp() % 60 == 0, "{used}");
+    assert_eq!(running.last_use(reader).await, None);
     running.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use recado_store::apps::{self, AppStatus};
-use recado_store::triggers;
+use recado_store::triggers::{self, Replacement};
 use recado_testkit::{http_client, providers, wait_for};
 use recado_types::{AppId, TriggerId};
 use serde_json::json;
@@ -14,8 +14,9 @@ use crate::running::{Running, SOON, WEBHOOK_SECRET};
 async fn rotate(running: &Running, trigger: TriggerId, secret: &str, grace: TimeDelta) {
     let now = running.now();
     let until = Some(now + grace);
+    let by = Replacement { webhook_secret: secret, previous_expires_at: until };
     let rotated =
-        triggers::rotate_secret(&running.store, running.tenant, trigger, secret, until, now).await;
+        triggers::rotate_secret(&running.store, running.tenant, trigger, None, by, now).await;
     assert_eq!(rotated.unwrap().expect("the trigger is there").previous_expires_at, until);
 }
 

@@ -14,7 +14,8 @@ use recado_store::triggers::{Saved, TriggerDraft};
 use recado_store::{Keyring, Store, agents, api_keys, secrets, tenants, triggers};
 use recado_testkit::{TestDatabase, TestRedis, Vhost, database, redis, vhost};
 use recado_types::agent::AgentSpec;
-use recado_types::{AgentId, ApiKeyId, AppId, ProjectId, SecretId, TenantId, TriggerId};
+use recado_types::scope::Scopes;
+use recado_types::{AgentId, ApiKeyId, AppId, ChosenId, ProjectId, SecretId, TenantId, TriggerId};
 use serde_json::{Value, json};
 
 pub(crate) use crate::instance::{Instance, ServerUrls};
@@ -143,6 +144,27 @@ impl Running {
         id
     }
 
+    /// A new trigger of the agent that its maker calls `external_id`.
+    pub(crate) async fn chosen_trigger(&self, external_id: &str, config: Value) -> TriggerId {
+        let chosen: ChosenId = external_id.parse().unwrap();
+        let id = TriggerId::chosen(self.agent, &chosen);
+        let draft = TriggerDraft { external_id: Some(chosen), ..Self::draft(self.agent, config) };
+        let (tenant, now) = (self.tenant, self.now());
+        let saved = triggers::create(&self.store, tenant, id, &draft, WEBHOOK_SECRET, now).await;
+        assert!(matches!(saved, Ok(Saved::Saved(_))), "{saved:?}");
+        id
+    }
+
+    /// Calls the agent and its project so.
+    pub(crate) async fn name_agent(&self, agent: &str, project: &str) {
+        let statements = format!(
+            "UPDATE agents SET external_id = '{agent}' WHERE id = '{}';
+             UPDATE projects SET external_id = '{project}' WHERE id = '{}';",
+            self.agent, self.project
+        );
+        recado_testkit::sql::execute(&self.servers.database, &statements).await.unwrap();
+    }
+
     /// Another configuration for a trigger.
     pub(crate) async fn reconfigure(&self, id: TriggerId, trigger_config: Value) {
         let found = triggers::find(&self.store, self.tenant, id).await.unwrap().unwrap();
@@ -154,24 +176,20 @@ impl Running {
     }
 
     fn draft(agent_id: AgentId, trigger_config: Value) -> TriggerDraft {
-        TriggerDraft {
-            agent_id,
-            app_id: None,
-            name: "test".into(),
-            trigger_config,
-            secret_refs: Vec::new(),
-            enabled: true,
-        }
+        TriggerDraft::new(agent_id, "test", trigger_config)
     }
 
     pub(crate) async fn set_enabled(&self, id: TriggerId, enabled: bool) {
         let now = self.now();
-        triggers::set_enabled(&self.store, self.tenant, id, enabled, now).await.unwrap().unwrap();
+        triggers::set_enabled(&self.store, self.tenant, id, None, enabled, now)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     pub(crate) async fn delete(&self, id: TriggerId) {
         let now = self.now();
-        assert!(triggers::delete(&self.store, self.tenant, id, now).await.unwrap());
+        assert!(triggers::delete(&self.store, self.tenant, id, None, now).await.unwrap());
     }
 
     pub(crate) async fn add_secret(&self, name: &str, value: &str) {
@@ -182,19 +200,41 @@ impl Running {
 
     pub(crate) async fn replace_secret(&self, name: &str, value: &str) {
         let now = self.now();
-        secrets::replace(&self.store, self.tenant, name, value, now).await.unwrap().unwrap();
+        secrets::replace(&self.store, self.tenant, name, value, None, now).await.unwrap().unwrap();
     }
 
     /// A new API key of `tenant`.
     pub(crate) async fn api_key(&self, tenant: TenantId) -> (ApiKeyId, ApiKey) {
+        self.api_key_for(tenant, Scopes::default(), None).await
+    }
+
+    /// A new API key of `tenant`, for less than everything.
+    pub(crate) async fn api_key_for(
+        &self,
+        tenant: TenantId,
+        scopes: Scopes,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> (ApiKeyId, ApiKey) {
         let id: ApiKeyId = self.fresh_id();
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(self.clock.fresh_id().as_bytes());
         let key = ApiKey::from_random(&bytes);
-        let new =
-            api_keys::NewApiKey { id, name: "test", prefix: key.shown_prefix(), hash: key.hash() };
+        let new = api_keys::NewApiKey {
+            id,
+            name: "test",
+            prefix: key.shown_prefix(),
+            hash: key.hash(),
+            scopes: Some(scopes),
+            expires_at,
+        };
         api_keys::create(&self.store, tenant, &new, self.now()).await.unwrap().unwrap();
         (id, key)
+    }
+
+    /// When a key of ours was last used.
+    pub(crate) async fn last_use(&self, key: ApiKeyId) -> Option<DateTime<Utc>> {
+        let keys = api_keys::list(&self.store, self.tenant, None, 100).await.unwrap();
+        keys.into_iter().find(|info| info.id == key).unwrap().last_used_at
     }
 
     pub(crate) async fn revoke(&self, key: ApiKeyId) {

@@ -198,7 +198,7 @@ async fn a_change_of_the_team_is_noticed_at_once() {
     wait_for_status(&sender, "+5511999991111", 202).await;
     assert_denied(&sender, ANA).await;
 
-    assert!(members::delete(&running.store, running.tenant, added.member.id).await.unwrap());
+    assert!(members::delete(&running.store, running.tenant, added.member.id, None).await.unwrap());
     wait_for_status(&sender, "+5511999991111", 403).await;
     running.stop().await;
 }

@@ -128,8 +128,10 @@ async fn below_another_path_a_trigger_is_not_there() {
     ];
     let mut documents = Vec::new();
     let written_otherwise = here.path().replace(&here.trigger.to_string(), "not-a-uuid");
-    let simple = here.path().replace(&here.tenant.to_string(), &here.tenant.0.simple().to_string());
-    let paths = places.map(|place| place.path()).into_iter().chain([written_otherwise, simple]);
+    let by_name = here.path().replace(&here.agent.to_string(), "nobody");
+    let nameless = here.path().replace(&here.project.to_string(), "%00");
+    let others = [written_otherwise, by_name, nameless];
+    let paths = places.map(|place| place.path()).into_iter().chain(others);
     for path in paths {
         let answer = post_to(&running, &path, &json!({"a": 1})).await;
         assert_problem(&answer, &path, 404, "trigger_not_found");
@@ -139,6 +141,43 @@ async fn below_another_path_a_trigger_is_not_there() {
     }
     // Nothing tells one from another.
     assert!(documents.iter().all(|document| *document == documents[0]), "{documents:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn ids_may_be_those_that_people_chose() {
+    let running = Running::start().await;
+    let queue = running.requested();
+    running.name_agent("sales desk", "north").await;
+    let generic = json!({
+        "channel": {"type": "generic", "outputTransform": {"jmespath": "user"}},
+        "execution": {"mode": "async"},
+    });
+    let trigger = running.chosen_trigger("push.v1", generic).await;
+    let Running { tenant, project, agent, .. } = running;
+    let tenants = [tenant.to_string(), tenant.prefixed().to_string()];
+    let projects = [project.to_string(), "north".to_owned()];
+    let agents = [agent.to_string(), "sales%20desk".to_owned()];
+    let sent = json!({"user": {"name": "Ana"}});
+    for (tenant, (project, agent)) in
+        tenants.iter().cycle().zip(projects.iter().flat_map(|p| agents.iter().map(move |a| (p, a))))
+    {
+        for id in [trigger.to_string(), trigger.prefixed().to_string(), "push.v1".to_owned()] {
+            let path =
+                format!("/run/tenants/{tenant}/projects/{project}/agents/{agent}/triggers/{id}");
+            let answer = post_to(&running, &path, &sent).await;
+            assert_eq!(answer.status, 202, "{path}: {}", answer.body);
+            let requested = queue.next().await;
+            let message = &requested.messages[0];
+            assert_eq!(message.trigger_id, trigger, "{path}");
+            // What came is kept for those who look it up.
+            let payload = message.payload.as_ref().unwrap();
+            let transformed = Some(json!({"name": "Ana"}));
+            assert_eq!((&payload.request, &payload.transformed), (&sent, &transformed));
+        }
+    }
+    let path = format!("/run/tenants/{tenant}/projects/south/agents/sales%20desk/triggers/push.v1");
+    assert_problem(&post_to(&running, &path, &sent).await, &path, 404, "trigger_not_found");
     running.stop().await;
 }
 

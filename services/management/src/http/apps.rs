@@ -1,34 +1,96 @@
 //! `/api/apps`: what is published under one name, with triggers as its webhook channels.
 
-use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
+use actix_web::web::{self, Data, Json, Path};
 use chrono::{DateTime, Utc};
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
 use recado_store::apps::{self, App, AppPatch, AppStatus};
-use recado_store::references::Deletion;
 use recado_types::AppId;
+use recado_types::scope::Scope;
 use recado_types::shape::{ObjectReader, Problems};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::schema::{about, choice, name, object, or, patch};
 use super::{DONE, Done, Found};
 use crate::Api;
-use crate::access::{Caller, Read, Write};
+use crate::access::Caller;
 use crate::body::Body;
-use crate::failure::{in_use, invalid, store_failed};
-use crate::page::{Listing, Page};
+use crate::etag::{IfMatch, Tagged, Version};
+use crate::failure::{deleted, invalid, store_failed};
+use crate::http::operation::{Access, Operation, RequestBody, Resource};
+use crate::optimistic::until_saved;
+use crate::page::{CURSOR, LIMIT, Listing, Page};
 use crate::query::QueryReader;
 
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/apps",
+        "Apps",
+        &[
+            Operation::get("List apps", Access::Key(Scope::ReadDirectory), || web::get().to(list))
+                .details("Newest first.")
+                .query(&[LIMIT, CURSOR])
+                .answers::<Listing<Shown>>(200),
+            Operation::post("Make an app", Access::Role(Role::Editor), || web::post().to(create))
+                .details(
+                    "Triggers become its webhook channels by naming it (`app_id`). They take \
+                     messages while it is `published`.",
+                )
+                .body(RequestBody::json(new_app, new_app_example))
+                .answers_data::<Shown>(201)
+                .with_etag(),
+        ],
+    ),
+    Resource::new(
+        "/api/apps/{id}",
+        "Apps",
+        &[
+            Operation::get("Show an app", Access::Key(Scope::ReadDirectory), || {
+                web::get().to(show)
+            })
+            .answers_data::<Shown>(200)
+            .problems(&[Problem::AppNotFound])
+            .with_etag(),
+            Operation::patch("Change an app", Access::Role(Role::Editor), || {
+                web::patch().to(update)
+            })
+            .details("Publishing and archiving an app are changes of its `status`.")
+            .body(RequestBody::json(app_patch, app_patch_example))
+            .answers_data::<Shown>(200)
+            .problems(&[Problem::AppNotFound, Problem::Conflict])
+            .with_etag(),
+            Operation::delete("Delete an app", Access::Role(Role::Editor), || {
+                web::delete().to(delete)
+            })
+            .details(
+                "409 `conflict` names the triggers that are its channels, in `details.used_by`.",
+            )
+            .answers::<Done>(200)
+            .problems(&[Problem::AppNotFound, Problem::Conflict])
+            .with_etag(),
+        ],
+    ),
+];
+
 const MAX_NAME: usize = 255;
+
+/// What a new app may be: it is archived once it was something else.
+const FIRST_STATUSES: [AppStatus; 2] = [AppStatus::Draft, AppStatus::Published];
 
 /// What an app is besides what can be changed.
 const READ_ONLY: [&str; 3] = ["id", "created_at", "updated_at"];
 
-#[derive(Serialize)]
-pub(super) struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "App")]
+struct Shown {
     id: AppId,
     name: String,
+    /// The webhook channels of an app take messages while it is `published`.
+    #[schemars(extend("enum" = AppStatus::ALL.map(AppStatus::as_str)))]
     status: &'static str,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -41,83 +103,108 @@ impl From<App> for Shown {
     }
 }
 
+fn version(app: &App) -> Version {
+    Version::time(app.updated_at)
+}
+
+fn one(app: App) -> Tagged<Found<Shown>> {
+    let version = version(&app);
+    Tagged::new(Found::new(app.into()), version)
+}
+
 /// POST: makes an app, a draft unless it says something else.
-pub(super) async fn create(
+async fn create(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     body: Body,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<Found<Shown>>, ApiError> {
     let new = read_new(&body.json().await?)?;
     let name = new.name.expect("is required");
     let status = new.status.unwrap_or(AppStatus::Draft);
     let id = AppId(api.clock.fresh_id());
-    let created = apps::create(&api.store, caller.tenant, id, &name, status, api.clock.now()).await;
-    let created = Shown::from(created.map_err(store_failed)?);
-    let location = (LOCATION, format!("/api/apps/{id}"));
-    Ok(HttpResponse::Created().insert_header(location).json(Found::new(created)))
+    let created =
+        apps::create(&caller.store, caller.tenant, id, &name, status, api.clock.now()).await;
+    Ok(one(created.map_err(store_failed)?).made_at(format!("/api/apps/{id}")))
 }
 
 /// GET: the apps, newest first.
-pub(super) async fn list(
+async fn list(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let mut query = QueryReader::of(&request)?;
     let scope = format!("apps/{}", caller.tenant);
     let page: Page<AppId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
-    let found = apps::list(&api.store, caller.tenant, page.after, page.n_rows()).await;
+    let found = apps::list(&caller.store, caller.tenant, page.after, page.n_rows()).await;
     let found = found.map_err(store_failed)?;
     let position = |app: &App| app.id.to_string();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
 }
 
 /// GET: one app.
-pub(super) async fn show(
-    api: Data<Api>,
-    caller: Caller<Read>,
-    id: Path<String>,
-) -> Result<Json<Found<Shown>>, ApiError> {
-    let found = apps::find(&api.store, caller.tenant, parse_id(&id)?).await;
-    let found = found.map_err(store_failed)?.ok_or(Problem::AppNotFound)?;
-    Ok(Json(Found::new(found.into())))
+async fn show(caller: Caller, id: Path<String>) -> Result<Tagged<Found<Shown>>, ApiError> {
+    Ok(one(find(&caller, parse_id(&id)?).await?))
 }
 
 /// PATCH: replaces the fields that are given.
-pub(super) async fn update(
+async fn update(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
+    if_match: IfMatch,
     body: Body,
-) -> Result<Json<Found<Shown>>, ApiError> {
+) -> Result<Tagged<Found<Shown>>, ApiError> {
     let (id, patch) = (parse_id(&id)?, read_patch(&body.json().await?)?);
-    let changed = apps::change(&api.store, caller.tenant, id, &patch, api.clock.now()).await;
-    let changed = changed.map_err(store_failed)?.ok_or(Problem::AppNotFound)?;
-    Ok(Json(Found::new(changed.into())))
+    let app = until_saved(async || {
+        let read_at = seen_at(&caller, id, &if_match).await?;
+        let now = api.clock.now();
+        let changed = apps::change(&caller.store, caller.tenant, id, read_at, &patch, now).await;
+        changed.map_err(store_failed)
+    })
+    .await?;
+    Ok(one(app))
 }
 
 /// DELETE: an app that no trigger is a channel of.
-pub(super) async fn delete(
-    api: Data<Api>,
-    caller: Caller<Write>,
+async fn delete(
+    caller: Caller,
     id: Path<String>,
+    if_match: IfMatch,
 ) -> Result<Json<Done>, ApiError> {
-    let deletion = apps::delete(&api.store, caller.tenant, parse_id(&id)?).await;
-    match deletion.map_err(store_failed)? {
-        Deletion::Deleted => Ok(Json(DONE)),
-        Deletion::NotFound => Err(Problem::AppNotFound.into()),
-        Deletion::InUse(users) => Err(in_use("app", &users)),
-    }
+    let id = parse_id(&id)?;
+    until_saved(async || {
+        let read_at = seen_at(&caller, id, &if_match).await?;
+        let deletion = apps::delete(&caller.store, caller.tenant, id, read_at).await;
+        deleted(deletion.map_err(store_failed)?, "app", Problem::AppNotFound)
+    })
+    .await?;
+    Ok(Json(DONE))
+}
+
+/// As of when the app is what the client believes, if it says what it believes.
+async fn seen_at(
+    caller: &Caller,
+    id: AppId,
+    if_match: &IfMatch,
+) -> Result<Option<DateTime<Utc>>, ApiError> {
+    let current = find(caller, id).await?;
+    if_match.check(&version(&current))?;
+    Ok(if_match.is_given().then_some(current.updated_at))
+}
+
+async fn find(caller: &Caller, id: AppId) -> Result<App, ApiError> {
+    let found = apps::find(&caller.store, caller.tenant, id).await;
+    found.map_err(store_failed)?.ok_or_else(|| Problem::AppNotFound.into())
 }
 
 fn parse_id(id: &str) -> Result<AppId, ApiError> {
     id.parse().map_err(|_no_id| Problem::AppNotFound.into())
 }
 
-/// An app is archived once it was something else.
 fn read_new(body: &Value) -> Result<AppPatch, ApiError> {
-    read(body, &[AppStatus::Draft, AppStatus::Published], |fields| {
+    read(body, &FIRST_STATUSES, |fields| {
         fields.required("name");
     })
 }
@@ -153,10 +240,33 @@ fn read(
     Ok(read.expect("anything but an object is a problem"))
 }
 
+fn new_app() -> Value {
+    let status = or(choice(FIRST_STATUSES.map(AppStatus::as_str)), AppStatus::Draft.as_str());
+    object(
+        &["name"],
+        [
+            ("name", about(name(MAX_NAME), "What people call it.")),
+            ("status", about(status, "What it is at first.")),
+        ],
+    )
+}
+
+fn new_app_example() -> Value {
+    json!({ "name": "Sales" })
+}
+
+fn app_patch() -> Value {
+    let mut schema = patch(&new_app(), &["name"], &["name"]);
+    schema["properties"]["status"] = choice(AppStatus::ALL.map(AppStatus::as_str));
+    schema
+}
+
+fn app_patch_example() -> Value {
+    json!({ "status": "published" })
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

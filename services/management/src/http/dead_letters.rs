@@ -9,20 +9,75 @@ use std::slice;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{self, Data, Json, Path};
 use chrono::{DateTime, Utc};
 use recado_broker::topology::{self, Queue};
 use recado_broker::{DeadLetter, DeadLettersError, Found as FoundLetter, Outcome, Scope, Settled};
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
+use recado_types::scope::Scope as KeyScope;
 use recado_types::{DeadLetterId, TenantId};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::executions::redacted_value;
-use super::{DONE, Done, Found};
+use super::{DONE, Done, Found, schema};
 use crate::Api;
-use crate::access::{Caller, Read, Write};
+use crate::access::Caller;
+use crate::http::operation::{Access, Operation, Parameter, Resource};
 use crate::query::QueryReader;
+
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/dead-letters",
+        "Dead letters",
+        &[Operation::get("List dead letters", Access::Key(KeyScope::ReadOperations), || {
+            web::get().to(list)
+        })
+        .details(
+            "The oldest first, of all queues together, without pages: `more` says that there are \
+             others behind them. What does not say whose it is, is nobody's.",
+        )
+        .query(&[QUEUE, LIMIT])
+        .answers::<Listing>(200)
+        .problems(&BROKER_PROBLEMS)],
+    ),
+    Resource::new(
+        "/api/dead-letters/{id}",
+        "Dead letters",
+        &[
+            Operation::get("Show a dead letter", Access::Key(KeyScope::ReadOperations), || {
+                web::get().to(show)
+            })
+            .details("With its body, in which what gives access is blanked out.")
+            .answers_data::<Shown>(200)
+            .problems(&LETTER_PROBLEMS),
+            Operation::delete("Discard a dead letter", Access::Role(Role::Editor), || {
+                web::delete().to(discard)
+            })
+            .details("For good.")
+            .answers::<Done>(200)
+            .problems(&LETTER_PROBLEMS),
+        ],
+    ),
+    Resource::new(
+        "/api/dead-letters/{id}/redrive",
+        "Dead letters",
+        &[Operation::post("Redrive a dead letter", Access::Role(Role::Editor), || {
+            web::post().to(redrive)
+        })
+        .details("It goes to the end of its queue, to be handled again.")
+        .answers::<Done>(200)
+        .problems(&LETTER_PROBLEMS)],
+    ),
+];
+
+/// What the broker may be.
+const BROKER_PROBLEMS: [Problem; 2] = [Problem::BrokerUnavailable, Problem::DeadLettersBusy];
+const LETTER_PROBLEMS: [Problem; 3] =
+    [Problem::DeadLetterNotFound, Problem::BrokerUnavailable, Problem::DeadLettersBusy];
 
 const MAX_LIMIT: usize = 100;
 const DEFAULT_LIMIT: usize = 20;
@@ -31,15 +86,32 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// When others may have finished.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+const QUEUE: Parameter = Parameter {
+    name: "queue",
+    about: "Those of this queue only.",
+    schema: || schema::choice(queue_names()),
+};
+
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "How many there are at most.",
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT }),
+};
+
 /// A dead letter, as its owner may know it.
-#[derive(Serialize)]
-pub(super) struct Letter {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterSummary")]
+struct Letter {
     id: DeadLetterId,
+    #[schemars(extend("enum" = queue_names()))]
     queue: &'static str,
+    /// `undecodable`, `failed` or `panicked`; the word of the broker if that gave it up.
     reason: String,
+    /// How often somebody tried to handle it.
     attempts: Option<i64>,
     times_dead_lettered: i64,
     message_id: Option<String>,
+    /// What kind of message it is: `message.received`.
     kind: Option<String>,
     published_at: Option<DateTime<Utc>>,
     size_bytes: usize,
@@ -66,16 +138,19 @@ impl From<DeadLetter> for Letter {
 }
 
 /// A list without pages: what is behind its end is seen when these are settled.
-#[derive(Serialize)]
-pub(super) struct Listing {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterList")]
+struct Listing {
     success: bool,
     data: Vec<Letter>,
+    /// Whether there are others behind these.
     more: bool,
 }
 
 /// One with its body.
-#[derive(Serialize)]
-pub(super) struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
+struct Shown {
     #[serde(flatten)]
     letter: Letter,
     /// Without what gives access, as in an execution's context.
@@ -91,10 +166,14 @@ impl From<FoundLetter> for Shown {
     }
 }
 
+fn queue_names() -> Vec<&'static str> {
+    topology::QUEUES.iter().map(|queue| queue.name).collect()
+}
+
 /// GET: the oldest.
-pub(super) async fn list(
+async fn list(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing>, ApiError> {
     let (queues, limit) = read_query(&request)?;
@@ -105,9 +184,9 @@ pub(super) async fn list(
 }
 
 /// GET: one.
-pub(super) async fn show(
+async fn show(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<Json<Found<Shown>>, ApiError> {
     let found = api.dead_letters.find(caller.tenant, parse_id(&id)?).await;
@@ -116,11 +195,7 @@ pub(super) async fn show(
 }
 
 /// POST `…/redrive`: it goes to the end of its queue.
-pub(super) async fn redrive(
-    api: Data<Api>,
-    caller: Caller<Write>,
-    id: Path<String>,
-) -> Result<Json<Done>, ApiError> {
+async fn redrive(api: Data<Api>, caller: Caller, id: Path<String>) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     let settled = api.dead_letters.redrive(caller.tenant, id).await;
     settled_one(settled.map_err(broker_failed)?)?;
@@ -129,11 +204,7 @@ pub(super) async fn redrive(
 }
 
 /// DELETE: it is lost.
-pub(super) async fn discard(
-    api: Data<Api>,
-    caller: Caller<Write>,
-    id: Path<String>,
-) -> Result<Json<Done>, ApiError> {
+async fn discard(api: Data<Api>, caller: Caller, id: Path<String>) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     let settled = api.dead_letters.discard(caller.tenant, id).await;
     settled_one(settled.map_err(broker_failed)?)?;
@@ -150,8 +221,7 @@ fn read_query(request: &HttpRequest) -> Result<(&'static [Queue], usize), ApiErr
     let mut query = QueryReader::of(request)?;
     let queue = query.text("queue").map(topology::queue);
     if matches!(queue, Some(None)) {
-        let names: Vec<_> = topology::QUEUES.iter().map(|queue| queue.name).collect();
-        query.refuse("queue", format!("must be one of {}", names.join(", ")));
+        query.refuse("queue", format!("must be one of {}", queue_names().join(", ")));
     }
     let limit = query.text("limit").map(|limit| limit.parse().ok());
     let limit = limit.map(|limit| limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)));
@@ -186,7 +256,7 @@ fn unavailable() -> ApiError {
 }
 
 /// Who did it: the broker's own log line does not know.
-fn tell(caller: &Caller<Write>, id: DeadLetterId, did: &str) {
+fn tell(caller: &Caller, id: DeadLetterId, did: &str) {
     tracing::info!(
         dead_letter.id = %id,
         tenant.id = %caller.tenant,

@@ -1,27 +1,79 @@
 //! `/api/event-endpoints/{id}/deliveries` and `/api/event-deliveries/{id}`: events on their way.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{self, Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
 use recado_store::event_endpoints::{self, Resend};
 use recado_store::views::{
     self, DeliveryStatus, EventAttemptView, EventDeliveryDetail, EventDeliveryFilter,
     EventDeliverySummary, LastAttempt,
 };
-use recado_types::{AgentId, EventDeliveryId, EventEndpointId, ExecutionId, SessionId, TenantId};
+use recado_types::scope::Scope;
+use recado_types::{AgentId, EventDeliveryId, EventEndpointId, ExecutionId, SessionId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Found;
 use crate::Api;
-use crate::access::{Caller, Read, Write};
+use crate::access::Caller;
 use crate::failure::store_failed;
-use crate::page::{Listing, Page};
+use crate::http::operation::{Access, Operation, Parameter, Resource};
+use crate::http::{deliveries, schema};
+use crate::page::{self, Listing, Page};
 use crate::query::QueryReader;
 
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/event-endpoints/{id}/deliveries",
+        "Event endpoints",
+        &[Operation::get("List an endpoint's deliveries", Access::Key(Scope::ReadEvents), || {
+            web::get().to(list)
+        })
+        .details("Newest first.")
+        .query(&[STATUS, page::LIMIT, page::CURSOR])
+        .answers::<Listing<Shown>>(200)
+        .problems(&[Problem::EventEndpointNotFound])],
+    ),
+    Resource::new(
+        "/api/event-deliveries/{id}",
+        "Event endpoints",
+        &[Operation::get("Show an event's delivery", Access::Key(Scope::ReadEvents), || {
+            web::get().to(show)
+        })
+        .details("With its payload and attempts, whether its endpoint is still there or not.")
+        .answers_data::<Detail>(200)
+        .problems(&[Problem::EventDeliveryNotFound])],
+    ),
+    Resource::new(
+        "/api/event-deliveries/{id}/send-again",
+        "Event endpoints",
+        &[Operation::post("Send an event again", Access::Role(Role::Editor), || {
+            web::post().to(send_again)
+        })
+        .details("Whether it arrived or not.")
+        .answers_data::<Detail>(202)
+        .problems(&[
+            Problem::EventDeliveryNotFound,
+            Problem::DeliveryInProgress,
+            Problem::EndpointDisabled,
+            Problem::EndpointDeleted,
+        ])],
+    ),
+];
+
+const STATUS: Parameter = Parameter {
+    name: "status",
+    about: "Those that stand here only.",
+    schema: || schema::choice(deliveries::statuses()),
+};
+
 /// As a list tells it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDeliverySummary")]
 pub(super) struct Shown {
     id: EventDeliveryId,
     endpoint_id: EventEndpointId,
@@ -31,7 +83,9 @@ pub(super) struct Shown {
     agent_id: Option<AgentId>,
     session_id: Option<SessionId>,
     execution_id: Option<ExecutionId>,
+    #[schemars(extend("enum" = deliveries::statuses()))]
     status: String,
+    /// How often it was asked for.
     round: i32,
     attempt_count: i32,
     next_attempt_at: Option<DateTime<Utc>>,
@@ -42,7 +96,8 @@ pub(super) struct Shown {
     last_attempt: Option<ShownLast>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LastEventAttempt")]
 struct ShownLast {
     started_at: DateTime<Utc>,
     duration_ms: i64,
@@ -51,7 +106,8 @@ struct ShownLast {
 }
 
 /// With everything that belongs to it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDelivery")]
 pub(super) struct Detail {
     #[serde(flatten)]
     delivery: Shown,
@@ -62,7 +118,8 @@ pub(super) struct Detail {
     attempts: Vec<ShownAttempt>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventAttempt")]
 struct ShownAttempt {
     round: i32,
     attempt: i32,
@@ -78,7 +135,7 @@ struct ShownAttempt {
 /// GET `/api/event-endpoints/{id}/deliveries`: newest first, by status if one is named.
 pub(super) async fn list(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
@@ -89,10 +146,10 @@ pub(super) async fn list(
     let scope = format!("event-deliveries/{}/{id}/{named}", caller.tenant);
     let page: Page<i64> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
-    let endpoint = event_endpoints::find(&api.store, caller.tenant, id).await;
+    let endpoint = event_endpoints::find(&caller.store, caller.tenant, id).await;
     endpoint.map_err(store_failed)?.ok_or(Problem::EventEndpointNotFound)?;
     let filter = EventDeliveryFilter { before: page.after, status, limit: page.n_rows() };
-    let found = views::event_deliveries(&api.store, caller.tenant, id, filter).await;
+    let found = views::event_deliveries(&caller.store, caller.tenant, id, filter).await;
     let found = found.map_err(store_failed)?;
     let position = |delivery: &EventDeliverySummary| delivery.seq.to_string();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
@@ -100,41 +157,36 @@ pub(super) async fn list(
 
 /// GET `/api/event-deliveries/{id}`: one, whether its endpoint is still there or not.
 pub(super) async fn show(
-    api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<Json<Found<Detail>>, ApiError> {
-    Ok(Json(Found::new(find(&api, caller.tenant, parse_id(&id)?).await?)))
+    Ok(Json(Found::new(find(&caller, parse_id(&id)?).await?)))
 }
 
 /// POST `…/send-again`: makes it due, whether it arrived or failed. 202 with the delivery.
-pub(super) async fn send_again(
-    api: Data<Api>,
-    caller: Caller<Write>,
-    id: Path<String>,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn send_again(caller: Caller, id: Path<String>) -> Result<HttpResponse, ApiError> {
     let id = parse_id(&id)?;
-    let resend = event_endpoints::send_again(&api.store, caller.tenant, id).await;
+    let resend = event_endpoints::send_again(&caller.store, caller.tenant, id).await;
     match resend.map_err(store_failed)? {
-        Resend::Queued => accepted(&api, caller.tenant, id).await,
+        Resend::Queued => accepted(&caller, id).await,
         Resend::InProgress => Err(Problem::DeliveryInProgress.into()),
         Resend::Disabled => Err(Problem::EndpointDisabled.into()),
         Resend::Deleted => Err(Problem::EndpointDeleted.into()),
+        Resend::Removed => Err(Problem::ContentRemoved.into()),
         Resend::NotFound => Err(Problem::EventDeliveryNotFound.into()),
     }
 }
 
 /// 202 with a delivery that is due.
 pub(super) async fn accepted(
-    api: &Api,
-    tenant: TenantId,
+    caller: &Caller,
     id: EventDeliveryId,
 ) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Accepted().json(Found::new(find(api, tenant, id).await?)))
+    Ok(HttpResponse::Accepted().json(Found::new(find(caller, id).await?)))
 }
 
-async fn find(api: &Api, tenant: TenantId, id: EventDeliveryId) -> Result<Detail, ApiError> {
-    let found = views::event_delivery(&api.store, tenant, id).await;
+async fn find(caller: &Caller, id: EventDeliveryId) -> Result<Detail, ApiError> {
+    let found = views::event_delivery(&caller.store, caller.tenant, id).await;
     Ok(found.map_err(store_failed)?.ok_or(Problem::EventDeliveryNotFound)?.into())
 }
 

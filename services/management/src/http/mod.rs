@@ -3,6 +3,7 @@
 mod agents;
 mod api_keys;
 mod apps;
+mod audit_log;
 mod control;
 mod dead_letters;
 mod deliveries;
@@ -10,355 +11,93 @@ mod destinations;
 mod event_deliveries;
 mod event_endpoints;
 mod executions;
+mod manage;
 mod members;
+pub mod operation;
+mod projects;
 mod providers;
+mod schema;
 mod secrets;
 mod sessions;
-mod tenant;
+mod tenants;
 mod tools;
 mod triggers;
+mod usage;
+mod windows;
 
-use actix_web::web::{ServiceConfig, delete, get, patch, post, put, resource};
-use recado_http::problem::{method_not_allowed, path_config};
+use std::borrow::Cow;
+
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::middleware::from_fn;
+use actix_web::web::{ServiceConfig, resource, to};
+use actix_web::{HttpRequest, HttpResponse};
+use recado_http::problem::path_config;
+use recado_http::{ApiError, Problem};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-/// One address with everything that can be done there.
-#[derive(Clone, Copy, Debug)]
-pub struct Resource {
-    /// The address; what is in braces is an id or a name.
-    pub path: &'static str,
-    /// The methods it has, as `Allow` tells them.
-    pub methods: &'static str,
-    register: fn(actix_web::Resource) -> actix_web::Resource,
-}
+use operation::Resource;
 
-/// Every address of this API. Tests go by it, so that no endpoint escapes them.
-pub const RESOURCES: &[Resource] = &[
-    Resource {
-        path: "/api/triggers",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(triggers::list)).route(post().to(triggers::create)),
-    },
-    Resource {
-        path: "/api/triggers/types",
-        methods: "GET",
-        register: |at| at.route(get().to(triggers::types)),
-    },
-    Resource {
-        path: "/api/triggers/stats",
-        methods: "GET",
-        register: |at| at.route(get().to(triggers::stats)),
-    },
-    Resource {
-        path: "/api/triggers/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(triggers::show))
-                .route(patch().to(triggers::update))
-                .route(delete().to(triggers::delete))
-        },
-    },
-    Resource {
-        path: "/api/triggers/{id}/enable",
-        methods: "POST",
-        register: |at| at.route(post().to(triggers::enable)),
-    },
-    Resource {
-        path: "/api/triggers/{id}/disable",
-        methods: "POST",
-        register: |at| at.route(post().to(triggers::disable)),
-    },
-    Resource {
-        path: "/api/triggers/{id}/rotate-secret",
-        methods: "POST",
-        register: |at| at.route(post().to(triggers::rotate_secret)),
-    },
-    Resource {
-        path: "/api/triggers/{id}/executions",
-        methods: "GET",
-        register: |at| at.route(get().to(executions::list)),
-    },
-    Resource {
-        path: "/api/triggers/{id}/executions/{execution_id}",
-        methods: "GET",
-        register: |at| at.route(get().to(executions::show)),
-    },
-    Resource {
-        path: "/api/executions/{id}",
-        methods: "GET",
-        register: |at| at.route(get().to(executions::show_alone)),
-    },
-    Resource {
-        path: "/api/executions/{id}/cancel",
-        methods: "POST",
-        register: |at| at.route(post().to(control::cancel)),
-    },
-    Resource {
-        path: "/api/executions/{id}/tool-calls/{tool_call_id}/approve",
-        methods: "PUT, POST",
-        register: |at| at.route(put().to(control::approve)).route(post().to(control::approve)),
-    },
-    Resource {
-        path: "/api/executions/{id}/tool-calls/{tool_call_id}/deny",
-        methods: "PUT, POST",
-        register: |at| at.route(put().to(control::deny)).route(post().to(control::deny)),
-    },
-    Resource {
-        path: "/api/deliveries",
-        methods: "GET",
-        register: |at| at.route(get().to(deliveries::list)),
-    },
-    Resource {
-        path: "/api/deliveries/{id}",
-        methods: "GET",
-        register: |at| at.route(get().to(deliveries::show)),
-    },
-    Resource {
-        path: "/api/deliveries/{id}/redeliver",
-        methods: "POST",
-        register: |at| at.route(post().to(deliveries::redeliver)),
-    },
-    Resource {
-        path: "/api/destinations",
-        methods: "GET",
-        register: |at| at.route(get().to(destinations::list)),
-    },
-    Resource {
-        path: "/api/destinations/{id}",
-        methods: "GET",
-        register: |at| at.route(get().to(destinations::show)),
-    },
-    Resource {
-        path: "/api/destinations/{id}/probe",
-        methods: "POST",
-        register: |at| at.route(post().to(destinations::probe)),
-    },
-    Resource {
-        path: "/api/event-endpoints",
-        methods: "GET, POST",
-        register: |at| {
-            at.route(get().to(event_endpoints::list)).route(post().to(event_endpoints::create))
-        },
-    },
-    Resource {
-        path: "/api/event-endpoints/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(event_endpoints::show))
-                .route(patch().to(event_endpoints::update))
-                .route(delete().to(event_endpoints::delete))
-        },
-    },
-    Resource {
-        path: "/api/event-endpoints/{id}/rotate-secret",
-        methods: "POST",
-        register: |at| at.route(post().to(event_endpoints::rotate_secret)),
-    },
-    Resource {
-        path: "/api/event-endpoints/{id}/recover",
-        methods: "POST",
-        register: |at| at.route(post().to(event_endpoints::recover)),
-    },
-    Resource {
-        path: "/api/event-endpoints/{id}/test",
-        methods: "POST",
-        register: |at| at.route(post().to(event_endpoints::send_test)),
-    },
-    Resource {
-        path: "/api/event-endpoints/{id}/deliveries",
-        methods: "GET",
-        register: |at| at.route(get().to(event_deliveries::list)),
-    },
-    Resource {
-        path: "/api/event-deliveries/{id}",
-        methods: "GET",
-        register: |at| at.route(get().to(event_deliveries::show)),
-    },
-    Resource {
-        path: "/api/event-deliveries/{id}/send-again",
-        methods: "POST",
-        register: |at| at.route(post().to(event_deliveries::send_again)),
-    },
-    Resource {
-        path: "/api/tool-calls",
-        methods: "GET",
-        register: |at| at.route(get().to(control::waiting_tool_calls)),
-    },
-    Resource {
-        path: "/v1/objectives/{id}/cancel",
-        methods: "POST",
-        register: |at| at.route(post().to(control::cancel_objective)),
-    },
-    Resource {
-        path: "/v1/objectives/{id}/tool_calls/{tool_call_id}/approve",
-        methods: "PUT",
-        register: |at| at.route(put().to(control::approve_objective)),
-    },
-    Resource {
-        path: "/v1/objectives/{id}/tool_calls/{tool_call_id}/deny",
-        methods: "PUT",
-        register: |at| at.route(put().to(control::deny_objective)),
-    },
-    Resource {
-        path: "/api/sessions/{id}",
-        methods: "GET",
-        register: |at| at.route(get().to(sessions::show)),
-    },
-    Resource {
-        path: "/api/sessions/{id}/suspend",
-        methods: "POST",
-        register: |at| at.route(post().to(sessions::suspend)),
-    },
-    Resource {
-        path: "/api/sessions/{id}/resume",
-        methods: "POST",
-        register: |at| at.route(post().to(sessions::resume)),
-    },
-    Resource {
-        path: "/api/sessions/{id}/handoff",
-        methods: "POST",
-        register: |at| at.route(post().to(sessions::hand_off)),
-    },
-    Resource {
-        path: "/api/v1/sessions/{id}/trigger-context",
-        methods: "GET",
-        register: |at| at.route(get().to(sessions::trigger_context)),
-    },
-    Resource {
-        path: "/api/agents",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(agents::list)).route(post().to(agents::create)),
-    },
-    Resource {
-        path: "/api/agents/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(agents::show))
-                .route(patch().to(agents::update))
-                .route(delete().to(agents::delete))
-        },
-    },
-    Resource {
-        path: "/api/agents/{id}/versions",
-        methods: "GET",
-        register: |at| at.route(get().to(agents::list_versions)),
-    },
-    Resource {
-        path: "/api/agents/{id}/versions/{version}",
-        methods: "GET",
-        register: |at| at.route(get().to(agents::show_version)),
-    },
-    Resource {
-        path: "/api/tools",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(tools::list)).route(post().to(tools::create)),
-    },
-    Resource {
-        path: "/api/tools/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(tools::show))
-                .route(patch().to(tools::update))
-                .route(delete().to(tools::delete))
-        },
-    },
-    Resource {
-        path: "/api/tenant",
-        methods: "GET, PATCH",
-        register: |at| at.route(get().to(tenant::show)).route(patch().to(tenant::update)),
-    },
-    Resource {
-        path: "/api/members",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(members::list)).route(post().to(members::create)),
-    },
-    Resource {
-        path: "/api/members/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(members::show))
-                .route(patch().to(members::update))
-                .route(delete().to(members::delete))
-        },
-    },
-    Resource {
-        path: "/api/apps",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(apps::list)).route(post().to(apps::create)),
-    },
-    Resource {
-        path: "/api/apps/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(apps::show))
-                .route(patch().to(apps::update))
-                .route(delete().to(apps::delete))
-        },
-    },
-    Resource {
-        path: "/api/providers",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(providers::list)).route(post().to(providers::create)),
-    },
-    Resource {
-        path: "/api/providers/{id}",
-        methods: "GET, PATCH, DELETE",
-        register: |at| {
-            at.route(get().to(providers::show))
-                .route(patch().to(providers::update))
-                .route(delete().to(providers::delete))
-        },
-    },
-    Resource {
-        path: "/api/secrets",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(secrets::list)).route(post().to(secrets::create)),
-    },
-    Resource {
-        path: "/api/secrets/{name}",
-        methods: "PUT, PATCH, DELETE",
-        register: |at| {
-            at.route(put().to(secrets::replace))
-                .route(patch().to(secrets::replace))
-                .route(delete().to(secrets::delete))
-        },
-    },
-    Resource {
-        path: "/api/dead-letters",
-        methods: "GET",
-        register: |at| at.route(get().to(dead_letters::list)),
-    },
-    Resource {
-        path: "/api/dead-letters/{id}",
-        methods: "GET, DELETE",
-        register: |at| {
-            at.route(get().to(dead_letters::show)).route(delete().to(dead_letters::discard))
-        },
-    },
-    Resource {
-        path: "/api/dead-letters/{id}/redrive",
-        methods: "POST",
-        register: |at| at.route(post().to(dead_letters::redrive)),
-    },
-    Resource {
-        path: "/api/api-keys",
-        methods: "GET, POST",
-        register: |at| at.route(get().to(api_keys::list)).route(post().to(api_keys::create)),
-    },
-    Resource {
-        path: "/api/api-keys/{id}",
-        methods: "DELETE",
-        register: |at| at.route(delete().to(api_keys::revoke)),
-    },
+pub(crate) use manage::{manage_error, manage_error_schema};
+
+use crate::{access, audit, idempotency, rate};
+
+/// Every address of this API, by what it is about. Tests go by it, so that no endpoint escapes
+/// them.
+const GROUPS: &[&[Resource]] = &[
+    triggers::RESOURCES,
+    manage::RESOURCES,
+    executions::RESOURCES,
+    control::RESOURCES,
+    deliveries::RESOURCES,
+    destinations::RESOURCES,
+    event_endpoints::RESOURCES,
+    event_deliveries::RESOURCES,
+    sessions::RESOURCES,
+    windows::RESOURCES,
+    agents::RESOURCES,
+    tools::RESOURCES,
+    tenants::RESOURCES,
+    usage::RESOURCES,
+    projects::RESOURCES,
+    members::RESOURCES,
+    apps::RESOURCES,
+    providers::RESOURCES,
+    secrets::RESOURCES,
+    dead_letters::RESOURCES,
+    api_keys::RESOURCES,
+    audit_log::RESOURCES,
 ];
+
+/// Every address of this API.
+pub fn resources() -> impl Iterator<Item = &'static Resource> {
+    GROUPS.iter().copied().flatten()
+}
 
 /// Registers every endpoint.
 pub(crate) fn configure(service: &mut ServiceConfig) {
     service.app_data(path_config());
-    for Resource { path, methods, register } in RESOURCES {
-        let refuse_others = method_not_allowed(methods);
-        service.service(register(resource(*path)).default_service(refuse_others));
+    for at in resources() {
+        let routes = at.operations.iter().map(|operation| (operation.route)());
+        let address = routes.fold(resource(at.path).app_data(at), actix_web::Resource::route);
+        // The last one is the first to see a request.
+        let address = address
+            .default_service(to(other_method))
+            .wrap(from_fn(audit::complete))
+            .wrap(from_fn(idempotency::heed))
+            .wrap(from_fn(rate::limit));
+        service.service(address);
     }
+}
+
+/// 405, telling which methods there are.
+async fn other_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let methods = access::resource(&request).map(Resource::methods).unwrap_or_default();
+    let mut error = ApiError::from(Problem::MethodNotAllowed);
+    if let Ok(methods) = HeaderValue::try_from(methods) {
+        error = error.with_header(ALLOW, methods);
+    }
+    Err(access::in_form(&request, error))
 }
 
 /// `{"success": true, "data": …}`.
@@ -374,8 +113,29 @@ impl<T> Found<T> {
     }
 }
 
+impl<T: JsonSchema> JsonSchema for Found<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Found{}", T::schema_name()).into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "success": { "type": "boolean", "const": true },
+                "data": schemas.subschema_for::<T>(),
+            },
+            "required": ["success", "data"],
+        })
+    }
+}
+
 /// `{"success": true}`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Done {
     success: bool,
 }

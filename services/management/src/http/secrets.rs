@@ -1,32 +1,108 @@
 //! `/api/secrets`: values go in, names come out.
 
-use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
+use actix_web::web::{self, Data, Json, Path};
 use chrono::{DateTime, Utc};
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
-use recado_store::references::Deletion;
 use recado_store::secrets::{self, SecretInfo};
 use recado_types::SecretId;
 use recado_types::shape::{ObjectReader, Problems};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{DONE, Done, Found};
 use crate::Api;
-use crate::access::{Caller, ReadSecrets, WriteSecrets};
+use crate::access::Caller;
 use crate::body::Body;
-use crate::failure::{in_use, invalid, store_failed};
-use crate::page::{Listing, Page};
+use crate::etag::{IfMatch, Tagged, Version};
+use crate::failure::{User, deleted, invalid, store_failed};
+use crate::http::operation::{Access, Operation, RequestBody, Resource};
+use crate::http::schema::{about, object, text};
+use crate::optimistic::until_saved;
+use crate::page::{CURSOR, LIMIT, Listing, Page};
 use crate::query::QueryReader;
+
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/secrets",
+        "Secrets",
+        &[
+            Operation::get("List secrets", Access::Role(Role::Admin), || web::get().to(list))
+                .details("Their names; values never come out.")
+                .query(&[LIMIT, CURSOR])
+                .answers::<Listing<Shown>>(200),
+            Operation::post("Keep a secret", Access::Role(Role::Admin), || web::post().to(create))
+                .details("It is sealed at once, and never shown again.")
+                .body(RequestBody::json(new_secret_schema, new_secret_example))
+                .answers_data::<Shown>(201)
+                .problems(&[Problem::AlreadyExists])
+                .with_etag(),
+        ],
+    ),
+    Resource::new(
+        "/api/secrets/{name}",
+        "Secrets",
+        &[
+            Operation::get("Show where a secret is used", Access::Role(Role::Admin), || {
+                web::get().to(show)
+            })
+            .details("By triggers, tools and providers; at most 100 are named.")
+            .answers_data::<ShownWithUses>(200)
+            .problems(&[Problem::SecretNotFound])
+            .with_etag(),
+            Operation::put("Replace a secret", Access::Role(Role::Admin), || {
+                web::put().to(replace)
+            })
+            .details("Rotates it: whoever uses it uses the new value from now on.")
+            .body(RequestBody::json(replacement_schema, replacement_example))
+            .answers_data::<Shown>(200)
+            .problems(&[Problem::SecretNotFound, Problem::Conflict])
+            .with_etag(),
+            Operation::patch("Replace a secret (as PATCH)", Access::Role(Role::Admin), || {
+                web::patch().to(replace)
+            })
+            .details("The same as PUT.")
+            .body(RequestBody::json(replacement_schema, replacement_example))
+            .answers_data::<Shown>(200)
+            .problems(&[Problem::SecretNotFound, Problem::Conflict])
+            .with_etag(),
+            Operation::delete("Delete a secret", Access::Role(Role::Admin), || {
+                web::delete().to(delete)
+            })
+            .details("409 `conflict` names what uses it, in `details.used_by`.")
+            .answers::<Done>(200)
+            .problems(&[Problem::SecretNotFound, Problem::Conflict])
+            .with_etag(),
+        ],
+    ),
+];
 
 const MAX_NAME: usize = 128;
 const MAX_VALUE: usize = 8_192;
+/// How many users of a secret are shown.
+const MAX_USERS: i64 = 100;
 
-#[derive(Serialize)]
-pub(super) struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Secret")]
+struct Shown {
     name: String,
     created_at: DateTime<Utc>,
+    /// When its value last changed.
     updated_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SecretWithUses")]
+struct ShownWithUses {
+    name: String,
+    created_at: DateTime<Utc>,
+    /// When its value last changed.
+    updated_at: DateTime<Utc>,
+    /// What stops working without it.
+    used_by: Vec<User>,
 }
 
 impl From<SecretInfo> for Shown {
@@ -36,27 +112,61 @@ impl From<SecretInfo> for Shown {
     }
 }
 
+fn version(secret: &SecretInfo) -> Version {
+    Version::time(secret.updated_at)
+}
+
+fn one(secret: SecretInfo) -> Tagged<Found<Shown>> {
+    let version = version(&secret);
+    Tagged::new(Found::new(secret.into()), version)
+}
+
+fn new_secret_schema() -> Value {
+    let mut name = text(1, MAX_NAME);
+    name["pattern"] = "^[a-zA-Z0-9_.-]*$".into();
+    name["not"] = json!({ "enum": [".", ".."] });
+    object(&["name", "value"], [("name", name), ("value", value_schema())])
+}
+
+fn new_secret_example() -> Value {
+    json!({ "name": "CRM_KEY", "value": "the key, the token, or user:password" })
+}
+
+fn replacement_schema() -> Value {
+    object(&["value"], [("value", value_schema())])
+}
+
+fn replacement_example() -> Value {
+    json!({ "value": "the next one" })
+}
+
+fn value_schema() -> Value {
+    let mut value = about(text(1, MAX_VALUE), "Never shown again.");
+    value["writeOnly"] = true.into();
+    value
+}
+
 /// POST: keeps a new secret.
-pub(super) async fn create(
+async fn create(
     api: Data<Api>,
-    caller: Caller<WriteSecrets>,
+    caller: Caller,
     body: Body,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<Found<Shown>>, ApiError> {
     let (name, value) = read_new(&body.json().await?)?;
     let id = SecretId(api.clock.fresh_id());
     let now = api.clock.now();
-    let created = secrets::create(&api.store, caller.tenant, id, &name, &value, now).await;
+    let created = secrets::create(&caller.store, caller.tenant, id, &name, &value, now).await;
     let created = created.map_err(store_failed)?.ok_or_else(|| {
         let taken = format!("there is a secret `{name}` already; PUT replaces its value");
         ApiError::new(Problem::AlreadyExists, taken)
     })?;
-    Ok(HttpResponse::Created().json(Found::new(Shown::from(created))))
+    Ok(one(created).made_at(format!("/api/secrets/{name}")))
 }
 
 /// GET: the names of all secrets.
-pub(super) async fn list(
+async fn list(
     api: Data<Api>,
-    caller: Caller<ReadSecrets>,
+    caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let mut query = QueryReader::of(&request)?;
@@ -64,39 +174,72 @@ pub(super) async fn list(
     let page: Page<String> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
     let after = page.after.as_deref().unwrap_or_default();
-    let found = secrets::list(&api.store, caller.tenant, after, page.n_rows()).await;
+    let found = secrets::list(&caller.store, caller.tenant, after, page.n_rows()).await;
     let found = found.map_err(store_failed)?;
     let position = |secret: &SecretInfo| secret.name.clone();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
 }
 
-/// PUT and PATCH: gives a secret another value.
-pub(super) async fn replace(
-    api: Data<Api>,
-    caller: Caller<WriteSecrets>,
+/// GET: one secret, and what uses it.
+async fn show(
+    caller: Caller,
     name: Path<String>,
+) -> Result<Tagged<Found<ShownWithUses>>, ApiError> {
+    let secret = find(&caller, parse_name(&name)?).await?;
+    let uses = secrets::uses(&caller.store, caller.tenant, &secret.name, MAX_USERS).await;
+    let used_by = uses.map_err(store_failed)?.into_iter().map(User::from).collect();
+    let version = version(&secret);
+    let SecretInfo { name, created_at, updated_at } = secret;
+    let shown = ShownWithUses { name, created_at, updated_at, used_by };
+    Ok(Tagged::new(Found::new(shown), version))
+}
+
+/// PUT and PATCH: gives a secret another value.
+async fn replace(
+    api: Data<Api>,
+    caller: Caller,
+    name: Path<String>,
+    if_match: IfMatch,
     body: Body,
-) -> Result<Json<Found<Shown>>, ApiError> {
+) -> Result<Tagged<Found<Shown>>, ApiError> {
     let name = parse_name(&name)?;
     let value = read_replacement(&body.json().await?)?;
-    let now = api.clock.now();
-    let replaced = secrets::replace(&api.store, caller.tenant, name, &value, now).await;
-    let replaced = replaced.map_err(store_failed)?.ok_or(Problem::SecretNotFound)?;
-    Ok(Json(Found::new(replaced.into())))
+    let secret = until_saved(async || {
+        let current = find(&caller, name).await?;
+        if_match.check(&version(&current))?;
+        let (read_at, now) = (Some(current.updated_at), api.clock.now());
+        let saved = secrets::replace(&caller.store, caller.tenant, name, &value, read_at, now);
+        saved.await.map_err(store_failed)
+    })
+    .await?;
+    Ok(one(secret))
 }
 
 /// DELETE: forgets a secret that nothing refers to.
-pub(super) async fn delete(
-    api: Data<Api>,
-    caller: Caller<WriteSecrets>,
+async fn delete(
+    caller: Caller,
     name: Path<String>,
+    if_match: IfMatch,
 ) -> Result<Json<Done>, ApiError> {
-    let deletion = secrets::delete(&api.store, caller.tenant, parse_name(&name)?).await;
-    match deletion.map_err(store_failed)? {
-        Deletion::Deleted => Ok(Json(DONE)),
-        Deletion::NotFound => Err(Problem::SecretNotFound.into()),
-        Deletion::InUse(users) => Err(in_use("secret", &users)),
-    }
+    let name = parse_name(&name)?;
+    until_saved(async || {
+        let read_at = if if_match.is_given() {
+            let current = find(&caller, name).await?;
+            if_match.check(&version(&current))?;
+            Some(current.updated_at)
+        } else {
+            None
+        };
+        let deletion = secrets::delete(&caller.store, caller.tenant, name, read_at).await;
+        deleted(deletion.map_err(store_failed)?, "secret", Problem::SecretNotFound)
+    })
+    .await?;
+    Ok(Json(DONE))
+}
+
+async fn find(caller: &Caller, name: &str) -> Result<SecretInfo, ApiError> {
+    let found = secrets::find(&caller.store, caller.tenant, name).await;
+    found.map_err(store_failed)?.ok_or_else(|| Problem::SecretNotFound.into())
 }
 
 fn read_new(body: &Value) -> Result<(String, String), ApiError> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use recado_clock::{Clock, SystemClock};
+use recado_http::auth::Role;
 use recado_types::EventId;
 use recado_types::event_type::EVENT_TYPES;
 use serde_json::{Value, json};
@@ -228,6 +229,46 @@ async fn a_rotation_shows_the_new_secret_once_and_says_when_the_old_one_ends() {
     assert_eq!(
         server.post(&path, &json!({"expires_in_s": 604_801})).await.paths(),
         ["expires_in_s"]
+    );
+}
+
+#[tokio::test]
+async fn only_what_was_seen_is_rotated_and_enabled() {
+    let server = Server::start().await;
+    let created = server.post("/api/event-endpoints", &audit()).await;
+    let path = format!("/api/event-endpoints/{}", created.id());
+    let rotate = format!("{path}/rotate-secret");
+    let bearer = format!("Bearer {}", server.token(server.ours, Role::Editor));
+    let matching = async |method, path: &str, tag: &str, body: Value| {
+        let headers = [("authorization", bearer.as_str()), ("if-match", tag)];
+        server.send(method, path, &headers, Some(&body)).await
+    };
+    let tag = |answer: &Answer| answer.headers["etag"].to_str().unwrap().to_owned();
+
+    let first = tag(&created);
+    let rotated = matching("POST", &rotate, &first, json!({})).await;
+    rotated.data(200);
+    let second = tag(&rotated);
+    assert_ne!(second, first);
+    let late = matching("POST", &rotate, &first, json!({"expires_in_s": 0})).await;
+    assert_eq!((late.status, late.code()), (412, "precondition_failed"));
+    let shown = server.get(&path).await;
+    assert_eq!(tag(&shown), second);
+    assert_eq!(
+        shown.data(200)["previous_secret_expires_at"],
+        rotated.data(200)["previous_secret_expires_at"]
+    );
+
+    let off = matching("PATCH", &path, &second, json!({"enabled": false})).await;
+    assert_eq!(off.data(200)["enabled"], false);
+    let late = matching("PATCH", &path, &second, json!({"enabled": true})).await;
+    assert_eq!((late.status, late.code()), (412, "precondition_failed"));
+    // That it fails is nothing that anybody has set.
+    server.execute("UPDATE event_endpoints SET failing_since = now()").await;
+    let on = matching("PATCH", &path, &tag(&off), json!({"enabled": true})).await;
+    assert_eq!(
+        (&on.data(200)["enabled"], &on.data(200)["failing_since"]),
+        (&json!(true), &json!(null))
     );
 }
 

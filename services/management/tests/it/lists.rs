@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Server, new_trigger};
 
 fn next(page: &Answer) -> Option<String> {
     page.body["pagination"]["next_cursor"].as_str().map(str::to_owned)
@@ -153,5 +153,58 @@ async fn configuration_is_listed_in_pages_too() {
         let rest = server.get(&format!("/api/{list}?limit=2&cursor={cursor}")).await;
         assert_eq!(rest.data(200).as_array().unwrap().len(), 1, "{list}");
         assert_eq!(next(&rest), None, "{list}");
+    }
+}
+
+#[tokio::test]
+async fn triggers_are_chosen_by_agent_state_and_name() {
+    let server = Server::start().await;
+    let [sales, support] = [server.agent().await, server.agent().await];
+    let mut ids = Vec::new();
+    for (n, agent) in [&sales, &support, &sales, &support, &sales].into_iter().enumerate() {
+        let mut trigger = new_trigger(agent);
+        trigger["name"] = json!(format!("t{}", n % 2));
+        trigger["enabled"] = json!(n != 2);
+        if n == 3 {
+            // Its id derives from this, and is in no order with the others.
+            trigger["external_id"] = json!("push");
+        }
+        ids.push(server.post("/api/triggers", &trigger).await.id());
+    }
+    let newest_first = |numbers: &[usize]| -> Vec<String> {
+        numbers.iter().rev().map(|n| ids[*n].clone()).collect()
+    };
+    for (query, expected) in [
+        (String::new(), vec![0, 1, 2, 3, 4]),
+        (format!("agent_id={sales}"), vec![0, 2, 4]),
+        (format!("agent_id={support}&name=t1"), vec![1, 3]),
+        (format!("agent_id={sales}&enabled=false"), vec![2]),
+        ("enabled=false".to_owned(), vec![2]),
+        ("enabled=true".to_owned(), vec![0, 1, 3, 4]),
+        ("name=t0".to_owned(), vec![0, 2, 4]),
+        ("name=t0&enabled=true".to_owned(), vec![0, 4]),
+        ("name=t".to_owned(), vec![]),
+    ] {
+        // However small the pages are, the list is the same.
+        for limit in [1, 100] {
+            let mut found = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let page = format!("/api/triggers?limit={limit}&{query}{cursor}");
+                let page = server.get(&page).await;
+                let items = page.data(200).as_array().unwrap();
+                found.extend(items.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+                let Some(next) = page.body["pagination"]["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(found, newest_first(&expected), "{query} by {limit}");
+        }
+    }
+    let first = server.get("/api/triggers?limit=1&enabled=true").await;
+    let cursor = first.body["pagination"]["next_cursor"].as_str().unwrap();
+    let elsewhere = format!("/api/triggers?limit=1&enabled=false&cursor={cursor}");
+    assert_eq!(server.get(&elsewhere).await.paths(), ["cursor"]);
+    for query in ["enabled=1", "agent_id=sales", "name=%00", "trigger_type=webhook"] {
+        assert_eq!(server.get(&format!("/api/triggers?{query}")).await.paths().len(), 1, "{query}");
     }
 }

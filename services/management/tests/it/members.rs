@@ -1,6 +1,7 @@
 //! The team: who is in it, and that nobody is in it twice.
 
 use futures_util::future::join_all;
+use recado_http::auth::Role;
 use recado_store::members;
 use recado_types::identity;
 use recado_types::trigger::MatchColumn;
@@ -125,6 +126,125 @@ async fn concurrent_changes_of_a_member_are_all_made_and_of_two_alike_one_is_mad
             assert_eq!(&shown.data(200)[field], value);
         }
     }
+}
+
+const IMPORT: &str = "/api/members/import";
+
+/// Sends a table of members to the import, as what it says it is: its status and its body.
+async fn import_as(server: &Server, content_type: &str, table: &str) -> (u16, Value) {
+    let sent = recado_testkit::http_client()
+        .post(format!("{}{IMPORT}", server.base))
+        .bearer_auth(server.token(server.ours, Role::Editor))
+        .header("content-type", content_type)
+        .body(table.to_owned())
+        .send();
+    let answer = sent.await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// How many were made, changed, and left as they are.
+async fn imported(server: &Server, table: &str) -> [u64; 3] {
+    let (status, body) = import_as(server, "text/csv; charset=utf-8", table).await;
+    assert_eq!(status, 200, "{body}");
+    ["created", "updated", "unchanged"].map(|count| body["data"][count].as_u64().unwrap())
+}
+
+/// The status, the code, and the paths of the mistakes.
+async fn refused(server: &Server, table: &str) -> (u16, String, Vec<String>) {
+    let (status, body) = import_as(server, "text/csv", table).await;
+    let fields = body["details"]["fields"].as_array().into_iter().flatten();
+    let paths = fields.map(|field| field["path"].as_str().unwrap().to_owned()).collect();
+    (status, body["error"].as_str().unwrap().to_owned(), paths)
+}
+
+#[tokio::test]
+async fn a_table_of_members_is_imported_and_the_second_time_it_changes_nothing() {
+    let server = Server::start().await;
+    let ana = json!({"name": "Ana", "phone": "+5511999990000", "active": false});
+    let ana = format!("/api/members/{}", server.post("/api/members", &ana).await.id());
+    let them = (server.theirs, Role::Owner);
+    let same = json!({"name": "Theirs", "phone": "+5511999990000", "external_id": "E-8"});
+    server.call_as(them, "POST", "/api/members", Some(&same)).await.data(201);
+    let tag = server.get(&ana).await.headers["etag"].clone();
+
+    // Ana is recognised by her number, however it is written.
+    let table = "external_id,name,phone,email\r\n\
+                 E-7,Ana Silva,whatsapp:+55 11 9999-0000,ana@example.com\r\n\
+                 E-8,\"Souza, Bia\",,\r\n";
+    assert_eq!(imported(&server, table).await, [1, 1, 0]);
+    let shown = server.get(&ana).await;
+    let data = shown.data(200);
+    assert_eq!((&data["name"], &data["external_id"]), (&json!("Ana Silva"), &json!("E-7")));
+    assert_eq!(data["email"], "ana@example.com");
+    assert_eq!(data["active"], false, "the table does not say anything of that");
+    assert_ne!(shown.headers["etag"], tag);
+    let all = server.get("/api/members").await;
+    assert_eq!(all.data(200)[0]["name"], "Souza, Bia");
+    assert_eq!(all.data(200)[0]["active"], true);
+
+    assert_eq!(imported(&server, table).await, [0, 0, 2]);
+    assert_eq!(server.get("/api/members").await.data(200), all.data(200));
+
+    // What is empty stays as it was; what is not, changes.
+    let table = "name,external_id,email,active\nAna Silva,E-7,,yes\nBia,E-8,,\n";
+    assert_eq!(imported(&server, table).await, [0, 2, 0]);
+    let shown = server.get(&ana).await;
+    assert_eq!(shown.data(200)["email"], "ana@example.com");
+    assert_eq!(shown.data(200)["active"], true);
+
+    let theirs = server.call_as(them, "GET", "/api/members", None).await;
+    assert_eq!(theirs.data(200).as_array().unwrap().len(), 1);
+    for (field, value) in same.as_object().unwrap() {
+        assert_eq!(&theirs.data(200)[0][field], value, "it is theirs");
+    }
+}
+
+#[tokio::test]
+async fn a_table_with_a_mistake_is_not_imported_at_all() {
+    let server = Server::start().await;
+    for (name, id) in [("Ana", "E-7"), ("Bia", "E-8")] {
+        let email = format!("{name}@example.com");
+        let member = json!({"name": name, "external_id": id, "email": email});
+        server.post("/api/members", &member).await.data(201);
+    }
+    let before = server.get("/api/members").await;
+    for (table, status, code, paths) in [
+        // One line is of two members, or two lines are of one.
+        (
+            "name,external_id,email\nC,E-9,\nX,E-7,bia@example.com\n",
+            409,
+            "already_exists",
+            vec!["line 3"],
+        ),
+        (
+            "name,external_id,email\nAnn,E-7,\nAnna,,ana@example.com\n",
+            409,
+            "already_exists",
+            vec!["line 3"],
+        ),
+        (
+            "name,external_id,email,active\nC,E-9,,\nD,,nowhere,maybe\n,E-10,,\n",
+            400,
+            "invalid_input",
+            vec!["line 3: email", "line 3: active", "line 4: name"],
+        ),
+        ("name,external_id\nC,E-9\nD,E-9\n", 400, "invalid_input", vec!["line 3: external_id"]),
+        ("name,role\nC,x\n", 400, "invalid_input", vec!["role"]),
+        ("name,external_id\nC\n", 400, "malformed_body", vec![]),
+    ] {
+        let mut expected: Vec<String> = paths.into_iter().map(str::to_owned).collect();
+        let (found_status, found_code, mut found) = refused(&server, table).await;
+        assert_eq!((found_status, found_code.as_str()), (status, code), "{table}");
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{table}");
+    }
+    for other in ["application/json", "text/plain"] {
+        let (status, body) = import_as(&server, other, "name,external_id\nC,E-9\n").await;
+        let refused = (status, body["error"].as_str().unwrap());
+        assert_eq!(refused, (415, "unsupported_media_type"), "{other}");
+    }
+    assert_eq!(server.get("/api/members").await.data(200), before.data(200));
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use chrono::TimeDelta;
 use recado_clock::{Clock, SystemClock};
 use recado_http::Problem;
-use recado_http::auth::{NewToken, Role, Tokens};
-use recado_management::{Config, TokenConfig};
+use recado_http::auth::{ClaimNames, NewToken, Role, TokenIssuer};
+use recado_management::Config;
+use recado_management::http::operation::Resource;
 use recado_service::config::MapEnv;
 use recado_service::{Context, Process};
 use recado_store::tenants::{self, EnsureTenant};
@@ -36,7 +37,7 @@ pub(crate) struct Server {
     pub(crate) store: Store,
     pub(crate) ours: TenantId,
     pub(crate) theirs: TenantId,
-    tokens: Tokens,
+    tokens: TokenIssuer,
     client: reqwest::Client,
     stop: CancellationToken,
     thread: Option<JoinHandle<ExitCode>>,
@@ -57,6 +58,9 @@ impl Answer {
         if self.body["code"].is_number() {
             return self.rpc_reason();
         }
+        if self.body["reason"].is_string() {
+            return self.manage_reason();
+        }
         assert_eq!(self.body["success"], false, "{self:?}");
         assert_eq!(self.body["status"], "error", "{self:?}");
         assert!(self.body["message"].is_string(), "{self:?}");
@@ -74,9 +78,24 @@ impl Answer {
         codes.find(|code| code.to_ascii_uppercase() == reason).unwrap()
     }
 
+    /// The same of a problem document of seed 001.
+    fn manage_reason(&self) -> &str {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let repeated = json!({"code": self.body["code"], "message": self.body["detail"]});
+        assert_eq!(self.body["error"], repeated, "{self:?}");
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        assert_eq!(self.body["requestId"], self.headers["x-request-id"].to_str().unwrap());
+        assert!(self.body["instance"].as_str().unwrap().starts_with("/manage/"), "{self:?}");
+        assert!(self.body["title"].is_string(), "{self:?}");
+        self.body["reason"].as_str().unwrap()
+    }
+
     /// The paths of an `invalid_input`.
     pub(crate) fn paths(&self) -> Vec<&str> {
         assert_eq!((self.status, self.code()), (400, "invalid_input"), "{self:?}");
+        if let Some(errors) = self.body["errors"].as_array() {
+            return errors.iter().map(|error| error["name"].as_str().unwrap()).collect();
+        }
         let fields = self.body["details"]["fields"].as_array().unwrap();
         fields.iter().map(|field| field["path"].as_str().unwrap()).collect()
     }
@@ -95,17 +114,23 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::start_with_broker(None).await
+        Self::start_with(&[]).await
     }
 
     /// With a broker of one's own, at that URL, in place of the shared one.
     pub(crate) async fn start_with_broker(amqp_url: Option<&str>) -> Self {
+        let settings = amqp_url.map(|url| ("RECADO_AMQP_URL", url));
+        Self::start_with(settings.as_slice()).await
+    }
+
+    /// With these settings besides, or in place of, those of tests.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         let (database, vhost) = tokio::join!(database(), vhost());
         let directory = ScratchDir::new().unwrap();
         let ready_file = directory.path().join("ready.json");
-        let env = MapEnv::from([
+        let mut env = MapEnv::from([
             ("RECADO_DATABASE_URL", database.url()),
-            ("RECADO_AMQP_URL", amqp_url.unwrap_or(vhost.url())),
+            ("RECADO_AMQP_URL", vhost.url()),
             ("RECADO_MANAGEMENT_LISTEN", "127.0.0.1:0"),
             ("RECADO_METRICS_LISTEN", "127.0.0.1:0"),
             ("RECADO_PUBLIC_URL", "https://recado.example.com/"),
@@ -113,11 +138,9 @@ impl Server {
             ("RECADO_SECRET_KEYS", KEYS),
             ("RECADO_LOG", "error"),
         ]);
-        let tokens = TokenConfig {
-            secret: JWT_SECRET.to_owned().into(),
-            issuer: "recado".into(),
-            audience: "recado".into(),
-        };
+        for (name, value) in settings {
+            env.set(*name, *value);
+        }
         let stop = CancellationToken::new();
         let (stopped, path) = (stop.clone(), ready_file.clone());
         let thread = thread::spawn(move || {
@@ -138,7 +161,7 @@ impl Server {
             store,
             database,
             vhost,
-            tokens: tokens.checker().unwrap(),
+            tokens: token_issuer(),
             client: http_client(),
             stop,
             thread: Some(thread),
@@ -146,12 +169,21 @@ impl Server {
     }
 
     pub(crate) fn token(&self, tenant: TenantId, role: Role) -> String {
+        self.token_of("ana", Some((tenant, role)))
+    }
+
+    /// A token of somebody who runs the installation.
+    pub(crate) fn operator_token(&self) -> String {
+        self.token_of("ops", None)
+    }
+
+    fn token_of(&self, subject: &str, membership: Option<(TenantId, Role)>) -> String {
         let lifetime = TimeDelta::minutes(10);
-        let new = NewToken { subject: "ana".into(), tenant, role, lifetime };
+        let new = NewToken { subject: subject.into(), membership, lifetime };
         self.tokens.issue(&new, SystemClock::default().now())
     }
 
-    /// A request with these headers.
+    /// A request with these headers. `{tenantId}` in the path is ours.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -160,6 +192,7 @@ impl Server {
         body: Option<&Value>,
     ) -> Answer {
         let method: Method = method.parse().unwrap();
+        let path = path.replace("{tenantId}", &self.ours.to_string());
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -186,7 +219,7 @@ impl Server {
         let bearer = format!("Bearer {}", self.token(tenant, role));
         let tenant = tenant.to_string();
         let headers = [("authorization", bearer.as_str()), ("x-tenant-id", tenant.as_str())];
-        self.send(method, path, &headers, body).await
+        self.send(method, &path.replace("{tenantId}", &tenant), &headers, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -211,6 +244,12 @@ impl Server {
         self.post("/api/agents", &agent).await.id()
     }
 
+    /// The project of that agent.
+    pub(crate) async fn home_of(&self, agent: &str) -> String {
+        let agent = self.get(&format!("/api/agents/{agent}")).await;
+        agent.data(200)["project_id"].as_str().unwrap().to_owned()
+    }
+
     /// A trigger of that agent.
     pub(crate) async fn trigger(&self, agent: &str) -> String {
         self.post("/api/triggers", &new_trigger(agent)).await.id()
@@ -229,6 +268,11 @@ impl Drop for Server {
             assert_eq!(ended.unwrap().unwrap(), ExitCode::SUCCESS);
         }
     }
+}
+
+/// The methods of an address.
+pub(crate) fn methods(resource: &'static Resource) -> impl Iterator<Item = &'static str> {
+    resource.operations.iter().map(|operation| operation.method.name())
 }
 
 /// The body of a POST that is right.
@@ -253,6 +297,11 @@ async fn tenant(store: &Store, name: &str) -> TenantId {
     let now = SystemClock::default().now();
     tenants::ensure(store, &EnsureTenant { id, project_id, name }, now).await.unwrap();
     id
+}
+
+fn token_issuer() -> TokenIssuer {
+    let ours = || "recado".to_owned();
+    TokenIssuer::new(JWT_SECRET.as_bytes(), ours(), ours(), ClaimNames::default()).unwrap()
 }
 
 fn announced(ready_file: &Path) -> Option<String> {

@@ -87,14 +87,7 @@ impl Fixtures {
         if let Err(problems) = TriggerConfig::parse(configuration) {
             bail!("the trigger is configured wrongly: {problems:?}");
         }
-        let draft = TriggerDraft {
-            agent_id: self.agent,
-            app_id: None,
-            name: "Bench".into(),
-            trigger_config: configuration.clone(),
-            secret_refs: Vec::new(),
-            enabled: true,
-        };
+        let draft = TriggerDraft::new(self.agent, "Bench", configuration.clone());
         let id = TriggerId(self.clock.fresh_id());
         let secret = triggers::generate_webhook_secret();
         let now = self.clock.now();

@@ -15,6 +15,7 @@ mod http1;
 mod latency;
 mod ledger;
 mod load;
+mod management;
 mod measure;
 mod memory;
 mod message;
@@ -81,6 +82,9 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     }
     if matches!(options.only, None | Some(BenchPart::Deliveries)) {
         findings.add(Box::pin(deliveries::measure()).await?);
+    }
+    if matches!(options.only, None | Some(BenchPart::Management)) {
+        findings.add(Box::pin(management::measure()).await?);
     }
     if matches!(options.only, None | Some(BenchPart::Text)) {
         progress("cutting texts");

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use recado_broker::topology;
 use recado_service::config::{Env as _, ProcessEnv};
-use recado_testkit::app::{Role, TestApp};
+use recado_testkit::app::{Management, Role, TestApp};
 use recado_testkit::baseline::{self, BarePublisher, BaselineError};
 use recado_testkit::{http_client, sql};
 
@@ -109,6 +109,18 @@ impl System {
     /// The database, for a bare program.
     pub(super) fn database_url(&self) -> String {
         self.app.database_url()
+    }
+
+    /// The API, as the owner of a tenant that came with the system.
+    pub(super) fn management(&self) -> &Management {
+        self.app.management()
+    }
+
+    /// Where it listens.
+    pub(super) fn management_address(&self) -> anyhow::Result<SocketAddr> {
+        let url = self.app.url(Role::Management, 0, "management_url")?;
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        address.parse().context("management announced no plain address")
     }
 
     /// Freezes the roles behind ingress: what it accepts waits in its queue.

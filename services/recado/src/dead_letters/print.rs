@@ -2,22 +2,14 @@
 
 use recado_broker::DeadLetter;
 
+use crate::table::{self, UNKNOWN, one_line};
+
 const HEADINGS: [&str; 9] =
     ["ID", "QUEUE", "REASON", "FAILED", "TIMES", "PUBLISHED", "BYTES", "TENANT", "ERROR"];
-/// What is shown where nothing is known.
-const UNKNOWN: &str = "-";
 
-/// One line for each, under headings; the columns as wide as what is in them.
+/// One line for each.
 pub(super) fn table(letters: &[DeadLetter]) -> String {
-    let headings = HEADINGS.map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(headings).chain(letters.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &[String; 9]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    table::table(HEADINGS, letters.iter().map(row).collect())
 }
 
 fn row(letter: &DeadLetter) -> [String; 9] {
@@ -65,19 +57,4 @@ fn published_at(letter: &DeadLetter) -> String {
 
 fn unknown() -> String {
     UNKNOWN.to_owned()
-}
-
-/// What somebody else wrote must not move the cursor, or end the line.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::one_line;
-
-    #[test]
-    fn what_is_shown_cannot_steer_the_terminal() {
-        assert_eq!(one_line("a\nb\u{1b}[2Jc"), "a b [2Jc");
-    }
 }

@@ -15,7 +15,7 @@ use recado_service::config::{Env as _, MapEnv, Names, ProcessEnv, Reader, Settin
 use recado_service::{Context, Process};
 use tokio::runtime::Runtime;
 
-use crate::cli;
+use crate::{cli, client};
 use installation::Installation;
 pub(crate) use seed::Demo;
 use servers::Servers;
@@ -72,7 +72,7 @@ impl Local {
         let Self { runtime, servers, env, installation } = self;
         let ready_file = installation.ready_file();
         let exit = Process::new("dev", &env)
-            .names(Names::of::<AllRoles>())
+            .names(Names::of::<AllRoles>().and::<client::Environment>())
             .ready_file(Some(ready_file.clone()));
         let exit = exit.run(async |context: Context, config: AllRoles| {
             let demo = seed::ensure(&config.management, &installation, &context).await?;
@@ -137,11 +137,10 @@ fn announce(
 ) -> anyhow::Result<()> {
     let token = NewToken {
         subject: "dev".into(),
-        tenant: demo.tenant_id,
-        role: Role::Owner,
+        membership: Some((demo.tenant_id, Role::Owner)),
         lifetime: TOKEN_LIFETIME,
     };
-    let jwt = management.tokens.checker()?.issue(&token, SystemClock::default().now());
+    let jwt = management.tokens.issuer()?.issue(&token, SystemClock::default().now());
     context.announce("tenant_id", demo.tenant_id);
     context.announce("project_id", demo.project_id);
     context.announce("agent_id", demo.agent_id);

@@ -65,6 +65,8 @@ pub(super) async fn ensure(
         name: "dev",
         prefix: api_key.shown_prefix(),
         hash: api_key.hash(),
+        scopes: None,
+        expires_at: None,
     };
     // The key is kept in the installation; a second time it is there already.
     api_keys::create(&store, demo.tenant_id, &key, now)
@@ -86,18 +88,11 @@ async fn ensure_trigger(
     if let Err(problems) = TriggerConfig::parse(&trigger_config) {
         bail!("the demo trigger {name} is wrong: {problems:?}");
     }
-    let draft = TriggerDraft {
-        agent_id: demo.agent_id,
-        app_id: None,
-        name: name.to_owned(),
-        trigger_config,
-        secret_refs: Vec::new(),
-        enabled: true,
-    };
+    let draft = TriggerDraft::new(demo.agent_id, name, trigger_config);
     let secret = triggers::generate_webhook_secret();
     let now = context.clock.now();
     match triggers::create(store, demo.tenant_id, id, &draft, &secret, now).await? {
-        Saved::Saved(_) | Saved::Stale => Ok(()),
+        Saved::Saved(_) | Saved::Taken | Saved::Stale => Ok(()),
         Saved::Missing(missing) => bail!("the demo trigger {name} misses {missing:?}"),
     }
 }

@@ -8,13 +8,17 @@ mod api_key;
 mod token;
 
 pub use api_key::ApiKey;
-pub use token::{NewToken, TokenSettings, Tokens, WeakKey};
+pub use token::{
+    ClaimNames, InvalidJwksUrl, JwksSource, JwksUrl, MIN_SECRET_BYTES, NewToken, TokenError,
+    TokenIssuer, TokenSettings, Tokens,
+};
 
 use std::fmt;
 use std::str::FromStr;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use recado_types::TenantId;
+use recado_types::scope::{Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, Problem};
@@ -31,23 +35,52 @@ pub const API_KEY_HEADER: &str = "x-api-key";
 pub enum Role {
     /// Reads.
     Viewer,
-    /// Changes agents and triggers.
+    /// Changes agents, triggers, tools and members, and has things done again or stopped.
     Editor,
-    /// Changes secrets, keys and members.
+    /// Changes secrets, API keys and the tenant's settings.
     Admin,
     /// Everything.
     Owner,
 }
 
+/// What the role of an operator is called in tokens.
+const OPERATOR: &str = "operator";
+
 /// Somebody whose credential was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub enum Identity {
+    /// Somebody inside a tenant, with a token.
+    Member(Member),
+    /// Whoever holds a key of a tenant.
+    ApiKey(KeyHolder),
+    /// Somebody who runs the installation, with a token: decides which tenants there are, and sees
+    /// nothing of theirs.
+    Operator {
+        /// Who they are.
+        subject: String,
+    },
+}
+
+/// Somebody inside a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
     /// Whose data they see.
     pub tenant: TenantId,
     /// Who they are, inside the tenant.
     pub subject: String,
     /// What they may do.
     pub role: Role,
+}
+
+/// Whoever holds an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// Whose data they see.
+    pub tenant: TenantId,
+    /// How the key begins.
+    pub prefix: String,
+    /// What the key may be used for.
+    pub scopes: Scopes,
 }
 
 /// What a request carries to prove who sends it; nothing about it has been checked.
@@ -91,31 +124,91 @@ impl fmt::Debug for Credential {
 }
 
 impl Identity {
-    /// Refuses a request that names another tenant than the credential is for.
-    ///
-    /// # Errors
-    /// 403 when `x-tenant-id` is there and is not this tenant.
-    pub fn check_tenant(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let mut named = headers.get_all(TENANT_HEADER);
-        let is_ours = |value: &actix_web::http::header::HeaderValue| {
-            value.to_str().ok().and_then(|text| text.parse().ok()) == Some(self.tenant)
-        };
-        if named.all(is_ours) { Ok(()) } else { Err(Problem::TenantMismatch.into()) }
+    /// Who they are. Of a key, how it begins.
+    pub fn subject(&self) -> &str {
+        match self {
+            Self::Member(member) => &member.subject,
+            Self::ApiKey(key) => &key.prefix,
+            Self::Operator { subject } => subject,
+        }
     }
 
-    /// Refuses somebody whose role is below `role`.
+    /// Whose data they see, if they are somebody's.
+    pub fn tenant(&self) -> Option<TenantId> {
+        match self {
+            Self::Member(member) => Some(member.tenant),
+            Self::ApiKey(key) => Some(key.tenant),
+            Self::Operator { .. } => None,
+        }
+    }
+
+    /// What their role is called.
+    pub fn role_name(&self) -> &'static str {
+        match self {
+            Self::Member(member) => member.role.name(),
+            Self::ApiKey(_) => "api_key",
+            Self::Operator { .. } => OPERATOR,
+        }
+    }
+
+    /// Refuses everybody but members with `role` or a higher one.
     ///
     /// # Errors
     /// 403.
     pub fn require(&self, role: Role) -> Result<(), ApiError> {
-        if self.role >= role {
-            return Ok(());
+        match self {
+            Self::Member(member) if member.role >= role => Ok(()),
+            _ => {
+                Err(not_permitted(format!("this needs a token of the role {role} or a higher one")))
+            }
         }
-        Err(ApiError::new(
-            Problem::InsufficientPermissions,
-            format!("this needs the role {role} or a higher one"),
-        ))
     }
+
+    /// Refuses keys without `scope`. Members read without one.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require_scope(&self, scope: Scope) -> Result<(), ApiError> {
+        match self {
+            Self::ApiKey(key) if key.scopes.allow(scope) => Ok(()),
+            Self::ApiKey(_) => {
+                Err(not_permitted(format!("this needs an API key with the scope {scope}")))
+            }
+            Self::Member(_) | Self::Operator { .. } => self.require(Role::Viewer),
+        }
+    }
+
+    /// Refuses everybody but operators.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn require_operator(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Operator { .. } => Ok(()),
+            Self::Member(_) | Self::ApiKey(_) => {
+                Err(not_permitted("this needs a token of an operator"))
+            }
+        }
+    }
+
+    /// Refuses a request that names another tenant than the credential is for, or one at all if
+    /// the credential is for none.
+    ///
+    /// # Errors
+    /// 403 when `x-tenant-id` is there and is not this tenant.
+    pub fn check_tenant(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let ours = self.tenant();
+        let mut named = headers.get_all(TENANT_HEADER);
+        let is_ours = |value: &HeaderValue| {
+            let named: Option<TenantId> = value.to_str().ok().and_then(|text| text.parse().ok());
+            named.is_some() && named == ours
+        };
+        if named.all(is_ours) { Ok(()) } else { Err(Problem::TenantMismatch.into()) }
+    }
+}
+
+fn not_permitted(needed: impl Into<String>) -> ApiError {
+    ApiError::new(Problem::InsufficientPermissions, needed)
 }
 
 impl Role {
@@ -160,7 +253,7 @@ fn bearer(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderName;
     use uuid::Uuid;
 
     use super::*;
@@ -207,31 +300,71 @@ mod tests {
         assert!(!shown.contains("0123"), "{shown}");
     }
 
+    const TENANT: TenantId = TenantId(Uuid::from_u128(7));
+
+    fn member(role: Role) -> Identity {
+        Identity::Member(Member { tenant: TENANT, subject: "ana".into(), role })
+    }
+
+    fn key(scope: Scope) -> Identity {
+        let scopes = [scope].into_iter().collect();
+        Identity::ApiKey(KeyHolder { tenant: TENANT, prefix: "rcd_01234567".into(), scopes })
+    }
+
+    fn operator() -> Identity {
+        Identity::Operator { subject: "ops".into() }
+    }
+
     #[test]
     fn the_tenant_header_has_to_match_if_it_is_there() {
-        let tenant = TenantId(Uuid::from_u128(7));
-        let identity = Identity { tenant, subject: "u".into(), role: Role::Viewer };
-        let ours = tenant.to_string();
+        let ours = TENANT.to_string();
         let other = Uuid::from_u128(8).to_string();
-        assert!(identity.check_tenant(&headers(&[])).is_ok());
-        assert!(identity.check_tenant(&headers(&[(TENANT_HEADER, &ours)])).is_ok());
-        for wrong in [other.as_str(), "", "7"] {
-            let error = identity.check_tenant(&headers(&[(TENANT_HEADER, wrong)])).unwrap_err();
-            assert_eq!(error.problem(), Problem::TenantMismatch);
-            let both = headers(&[(TENANT_HEADER, &ours), (TENANT_HEADER, wrong)]);
-            assert!(identity.check_tenant(&both).is_err());
+        for identity in [member(Role::Viewer), key(Scope::Read)] {
+            assert!(identity.check_tenant(&headers(&[])).is_ok());
+            assert!(identity.check_tenant(&headers(&[(TENANT_HEADER, &ours)])).is_ok());
+            for wrong in [other.as_str(), "", "7"] {
+                let error = identity.check_tenant(&headers(&[(TENANT_HEADER, wrong)])).unwrap_err();
+                assert_eq!(error.problem(), Problem::TenantMismatch);
+                let both = headers(&[(TENANT_HEADER, &ours), (TENANT_HEADER, wrong)]);
+                assert!(identity.check_tenant(&both).is_err());
+            }
+        }
+        assert!(operator().check_tenant(&headers(&[])).is_ok());
+        for any in [ours.as_str(), other.as_str(), ""] {
+            assert!(operator().check_tenant(&headers(&[(TENANT_HEADER, any)])).is_err());
         }
     }
 
     #[test]
     fn a_role_may_do_what_lower_roles_may() {
-        let tenant = TenantId(Uuid::from_u128(7));
         for (has, role) in Role::ALL.into_iter().enumerate() {
-            let identity = Identity { tenant, subject: "u".into(), role };
             for (needs, required) in Role::ALL.into_iter().enumerate() {
-                assert_eq!(identity.require(required).is_ok(), has >= needs);
+                assert_eq!(member(role).require(required).is_ok(), has >= needs);
             }
             assert_eq!(role.name().parse(), Ok(role));
+            assert_eq!(member(role).role_name(), role.name());
         }
+        assert!("operator".parse::<Role>().is_err() && "api_key".parse::<Role>().is_err());
+    }
+
+    #[test]
+    fn members_keys_and_operators_are_kept_apart() {
+        let refused = [
+            key(Scope::Read).require(Role::Viewer),
+            operator().require(Role::Viewer),
+            operator().require_scope(Scope::Read),
+            member(Role::Owner).require_operator(),
+            key(Scope::Read).require_operator(),
+            key(Scope::ReadTriggers).require_scope(Scope::ReadAgents),
+            key(Scope::SendWebhooks).require_scope(Scope::ReadTriggers),
+        ];
+        for refusal in refused {
+            assert_eq!(refusal.unwrap_err().problem(), Problem::InsufficientPermissions);
+        }
+        assert!(operator().require_operator().is_ok());
+        assert!(member(Role::Viewer).require_scope(Scope::ReadAgents).is_ok());
+        assert!(key(Scope::ReadAgents).require_scope(Scope::ReadAgents).is_ok());
+        assert!(key(Scope::Read).require_scope(Scope::ReadAgents).is_ok());
+        assert_eq!((operator().tenant(), key(Scope::Read).tenant()), (None, Some(TENANT)));
     }
 }

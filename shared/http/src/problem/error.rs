@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -42,6 +42,8 @@ enum Form {
     Native,
     /// RFC 9457, with what else it says.
     Rfc9457(Map<String, Value>),
+    /// RFC 9457, all of it.
+    ProblemDocument(Map<String, Value>),
     /// `google.rpc.Status`, as JSON.
     RpcStatus,
 }
@@ -143,6 +145,14 @@ impl ApiError {
         self
     }
 
+    /// Makes the response this `application/problem+json` (RFC 9457), for a surface whose seed has
+    /// words of its own.
+    #[must_use]
+    pub fn as_problem_document(mut self, document: Map<String, Value>) -> Self {
+        self.0.form = Form::ProblemDocument(document);
+        self
+    }
+
     /// Makes the response a `google.rpc.Status`: `code` (a number), `message`, and in `details` one
     /// `google.rpc.ErrorInfo` whose `reason` is our code in capitals; for the surfaces whose seeds
     /// say so.
@@ -169,6 +179,11 @@ impl ApiError {
     /// Which problem it is.
     pub fn problem(&self) -> Problem {
         self.0.problem
+    }
+
+    /// What programs may want to know.
+    pub fn details(&self) -> Option<&Value> {
+        self.0.details.as_ref()
     }
 
     /// What the response says. Of a 5xx, the title only, unless it is about an execution.
@@ -237,10 +252,8 @@ impl ResponseError for ApiError {
                 details: self.0.details.as_ref(),
             }),
             Form::RpcStatus => response.json(self.rpc_status()),
-            Form::Rfc9457(further) => {
-                let body = Value::Object(self.rfc9457(further)).to_string();
-                response.content_type("application/problem+json").body(body)
-            }
+            Form::Rfc9457(further) => problem_json(response, self.rfc9457(further)),
+            Form::ProblemDocument(document) => problem_json(response, document.clone()),
         }
     }
 }
@@ -273,6 +286,11 @@ impl ApiError {
     }
 }
 
+fn problem_json(mut response: HttpResponseBuilder, document: Map<String, Value>) -> HttpResponse {
+    let body = Value::Object(document).to_string();
+    response.content_type("application/problem+json").body(body)
+}
+
 /// The number of `google.rpc.Code` for a status, by Google's own table.
 fn rpc_code(status: StatusCode) -> i32 {
     match status {
@@ -301,9 +319,10 @@ pub async fn not_found() -> Result<HttpResponse, ApiError> {
 }
 
 /// The default service of a resource: 405, telling which methods it has (`"GET, POST"`).
-pub fn method_not_allowed(allowed: &'static str) -> actix_web::Route {
-    actix_web::web::to(move || async move {
-        let error = ApiError::from(Problem::MethodNotAllowed);
-        Err::<HttpResponse, _>(error.with_header(ALLOW, HeaderValue::from_static(allowed)))
+pub fn method_not_allowed(allowed: &str) -> actix_web::Route {
+    let allowed = HeaderValue::from_str(allowed).expect("methods are visible ASCII");
+    actix_web::web::to(move || {
+        let error = ApiError::from(Problem::MethodNotAllowed).with_header(ALLOW, allowed.clone());
+        async move { Err::<HttpResponse, _>(error) }
     })
 }

@@ -96,6 +96,10 @@ problems! {
     EventEndpointNotFound => NOT_FOUND, "event_endpoint_not_found", "Event endpoint not found";
     /// No such delivery of an event, or one of another tenant.
     EventDeliveryNotFound => NOT_FOUND, "event_delivery_not_found", "Event delivery not found";
+    /// No such project, or one of another tenant.
+    ProjectNotFound => NOT_FOUND, "project_not_found", "Project not found";
+    /// No such tenant.
+    TenantNotFound => NOT_FOUND, "tenant_not_found", "Tenant not found";
     /// No such dead letter, or one of another tenant, or none as far as is looked.
     DeadLetterNotFound => NOT_FOUND, "dead_letter_not_found", "Dead letter not found";
     /// Nothing is there.
@@ -120,20 +124,35 @@ problems! {
     DeliveryInProgress => CONFLICT, "delivery_in_progress", "The delivery is on its way";
     /// The delivery has arrived, and was not asked for as a whole.
     NothingToRedeliver => CONFLICT, "nothing_to_redeliver", "The delivery has arrived";
+    /// What it said is not kept any longer, so it cannot be sent again.
+    ContentRemoved => CONFLICT, "content_removed", "What it said is not kept any longer";
+    /// The session's trigger has no callback, so that nothing can be sent to its user.
+    NoCallback => CONFLICT, "no_callback", "The session's trigger has no callback";
     /// The event endpoint is disabled, so that nothing can be sent there.
     EndpointDisabled => CONFLICT, "endpoint_disabled", "The event endpoint is disabled";
     /// The event endpoint was deleted, so that nothing can be sent there.
     EndpointDeleted => CONFLICT, "endpoint_deleted", "The event endpoint was deleted";
     /// A message came under an id that another message, which says something else, has.
     IdempotencyConflict => CONFLICT, "idempotency_conflict", "Another message has this id";
+    /// The first request with this `Idempotency-Key` has not been answered yet.
+    IdempotencyInProgress => CONFLICT, "idempotency_in_progress", "The first request with this Idempotency-Key is still being handled";
+    /// The process that handled the first request with this `Idempotency-Key` died over it.
+    IdempotencyOutcomeUnknown => CONFLICT, "idempotency_outcome_unknown", "Nobody knows whether the first request with this Idempotency-Key was done";
     /// The client took too long to send its body.
     RequestTimeout => REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time";
+    /// `If-Match` names another version than there is.
+    PreconditionFailed => PRECONDITION_FAILED, "precondition_failed", "It was changed since you saw it";
     /// The body is larger than allowed.
     PayloadTooLarge => PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large";
     /// The body's content type or encoding is not one that is read here.
     UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type is not supported";
+    /// Another request was sent with this `Idempotency-Key`.
+    IdempotencyKeyReused => UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Another request was sent with this Idempotency-Key";
     /// Too many requests; `Retry-After` says when to come back.
     RateLimited => TOO_MANY_REQUESTS, "rate_limited", "Too many requests";
+    /// The tenant has used up what it was granted for the month; `Retry-After` says when to come
+    /// back.
+    QuotaExceeded => TOO_MANY_REQUESTS, "quota_exceeded", "The quota of the month is used up";
     /// The headers, or one of them, are larger than allowed.
     HeadersTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too large";
     /// The agent's run failed, in a request that waited for it.

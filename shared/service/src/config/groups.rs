@@ -86,8 +86,15 @@ impl Settings for Destinations {
         let allow_private = read.list("RECADO_ALLOW_PRIVATE_DESTINATIONS");
         let allow_plain_http = read.or("RECADO_ALLOW_PLAIN_HTTP", false);
         let ports = read.or("RECADO_DESTINATION_PORTS", Ports::default());
-        let authorities = read.optional_by("RECADO_CA_FILE", authorities_in).unwrap_or_default();
-        Some(Self { allow_private, allow_plain_http, ports, authorities })
+        let authorities = Authorities::read(read);
+        Some(Self { allow_private, allow_plain_http, ports, authorities: authorities? })
+    }
+}
+
+/// `RECADO_CA_FILE`.
+impl Settings for Authorities {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        Some(read.optional_by("RECADO_CA_FILE", authorities_in).unwrap_or_default())
     }
 }
 

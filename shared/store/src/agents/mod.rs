@@ -149,8 +149,8 @@ WITH agent AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING *
 ), version AS (
-    INSERT INTO agent_versions (agent_id, version, name, spec, created_at)
-    SELECT id, version, name, spec, updated_at FROM agent
+    INSERT INTO agent_versions (tenant_id, agent_id, version, name, spec, created_at)
+    SELECT tenant_id, id, version, name, spec, updated_at FROM agent
 )
 SELECT id, project_id, name, external_id, labels, spec, version, created_at, updated_at
   FROM agent";
@@ -175,15 +175,15 @@ WITH agent AS (
      WHERE tenant_id = $1 AND id = $2 AND version = $3 AND deleted_at IS NULL
     RETURNING *
 ), version AS (
-    INSERT INTO agent_versions (agent_id, version, name, spec, created_at)
-    SELECT id, version, name, spec, updated_at FROM agent
+    INSERT INTO agent_versions (tenant_id, agent_id, version, name, spec, created_at)
+    SELECT tenant_id, id, version, name, spec, updated_at FROM agent
 )
 SELECT id, project_id, name, external_id, labels, spec, version, created_at, updated_at
   FROM agent";
 
 const LOCK: &str = "\
 -- agents.lock
-SELECT id FROM agents WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE";
+SELECT version FROM agents WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE";
 
 const USES: &str = "\
 -- agents.uses
@@ -292,19 +292,23 @@ pub async fn replace(
 }
 
 /// Deletes an agent that no trigger hands its messages to, no tool asks, and no event endpoint is
-/// for. Its row and its versions stay for its executions.
+/// for, if it is still of the version `seen`, where one is given. Its row and its versions stay for
+/// its executions.
 pub async fn delete(
     store: &Store,
     tenant: TenantId,
     id: AgentId,
+    seen: Option<i32>,
     now: DateTime<Utc>,
 ) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("agents.delete");
     let mut client = store.client("agents.delete").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
-    if transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?.is_none() {
-        return Ok(Deletion::NotFound);
+    let locked = transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?;
+    let Some(locked) = locked else { return Ok(Deletion::NotFound) };
+    if seen.is_some_and(|version| version != locked.get::<_, i32>("version")) {
+        return Ok(Deletion::Changed);
     }
     let uses = transaction.prepare_cached(USES).await.map_err(&failed)?;
     let uses = transaction.query(&uses, &[&tenant.0, &id.0, &MAX_USES]).await.map_err(&failed)?;

@@ -120,7 +120,9 @@ SELECT head.id, head.tenant_id, head.execution_id, head.trigger_id, head.session
        head.chunk_count, head.truncated, head.round, head.whole_round, head.requested_at,
        executions.agent_response, triggers.trigger_config, tenants.destination_hosts,
        (SELECT m.context FROM messages m
-         WHERE m.id = executions.message_ids[cardinality(executions.message_ids)]) AS context,
+         WHERE m.id = coalesce(executions.context_from,
+                               executions.message_ids[cardinality(executions.message_ids)]))
+           AS context,
        (SELECT json_agg(json_build_object('index', chunk_index, 'body', body, 'status', status,
                                           'attempt_count', attempt_count) ORDER BY chunk_index)
           FROM chunks WHERE chunks.delivery_id = head.id) AS chunks

@@ -79,7 +79,8 @@ UPDATE event_endpoints endpoint
        disabled_at = CASE WHEN judged.disabled_code IS NULL
                           THEN endpoint.disabled_at ELSE judged.now END,
        updated_at = CASE WHEN judged.disabled_code IS NULL THEN endpoint.updated_at
-                         ELSE greatest(endpoint.updated_at, judged.now) END
+                         ELSE greatest(endpoint.updated_at + interval '1 microsecond',
+                                       judged.now) END
   FROM judged
  WHERE endpoint.id = judged.id
 RETURNING endpoint.id, endpoint.tenant_id, judged.disabled_code";

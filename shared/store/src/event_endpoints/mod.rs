@@ -52,7 +52,9 @@ pub struct EventEndpoint {
     pub previous_secret_expires_at: Option<DateTime<Utc>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed; moves with every change by a person.
+    /// When it was last changed: what tells its versions apart. It moves with every change by a
+    /// person, and when Recado disables the endpoint. It does not move with `failing_since`: that
+    /// comes and goes with what receivers answer, and is nothing that anybody could have set.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -174,7 +176,8 @@ RETURNING ",
 const DELETE: &str = "\
 -- event_endpoints.delete
 UPDATE event_endpoints SET deleted_at = $3, enabled = false
- WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL";
+ WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+   AND ($4::timestamptz IS NULL OR updated_at = $4)";
 
 /// An attempt that is under way comes to its end, but changes nothing any more.
 const END_PENDING: &str = "\
@@ -302,20 +305,22 @@ pub async fn replace(
     saved(operation, transaction, row).await
 }
 
-/// Deletes an event endpoint; `false` if there is no such endpoint. Its row stays for the deliveries
-/// that refer to it; those that were on their way fail, up to 100,000 of them. What is left is not
-/// sent either: whoever claims ends it when it is due.
+/// Deletes an event endpoint; `false` if there is no such endpoint, or, if `read_at` is given, none
+/// that is as it was then. Its row stays for the deliveries that refer to it; those that were on
+/// their way fail, up to 100,000 of them. What is left is not sent either: whoever claims ends it
+/// when it is due.
 pub async fn delete(
     store: &Store,
     tenant: TenantId,
     id: EventEndpointId,
+    read_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let failed = StoreError::query("event_endpoints.delete");
     let client = store.client("event_endpoints.delete").await?;
     let statement = client.prepare_cached(DELETE).await.map_err(&failed)?;
-    let n_deleted = client.execute(&statement, &[&tenant.0, &id.0, &now]).await.map_err(&failed)?;
-    if n_deleted == 0 {
+    let n_deleted = client.execute(&statement, &[&tenant.0, &id.0, &now, &read_at]).await;
+    if n_deleted.map_err(&failed)? == 0 {
         return Ok(false);
     }
     let failed = StoreError::query("event_endpoints.end_pending");

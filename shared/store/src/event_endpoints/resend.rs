@@ -30,6 +30,7 @@ const RECOVER: &str = "\
 WITH batch AS MATERIALIZED (
     SELECT id FROM event_deliveries
      WHERE endpoint_id = $1 AND status = 'failed' AND seq > $2 AND created_at >= $3
+       AND NOT erased
      ORDER BY seq LIMIT $4 FOR UPDATE SKIP LOCKED
 )
 UPDATE event_deliveries
@@ -41,7 +42,7 @@ RETURNING event_deliveries.seq";
 
 const LOCK: &str = "\
 -- event_endpoints.lock_delivery
-SELECT d.status, e.enabled, e.deleted_at IS NOT NULL AS is_deleted
+SELECT d.status, d.erased, e.enabled, e.deleted_at IS NOT NULL AS is_deleted
   FROM event_deliveries d
   JOIN event_endpoints e ON e.id = d.endpoint_id
  WHERE d.tenant_id = $1 AND d.id = $2
@@ -73,6 +74,8 @@ pub enum Resend {
     Disabled,
     /// Its endpoint was deleted.
     Deleted,
+    /// What it said is not kept any longer.
+    Removed,
     /// The tenant has no such delivery.
     NotFound,
 }
@@ -124,6 +127,8 @@ fn may_send_again(row: &Row) -> Resend {
         Resend::Deleted
     } else if row.get::<_, &str>("status") == "pending" {
         Resend::InProgress
+    } else if row.get("erased") {
+        Resend::Removed
     } else if row.get("enabled") {
         Resend::Queued
     } else {

@@ -24,6 +24,7 @@ UPDATE event_endpoints
        previous_secret_expires_at = $5,
        updated_at = greatest($6::timestamptz, updated_at + interval '1 microsecond')
  WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+   AND ($7::timestamptz IS NULL OR updated_at = $7)
 RETURNING ",
     columns!()
 );
@@ -35,11 +36,12 @@ pub fn generate_secret() -> String {
 
 /// Replaces an endpoint's secret. The one that is replaced signs too until `previous_expires_at`,
 /// if that is given; the one before it, if it still did, ends at once. `None` if there is no such
-/// endpoint.
+/// endpoint, or, if `read_at` is given, none that is as it was then.
 pub async fn rotate_secret(
     store: &Store,
     tenant: TenantId,
     id: EventEndpointId,
+    read_at: Option<DateTime<Utc>>,
     secret: &str,
     previous_expires_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
@@ -52,7 +54,15 @@ pub async fn rotate_secret(
     let row = client
         .query_opt(
             &statement,
-            &[&tenant.0, &id.0, &sealed.key_id, &sealed.bytes, &previous_expires_at, &now],
+            &[
+                &tenant.0,
+                &id.0,
+                &sealed.key_id,
+                &sealed.bytes,
+                &previous_expires_at,
+                &now,
+                &read_at,
+            ],
         )
         .await
         .map_err(&failed)?;

@@ -14,7 +14,7 @@ use crate::messages::{self, Columns, OpenMessage};
 use crate::{Store, StoreError};
 
 /// Any number; it only has to be the same in every process that admits.
-const ADMISSION_LOCK: i64 = 0x6164_6d69;
+pub(crate) const ADMISSION_LOCK: i64 = 0x6164_6d69;
 
 /// There is one admitter at a time: the queue has a single active consumer, and for the moment
 /// in which the broker believes that the last one is dead and it is not, there is this lock.
@@ -66,10 +66,10 @@ WITH input AS (
     SELECT asked.*, known.execution_id AS known_execution, known.fingerprint AS known_fingerprint
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
                   $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
-                  $9::uuid[], $10::integer[], $11::text[], $12::text[])
+                  $14::json[], $9::uuid[], $10::integer[], $11::text[], $12::text[])
            WITH ORDINALITY AS asked (id, tenant_id, trigger_id, session_id,
                                      text, context, accepted_at, fingerprint,
-                                     alone_id, request, separator, reply_to, place)
+                                     payload, alone_id, request, separator, reply_to, place)
       LEFT JOIN messages known USING (id)
 ), open AS (
     SELECT input.*,
@@ -78,9 +78,9 @@ WITH input AS (
      WHERE known_execution IS NULL
 ), attached AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
-                          text, context, accepted_at, fingerprint, execution_id)
+                          text, context, accepted_at, fingerprint, payload, execution_id)
     SELECT id, tenant_id, trigger_id, session_id,
-           text, context, accepted_at, fingerprint, execution_id
+           text, context, accepted_at, fingerprint, payload, execution_id
       FROM open ORDER BY place
     ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
        WHERE messages.execution_id IS NULL
@@ -177,6 +177,7 @@ pub async fn admit(
                 &separators,
                 &reply_to,
                 &now,
+                &columns.payloads,
             ],
         )
         .await

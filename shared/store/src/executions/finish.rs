@@ -15,6 +15,11 @@ use crate::{Store, StoreError};
 /// and the lane's next run.
 ///
 /// A run that gives way to newer messages (`$15`) does not end if there are any.
+///
+/// The delivery's place is its execution's, or behind what the session has on its way: what a
+/// person says while the agent is at work has a later place, may be half sent by now, and is not
+/// interrupted. As in `redeliver.requeue`, the time decides between equal places. One step at the
+/// end of `deliveries_unfinished` finds it.
 const FINISH: &str = concat!(
     "\
 -- executions.finish
@@ -44,8 +49,16 @@ WITH lane AS (
 ), delivery AS (
     INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
                             status, created_at, requested_at)
-    SELECT $13, tenant_id, id, trigger_id, session_id, seq, 'pending', $5, $5
-      FROM finished WHERE $13::uuid IS NOT NULL
+    SELECT $13, finished.tenant_id, finished.id, finished.trigger_id, finished.session_id,
+           greatest(finished.seq, last.seq), 'pending', $5,
+           greatest($5, last.requested_at + interval '1 microsecond')
+      FROM finished
+      LEFT JOIN LATERAL (SELECT waiting.seq, waiting.requested_at FROM deliveries waiting
+                          WHERE waiting.session_id = finished.session_id
+                            AND waiting.finished_at IS NULL
+                          ORDER BY waiting.seq DESC, waiting.requested_at DESC LIMIT 1) last
+             ON true
+     WHERE $13::uuid IS NOT NULL
     RETURNING session_id, tenant_id, trigger_id
 ), delivery_lane AS (
     INSERT INTO lanes (kind, session_id, tenant_id, trigger_id, queued, next_run_at)

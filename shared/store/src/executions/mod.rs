@@ -11,6 +11,7 @@ mod start;
 mod supersede;
 mod waiting;
 
+pub(crate) use admit::ADMISSION_LOCK;
 pub use admit::{Admitted, admit};
 pub use claim::{claim, give_back};
 pub use events_due::{EndedRun, events_published, with_events_due};

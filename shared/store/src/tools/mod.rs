@@ -115,7 +115,7 @@ RETURNING id, name, description, kind, config, created_at, updated_at";
 
 const LOCK: &str = "\
 -- tools.lock
-SELECT id FROM tools WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
+SELECT updated_at FROM tools WHERE tenant_id = $1 AND id = $2 FOR UPDATE";
 
 const USES: &str = "\
 -- tools.uses
@@ -226,14 +226,22 @@ pub async fn replace(
     saved("tools.replace", transaction, row).await
 }
 
-/// Deletes a tool that no agent has.
-pub async fn delete(store: &Store, tenant: TenantId, id: ToolId) -> Result<Deletion, StoreError> {
+/// Deletes a tool that no agent has, if it has not changed since `read_at` (its `updated_at` then),
+/// where that is given.
+pub async fn delete(
+    store: &Store,
+    tenant: TenantId,
+    id: ToolId,
+    read_at: Option<DateTime<Utc>>,
+) -> Result<Deletion, StoreError> {
     let failed = StoreError::query("tools.delete");
     let mut client = store.client("tools.delete").await?;
     let transaction = client.transaction().await.map_err(&failed)?;
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
-    if transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?.is_none() {
-        return Ok(Deletion::NotFound);
+    let locked = transaction.query_opt(&lock, &[&tenant.0, &id.0]).await.map_err(&failed)?;
+    let Some(locked) = locked else { return Ok(Deletion::NotFound) };
+    if read_at.is_some_and(|read_at| read_at != locked.get::<_, DateTime<Utc>>("updated_at")) {
+        return Ok(Deletion::Changed);
     }
     let uses = transaction.prepare_cached(USES).await.map_err(&failed)?;
     let uses = transaction.query(&uses, &[&tenant.0, &id.0, &MAX_USES]).await.map_err(&failed)?;

@@ -23,7 +23,8 @@ pub struct Rotated {
 
 /// One statement, so that of several rotations at the same time each replaces what the one before
 /// it made.
-const ROTATE_SECRET: &str = "\
+const ROTATE_SECRET: &str = concat!(
+    "\
 -- triggers.rotate_secret
 UPDATE triggers
    SET webhook_secret_key_id = $3, webhook_secret_sealed = $4,
@@ -33,34 +34,53 @@ UPDATE triggers
            CASE WHEN $5::timestamptz IS NOT NULL THEN webhook_secret_sealed END,
        previous_webhook_secret_expires_at = $5,
        updated_at = $6, version = version + 1
- WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
-RETURNING id, project_id, agent_id, app_id, name, trigger_type, trigger_config, enabled,
-          version, created_at, updated_at, previous_webhook_secret_expires_at";
+ WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL AND ($7::integer IS NULL OR version = $7)
+RETURNING previous_webhook_secret_expires_at, ",
+    columns!()
+);
 
 /// A fresh webhook secret: 256 bits, in letters that need no escaping anywhere.
 pub fn generate_webhook_secret() -> String {
     format!("whs_{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
 }
 
-/// Replaces a trigger's webhook secret. The one that is replaced stays good until
-/// `previous_expires_at`, if that is given; the one before it, if it still was, ends at once.
-/// `None` if there is no such trigger.
+/// What a webhook secret is replaced by.
+#[derive(Clone, Copy)]
+pub struct Replacement<'r> {
+    /// The new secret.
+    pub webhook_secret: &'r str,
+    /// Until when the one that is replaced stays good, if at all.
+    pub previous_expires_at: Option<DateTime<Utc>>,
+}
+
+/// Replaces a trigger's webhook secret, if the trigger is of this `version` where one is named. The
+/// secret before the one that is replaced, if it still was good, ends at once. `None` if there is
+/// no such trigger.
 pub async fn rotate_secret(
     store: &Store,
     tenant: TenantId,
     id: TriggerId,
-    webhook_secret: &str,
-    previous_expires_at: Option<DateTime<Utc>>,
+    version: Option<i32>,
+    replacement: Replacement<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Rotated>, StoreError> {
     let failed = StoreError::query("triggers.rotate_secret");
+    let Replacement { webhook_secret, previous_expires_at } = replacement;
     let sealed = seal_webhook_secret(store, "triggers.rotate_secret", id, webhook_secret)?;
     let client = store.client("triggers.rotate_secret").await?;
     let statement = client.prepare_cached(ROTATE_SECRET).await.map_err(&failed)?;
     let row = client
         .query_opt(
             &statement,
-            &[&tenant.0, &id.0, &sealed.key_id, &sealed.bytes, &previous_expires_at, &now],
+            &[
+                &tenant.0,
+                &id.0,
+                &sealed.key_id,
+                &sealed.bytes,
+                &previous_expires_at,
+                &now,
+                &version,
+            ],
         )
         .await
         .map_err(&failed)?;

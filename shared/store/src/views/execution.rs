@@ -26,7 +26,7 @@ SELECT e.id, e.trigger_id, e.status, e.attempt_count, e.created_at, e.started_at
        e.separator, e.message_ids, coalesce(e.normalized_query, e.input) AS normalized_query,
        e.agent_response, e.error_code, e.error_message, e.tokens_used, e.cost_usd, e.session_id,
        e.agent_id, e.agent_version, e.agent_variation, e.parent_execution_id,
-       e.parent_tool_call_id, e.superseded_by, e.cancel_requested_at,
+       e.parent_tool_call_id, e.superseded_by, e.cancel_requested_at, e.author,
        e.reply_to <> '{}' AS was_awaited,
        (SELECT m.context FROM messages m WHERE m.id = e.context_from) AS given_context,
        a.name AS agent_name,
@@ -72,6 +72,8 @@ pub struct ExecutionView {
     pub superseded_by: Option<ExecutionId>,
     /// When somebody asked it to end.
     pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// Who said it in the agent's place; `None` for the agent.
+    pub author: Option<String>,
     /// Where it stands.
     pub status: String,
     /// How often a worker took it on.
@@ -232,6 +234,7 @@ pub async fn execution(
         parent_tool_call_id: row.get::<_, Option<_>>("parent_tool_call_id").map(ToolCallId),
         superseded_by: row.get::<_, Option<_>>("superseded_by").map(ExecutionId),
         cancel_requested_at: row.get("cancel_requested_at"),
+        author: row.get("author"),
         status: row.get("status"),
         attempt_count: row.get("attempt_count"),
         created_at: row.get("created_at"),

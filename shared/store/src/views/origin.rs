@@ -6,11 +6,14 @@ use recado_types::{AgentId, ExecutionId, SessionId, TenantId, TriggerId};
 use crate::{Store, StoreError};
 
 /// Both halves of a session's executions have an index of their own; the older head is the first
-/// execution.
+/// execution. (Behind row-level security, an index is not looked into with what `coalesce` gives.)
 const SESSION_ORIGIN: &str = "\
 -- views.session_origin
 SELECT t.id AS trigger_id, t.name AS trigger_name, t.trigger_type, t.enabled,
-       coalesce(first.agent_id, s.agent_id) AS agent_id, a.name AS agent_name,
+       coalesce(first.agent_id, s.agent_id) AS agent_id,
+       (SELECT name FROM agents
+         WHERE id = CASE WHEN first.agent_id IS NULL THEN s.agent_id ELSE first.agent_id END)
+           AS agent_name,
        first.id AS execution_id, first.status, first.started_at, first.finished_at
   FROM sessions s
   LEFT JOIN triggers t ON t.id = s.trigger_id AND t.tenant_id = s.tenant_id
@@ -23,7 +26,6 @@ SELECT t.id AS trigger_id, t.name AS trigger_name, t.trigger_type, t.enabled,
          WHERE session_id = s.id AND tenant_id = s.tenant_id AND finished_at IS NOT NULL
          ORDER BY seq LIMIT 1)
         ORDER BY seq LIMIT 1) first ON true
-  LEFT JOIN agents a ON a.id = coalesce(first.agent_id, s.agent_id) AND a.tenant_id = s.tenant_id
  WHERE s.tenant_id = $1 AND s.id = $2";
 
 /// The trigger of a session.

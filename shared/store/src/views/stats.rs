@@ -15,7 +15,8 @@ SELECT count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
   FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL";
 
 /// Walks `executions_by_trigger` backwards for each trigger and stops when it has seen enough:
-/// the price does not grow with the table. What sub-agents did is part of what they were asked in.
+/// the price does not grow with the table. What sub-agents did is part of what they were asked in,
+/// and what people said in an agent's place is no execution.
 const EXECUTIONS: &str = "\
 -- views.stats
 SELECT status, count(*) AS n_executions
@@ -25,8 +26,8 @@ SELECT status, count(*) AS n_executions
          CROSS JOIN LATERAL (
                SELECT status FROM executions
                 WHERE executions.trigger_id = newest.id AND executions.tenant_id = $1
-                  AND executions.parent_execution_id IS NULL
-                ORDER BY seq DESC LIMIT $3) recent
+                  AND executions.parent_execution_id IS NULL AND executions.author IS NULL
+                ORDER BY created_at DESC, id DESC LIMIT $3) recent
          LIMIT $4) counted
  GROUP BY status";
 

@@ -105,15 +105,15 @@ async fn what_an_agent_refers_to_is_there_and_stays() {
         "variations": [{"name": "b", "tools": [tool]}],
     });
     assert!(matches!(replace(&fixture, 1, &draft(&having)).await, Saved::Saved(_)));
-    let kept = tools::delete(&fixture.store, TENANT, tool).await.unwrap();
+    let kept = tools::delete(&fixture.store, TENANT, tool, None).await.unwrap();
     let agent = UsedBy::Agent { id: AGENT, name: "Agent".into() };
     assert_eq!(kept, Deletion::InUse(vec![agent]));
-    let kept = secrets::delete(&fixture.store, TENANT, "KEY").await.unwrap();
+    let kept = secrets::delete(&fixture.store, TENANT, "KEY", None).await.unwrap();
     assert_eq!(kept, Deletion::InUse(vec![UsedBy::Tool { id: tool, name: "search".into() }]));
 
     assert!(matches!(replace(&fixture, 2, &draft(&echo())).await, Saved::Saved(_)));
-    assert_eq!(tools::delete(&fixture.store, TENANT, tool).await.unwrap(), Deletion::Deleted);
-    let deletion = secrets::delete(&fixture.store, TENANT, "KEY").await.unwrap();
+    assert_eq!(tools::delete(&fixture.store, TENANT, tool, None).await.unwrap(), Deletion::Deleted);
+    let deletion = secrets::delete(&fixture.store, TENANT, "KEY", None).await.unwrap();
     assert_eq!(deletion, Deletion::Deleted);
 }
 
@@ -125,7 +125,7 @@ async fn an_external_id_is_one_living_agents_own() {
     assert!(matches!(create(&fixture, id, &named).await, Saved::Saved(_)));
     assert_eq!(create(&fixture, AgentId(Uuid::new_v4()), &named).await, Saved::ExternalIdTaken);
     assert_eq!(replace(&fixture, 1, &named).await, Saved::ExternalIdTaken);
-    let deletion = agents::delete(&fixture.store, TENANT, id, now()).await.unwrap();
+    let deletion = agents::delete(&fixture.store, TENANT, id, None, now()).await.unwrap();
     assert_eq!(deletion, Deletion::Deleted);
     assert!(matches!(replace(&fixture, 1, &named).await, Saved::Saved(_)));
 }
@@ -148,7 +148,7 @@ async fn a_runner_gets_the_tools_it_asks_for_with_their_secrets() {
         agent_id: Some(AGENT),
     };
     let ask = tool(&fixture, &ask).await;
-    let used = agents::delete(&fixture.store, TENANT, AGENT, now()).await.unwrap();
+    let used = agents::delete(&fixture.store, TENANT, AGENT, None, now()).await.unwrap();
     let Deletion::InUse(users) = used else { panic!("it is deleted") };
     assert!(users.contains(&UsedBy::Tool { id: ask, name: "ask".into() }), "{users:?}");
     let hosts = ["api.example.com".to_owned()];
@@ -158,7 +158,7 @@ async fn a_runner_gets_the_tools_it_asks_for_with_their_secrets() {
         destination_hosts: Some(destinations.to_vec()),
         ..tenants::TenantChanges::default()
     };
-    tenants::update(&fixture.store, TENANT, &changes).await.unwrap().unwrap();
+    tenants::update(&fixture.store, TENANT, None, &changes, now()).await.unwrap().unwrap();
 
     let unknown = ToolId(Uuid::from_u128(77));
     let ids = [ask, unknown, search, again];
@@ -176,7 +176,7 @@ async fn a_runner_gets_the_tools_it_asks_for_with_their_secrets() {
 
     // Whoever keeps a connection open under a secret has to see that it was changed.
     let later = now() + chrono::TimeDelta::minutes(1);
-    secrets::replace(&fixture.store, TENANT, "KEY", "v2", later).await.unwrap().unwrap();
+    secrets::replace(&fixture.store, TENANT, "KEY", "v2", None, later).await.unwrap().unwrap();
     let again = tools::for_runner(&fixture.store, TENANT, &[search, ask]).await.unwrap();
     assert_eq!((again.tools[0].updated_at, again.tools[1].updated_at), (later, now()));
 

@@ -26,18 +26,16 @@ impl Fixture {
     /// trigger with the smallest number have waited longest.
     pub(crate) async fn waits_for_sending(&self, tenant: TenantId, n: u128, n_sessions: u32) {
         let trigger = trigger(n);
-        let draft = TriggerDraft {
-            agent_id: AGENT,
-            app_id: None,
-            name: format!("trigger {n}"),
-            trigger_config: json!({"auth": {"type": "none"}, "execution": {"mode": "async"}}),
-            secret_refs: Vec::new(),
-            enabled: true,
-        };
+        let draft = TriggerDraft::new(
+            AGENT,
+            format!("trigger {n}"),
+            json!({"auth": {"type": "none"}, "execution": {"mode": "async"}}),
+        );
         triggers::create(&self.store, TENANT, trigger, &draft, "whs_x", now()).await.unwrap();
         let place = 1_000 - n;
         self.execute(&format!(
-            "INSERT INTO tenants (id, name, created_at) VALUES ('{tenant}', 'test', now())
+            "INSERT INTO tenants (id, name, created_at, updated_at)
+             VALUES ('{tenant}', 'test', now(), now())
              ON CONFLICT DO NOTHING;
              INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id, seq,
                                      message_ids, separator, status, agent_response, created_at)

@@ -254,7 +254,7 @@ async fn the_agent_is_the_triggers_at_admission() {
     let other = "INSERT INTO agents SELECT gen_random_uuid(), tenant_id, project_id, 'Other', NULL, \
                  labels, version, spec, providers, tool_ids, created_at, updated_at, \
                  NULL FROM agents; \
-                 INSERT INTO agent_versions SELECT id, version, name, spec, created_at \
+                 INSERT INTO agent_versions SELECT tenant_id, id, version, name, spec, created_at \
                  FROM agents WHERE name = 'Other'; \
                  UPDATE triggers SET agent_id = (SELECT id FROM agents WHERE name = 'Other')";
     recado_testkit::sql::execute(fixture.database.url(), other).await.unwrap();

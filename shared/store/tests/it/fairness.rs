@@ -46,8 +46,8 @@ impl Fixture {
     /// Has everything wait for sending, too.
     async fn deliver(&self) {
         self.execute(
-            "INSERT INTO tenants (id, name, created_at)
-             SELECT DISTINCT tenant_id, 'test', now() FROM executions ON CONFLICT DO NOTHING;
+            "INSERT INTO tenants (id, name, created_at, updated_at)
+             SELECT DISTINCT tenant_id, 'test', now(), now() FROM executions ON CONFLICT DO NOTHING;
              INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
                                      status, created_at, requested_at)
              SELECT gen_random_uuid(), tenant_id, id, trigger_id, session_id, seq, 'pending',

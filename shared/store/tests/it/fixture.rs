@@ -50,11 +50,10 @@ impl Fixture {
         let spec = json!({"model": "builtin.echo", "system_prompt": "You repeat."});
         let agent = AgentDraft::new(project_id, "Echo", AgentSpec::from_saved(&spec).unwrap());
         agents::ensure(&store, TENANT, AGENT, &agent, now()).await.unwrap();
-        let draft = TriggerDraft {
-            agent_id: AGENT,
-            app_id: None,
-            name: "test".into(),
-            trigger_config: json!({
+        let draft = TriggerDraft::new(
+            AGENT,
+            "test",
+            json!({
                 "auth": {"type": "none"},
                 "execution": {
                     "mode": "async",
@@ -62,9 +61,7 @@ impl Fixture {
                     "message_buffer": {"enabled": true, "window_ms": 1000, "max_messages": 3}
                 }
             }),
-            secret_refs: Vec::new(),
-            enabled: true,
-        };
+        );
         triggers::create(&store, TENANT, TRIGGER, &draft, "whs_x", now()).await.unwrap();
         Self { store, database }
     }
@@ -97,6 +94,7 @@ pub(crate) fn message(s: u128, n: u128) -> Inbound {
         text: format!("s{s}-m{n}"),
         context: Map::from_iter([("n".to_owned(), json!(n.to_string()))]),
         fingerprint: None,
+        payload: None,
     }
 }
 

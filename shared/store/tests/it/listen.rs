@@ -41,16 +41,16 @@ async fn every_change_of_a_member_or_an_app_is_heard() {
     assert_eq!(heard(&mut changes).await, row("members"));
     members::replace(store, TENANT, member, now(), &draft, now()).await.unwrap();
     assert_eq!(heard(&mut changes).await, row("members"));
-    assert!(members::delete(store, TENANT, member).await.unwrap());
+    assert!(members::delete(store, TENANT, member, None).await.unwrap());
     assert_eq!(heard(&mut changes).await, row("members"));
 
     let app = AppId(id);
     apps::create(store, TENANT, app, "Sales", AppStatus::Draft, now()).await.unwrap();
     assert_eq!(heard(&mut changes).await, row("apps"));
     let published = AppPatch { status: Some(AppStatus::Published), ..AppPatch::default() };
-    apps::change(store, TENANT, app, &published, now()).await.unwrap();
+    apps::change(store, TENANT, app, None, &published, now()).await.unwrap();
     assert_eq!(heard(&mut changes).await, row("apps"));
-    apps::delete(store, TENANT, app).await.unwrap();
+    apps::delete(store, TENANT, app, None).await.unwrap();
     assert_eq!(heard(&mut changes).await, row("apps"));
 
     shutdown.cancel();

@@ -81,5 +81,5 @@ async fn a_change_moves_the_time_that_the_next_one_is_judged_by() {
     assert!(matches!(change(first.updated_at).await, Saved::Saved(_)));
     let elsewhere = members::replace(store, ELSEWHERE, id(1), now(), &ana(), now()).await.unwrap();
     assert_eq!(elsewhere, Saved::Stale);
-    assert!(!members::delete(store, ELSEWHERE, id(1)).await.unwrap());
+    assert!(!members::delete(store, ELSEWHERE, id(1), None).await.unwrap());
 }

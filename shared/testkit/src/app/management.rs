@@ -55,9 +55,10 @@ pub(super) async fn create_tenant(database_url: &str) -> anyhow::Result<Uuid> {
     let tenant = Uuid::new_v4();
     let project = Uuid::new_v4();
     let statements = format!(
-        "INSERT INTO tenants (id, name, created_at) VALUES ('{tenant}', 'test', now());
-         INSERT INTO projects (id, tenant_id, name, created_at)
-         VALUES ('{project}', '{tenant}', 'default', now())"
+        "INSERT INTO tenants (id, name, created_at, updated_at)
+         VALUES ('{tenant}', 'test', now(), now());
+         INSERT INTO projects (id, tenant_id, name, created_at, updated_at)
+         VALUES ('{project}', '{tenant}', 'default', now(), now())"
     );
     sql::execute(database_url, &statements).await.context("failed to make a tenant")?;
     Ok(tenant)

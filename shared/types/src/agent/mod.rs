@@ -8,6 +8,7 @@ mod approval;
 mod model_name;
 mod prompt;
 mod read;
+mod sections;
 mod variation;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub use approval::{AgentTool, ApprovalPolicy, ApprovalRule};
 pub use model_name::{ModelName, ModelNameError};
 pub use prompt::{PromptError, PromptTemplate};
+pub use sections::prompt_sections;
 pub use variation::{Chosen, Variation};
 
 use crate::shape::{FieldProblem, ObjectReader, Problems};

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod execution;
 pub mod generic;
 pub mod inbound;
+mod schema;
 pub mod sender;
 
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub use inbound::{
     Algorithm, ContextField, Idempotency, InboundAuth, OnNewMessage, QueryExtraction,
     SessionPolicy, SessionStrategy, shown_body,
 };
+pub use schema::{config_schema, generic_channel_schema};
 pub use sender::{MatchColumn, RateLimit, SenderAccess, SenderRule};
 
 use crate::shape::{FieldProblem, ObjectReader, Problems};

@@ -7,7 +7,7 @@ use crate::buffer::BufferPolicy;
 use crate::json_path::Subject;
 
 /// The `trigger_config` of seed 000, "Configure the trigger": used in production there.
-fn whatsapp() -> Value {
+pub(super) fn whatsapp() -> Value {
     json!({
         "channel": {
             "type": "twilio_whatsapp",
@@ -182,7 +182,7 @@ fn a_payload_never_chooses_the_host() {
 }
 
 /// The `trigger_config` of seed 000, "Create Trigger".
-fn erp() -> Value {
+pub(super) fn erp() -> Value {
     json!({
         "auth": { "type": "api_key" },
         "query_extraction": { "mode": "field", "field": "chatInput" },

@@ -11,8 +11,6 @@ use crate::model::call::{Endpoint, post};
 use crate::model::chat::{Ask, ChatMessage, ToolDefinition};
 use crate::model::error::ModelError;
 
-/// The version of the API that this module speaks.
-const VERSION: &str = "2023-06-01";
 /// The API wants a limit; this one holds where the agent has none.
 const DEFAULT_MAX_TOKENS: u32 = 4_096;
 /// The API goes less far than others.
@@ -38,14 +36,8 @@ pub(in crate::model) fn request(
         top_p: ask.sampling.top_p,
         stop_sequences: &ask.sampling.stop,
     };
-    let request = post(endpoint.base_url, &["messages"])?;
-    let request = request.json(&body).map_err(ModelError::misconfigured)?;
-    let request =
-        request.header("anthropic-version", VERSION).map_err(ModelError::misconfigured)?;
-    match endpoint.key {
-        Some(key) => request.secret_header("x-api-key", key).map_err(ModelError::misconfigured),
-        None => Ok(request),
-    }
+    let request = post(endpoint, &["messages"])?;
+    request.json(&body).map_err(ModelError::misconfigured)
 }
 
 #[derive(Serialize)]
@@ -185,6 +177,7 @@ fn usable_id(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use recado_types::provider::ProviderKind;
     use serde_json::json;
 
     use super::*;
@@ -195,7 +188,9 @@ mod tests {
         let (conversation, tools, sampling) = (conversation(), definitions(), sampling());
         let mut ask = with(&conversation, &tools, &sampling);
         ask.may_call_tools = may_call_tools;
-        let request = request(&endpoint("https://api.anthropic.com/v1"), &ask).unwrap();
+        let endpoint = endpoint("https://api.anthropic.com/v1");
+        let endpoint = Endpoint { kind: ProviderKind::Anthropic, ..endpoint };
+        let request = request(&endpoint, &ask).unwrap();
         assert_eq!(request.url.as_str(), "https://api.anthropic.com/v1/messages");
         assert_eq!(request.headers["x-api-key"], "key");
         assert!(request.headers["x-api-key"].is_sensitive());

@@ -16,7 +16,7 @@ pub(in crate::model) fn request(
     ask: &Ask<'_>,
     counted: bool,
 ) -> Result<Outbound, ModelError> {
-    let request = post(endpoint.base_url, &["chat", "completions"])?;
+    let request = post(endpoint, &["chat", "completions"])?;
     let limit = ask.sampling.max_output_tokens;
     let is_openai = is_openai(&request.url);
     let body = Request {
@@ -35,11 +35,7 @@ pub(in crate::model) fn request(
         frequency_penalty: ask.sampling.frequency_penalty,
         presence_penalty: ask.sampling.presence_penalty,
     };
-    let request = request.json(&body).map_err(ModelError::misconfigured)?;
-    match endpoint.key {
-        Some(key) => request.bearer(key).map_err(ModelError::misconfigured),
-        None => Ok(request),
-    }
+    request.json(&body).map_err(ModelError::misconfigured)
 }
 
 /// `OpenAI` itself, whose newer models know the limit of tokens as `max_completion_tokens` only.

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use crate::failure::{invalid, store_failed};
 use crate::merge::merge_patch;
 
-const MAX_NAME: usize = 255;
-const MAX_EXTERNAL_ID: usize = 255;
-const MAX_LABELS: usize = 64;
-const MAX_LABEL_KEY: usize = 63;
-const MAX_LABEL_VALUE: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
+pub(super) const MAX_EXTERNAL_ID: usize = 255;
+pub(super) const MAX_LABELS: usize = 64;
+pub(super) const MAX_LABEL_KEY: usize = 63;
+pub(super) const MAX_LABEL_VALUE: usize = 255;
 
 /// What an agent is besides what can be changed.
 const READ_ONLY: [&str; 4] = ["id", "version", "created_at", "updated_at"];

@@ -12,35 +12,164 @@ pub(super) use objectives::{
 pub(super) use waiting::list as waiting_tool_calls;
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{self, Data, Json, Path};
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
 use recado_store::control::{self, Cancellation, Decision, Ruling, Verdict};
+use recado_types::scope::Scope;
 use recado_types::shape::{ObjectReader, Problems};
 use recado_types::{ExecutionId, ToolCallId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Found;
+use super::{Found, schema};
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
 use crate::failure::{invalid, store_failed};
+use crate::http::operation::{Access, ErrorForm, Operation, RequestBody, Resource};
+use crate::page::{self, Listing};
+
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/executions/{id}/cancel",
+        "Executions",
+        &[Operation::post("Cancel an execution", Access::Role(Role::Editor), || {
+            web::post().to(cancel)
+        })
+        .details("It ends a moment later; asking twice changes nothing.")
+        .answers_data::<Cancelled>(202)
+        .problems(&[Problem::ExecutionNotFound, Problem::ExecutionEnded])],
+    ),
+    Resource::new(
+        "/api/executions/{id}/tool-calls/{tool_call_id}/approve",
+        "Executions",
+        &[
+            Operation::put("Approve a tool call", Access::Role(Role::Editor), || {
+                web::put().to(approve)
+            })
+            .details(DECIDED)
+            .body(MEMO)
+            .answers_data::<Decided>(200)
+            .problems(REFUSALS),
+            Operation::post("Approve a tool call (as POST)", Access::Role(Role::Editor), || {
+                web::post().to(approve)
+            })
+            .details(DECIDED)
+            .body(MEMO)
+            .answers_data::<Decided>(200)
+            .problems(REFUSALS),
+        ],
+    ),
+    Resource::new(
+        "/api/executions/{id}/tool-calls/{tool_call_id}/deny",
+        "Executions",
+        &[
+            Operation::put("Deny a tool call", Access::Role(Role::Editor), || web::put().to(deny))
+                .details(DENIED)
+                .body(MEMO)
+                .answers_data::<Decided>(200)
+                .problems(REFUSALS),
+            Operation::post("Deny a tool call (as POST)", Access::Role(Role::Editor), || {
+                web::post().to(deny)
+            })
+            .details(DENIED)
+            .body(MEMO)
+            .answers_data::<Decided>(200)
+            .problems(REFUSALS),
+        ],
+    ),
+    Resource::new(
+        "/api/tool-calls",
+        "Executions",
+        &[Operation::get(
+            "List tool calls that wait for an approval",
+            Access::Key(Scope::ReadExecutions),
+            || web::get().to(waiting_tool_calls),
+        )
+        .details("In no particular order.")
+        .query(&[waiting::STATUS, page::LIMIT, page::CURSOR])
+        .answers::<Listing<waiting::Shown>>(200)],
+    ),
+    Resource::new(
+        "/v1/objectives/{id}/cancel",
+        "Objectives",
+        &[Operation::post("Cancel an objective", Access::Role(Role::Editor), || {
+            web::post().to(cancel_objective)
+        })
+        .answers::<objectives::Objective>(200)
+        .problems(&[Problem::ExecutionNotFound, Problem::ExecutionEnded])],
+    )
+    .with_errors(ErrorForm::RpcStatus),
+    Resource::new(
+        "/v1/objectives/{id}/tool_calls/{tool_call_id}/approve",
+        "Objectives",
+        &[Operation::put("Approve an objective's tool call", Access::Role(Role::Editor), || {
+            web::put().to(approve_objective)
+        })
+        .body(MEMO)
+        .answers::<objectives::ToolCall>(200)
+        .problems(REFUSALS)],
+    )
+    .with_errors(ErrorForm::RpcStatus),
+    Resource::new(
+        "/v1/objectives/{id}/tool_calls/{tool_call_id}/deny",
+        "Objectives",
+        &[Operation::put("Deny an objective's tool call", Access::Role(Role::Editor), || {
+            web::put().to(deny_objective)
+        })
+        .body(MEMO)
+        .answers::<objectives::ToolCall>(200)
+        .problems(REFUSALS)],
+    )
+    .with_errors(ErrorForm::RpcStatus),
+];
+
+const DECIDED: &str = "The first decision counts. Who decided is the subject of the token.";
+const DENIED: &str = "\
+The model is told the memo. The first decision counts. Who decided is the subject of the token.";
+
+/// Why there may be nothing to decide.
+const REFUSALS: &[Problem] = &[
+    Problem::ExecutionNotFound,
+    Problem::ToolCallNotFound,
+    Problem::ExecutionEnded,
+    Problem::ToolCallNotWaiting,
+    Problem::ToolCallDecided,
+    Problem::ApprovalExpired,
+];
 
 /// The longest thing that somebody may say about a decision, in characters.
 const MAX_MEMO: usize = 4_000;
 
+/// What somebody says about a decision.
+const MEMO: RequestBody = RequestBody::optional_json(
+    || {
+        let memo = schema::about(schema::text(0, MAX_MEMO), "Why.");
+        schema::object(&[], [("memo", memo)])
+    },
+    || json!({ "memo": "Ask for the invoice first." }),
+);
+
 /// An execution that somebody wants to end.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Cancellation")]
 struct Cancelled {
     id: ExecutionId,
+    /// Where it stood.
+    #[schemars(extend("enum" = super::executions::statuses()))]
     status: String,
 }
 
 /// A tool call that was decided on.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Decision")]
 pub(super) struct Decided {
     id: ToolCallId,
     execution_id: ExecutionId,
+    #[schemars(extend("enum" = ["approved", "denied"]))]
     status: String,
     memo: Option<String>,
 }
@@ -49,7 +178,7 @@ pub(super) struct Decided {
 /// later.
 pub(super) async fn cancel(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let cancelled = request_cancel(&api, &caller, &id).await?;
@@ -59,7 +188,7 @@ pub(super) async fn cancel(
 /// PUT or POST `/api/executions/{id}/tool-calls/{tool_call_id}/approve`: lets a call be made.
 pub(super) async fn approve(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     ids: Path<(String, String)>,
     body: Body,
 ) -> Result<Json<Found<Decided>>, ApiError> {
@@ -70,7 +199,7 @@ pub(super) async fn approve(
 /// PUT or POST `…/deny`: keeps a call from being made; the model is told the memo.
 pub(super) async fn deny(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     ids: Path<(String, String)>,
     body: Body,
 ) -> Result<Json<Found<Decided>>, ApiError> {
@@ -78,14 +207,10 @@ pub(super) async fn deny(
     Ok(Json(Found::new(decided)))
 }
 
-async fn request_cancel(
-    api: &Api,
-    caller: &Caller<Write>,
-    id: &str,
-) -> Result<Cancelled, ApiError> {
+async fn request_cancel(api: &Api, caller: &Caller, id: &str) -> Result<Cancelled, ApiError> {
     let id = parse_execution(id)?;
     let now = api.clock.now();
-    let cancellation = control::request_cancel(&api.store, caller.tenant, id, now).await;
+    let cancellation = control::request_cancel(&caller.store, caller.tenant, id, now).await;
     match cancellation.map_err(store_failed)? {
         Cancellation::Requested { status } => Ok(Cancelled { id, status }),
         Cancellation::AlreadyEnded { status } if status == "cancelled" => {
@@ -102,7 +227,7 @@ async fn request_cancel(
 
 async fn decide(
     api: &Api,
-    caller: &Caller<Write>,
+    caller: &Caller,
     (execution, call): &(String, String),
     body: Body,
     verdict: Verdict,
@@ -113,7 +238,8 @@ async fn decide(
     let memo = body.as_ref().map_or(Ok(None), read_memo)?;
     let decision = Decision { verdict, memo: memo.as_deref(), by: &caller.subject };
     let now = api.clock.now();
-    let ruling = control::decide(&api.store, caller.tenant, execution_id, id, &decision, now).await;
+    let ruling =
+        control::decide(&caller.store, caller.tenant, execution_id, id, &decision, now).await;
     let decided = |status: &str, memo| Decided { id, execution_id, status: status.into(), memo };
     match ruling.map_err(store_failed)? {
         Ruling::Decided => Ok(decided(verdict.as_str(), memo)),

@@ -7,31 +7,38 @@
 use actix_web::web::{Data, Json, Path};
 use recado_http::ApiError;
 use recado_store::control::Verdict;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Cancelled;
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
 
 /// A tool call, as the seed's SDKs read it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ObjectiveToolCall")]
 pub(in crate::http) struct ToolCall {
+    /// `toolcall_…`
     id: String,
+    #[schemars(extend("enum" = ["TOOL_CALL_STATUS_APPROVED", "TOOL_CALL_STATUS_DENIED"]))]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     memo: Option<String>,
 }
 
 /// An objective, as the seed's SDKs read it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Objective")]
 pub(in crate::http) struct Objective {
+    /// `obj_…`
     id: String,
+    #[schemars(extend("enum" = ["STATE_PENDING", "STATE_RUNNING", "STATE_CANCELLED"]))]
     state: &'static str,
 }
 
 /// A credential that may not be good: that is told in the seed's form, too.
-type Asked = Result<Caller<Write>, ApiError>;
+type Asked = Result<Caller, ApiError>;
 
 /// PUT `/v1/objectives/{id}/tool_calls/{tool_call_id}/approve`.
 pub(in crate::http) async fn approve(

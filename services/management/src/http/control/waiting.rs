@@ -6,19 +6,30 @@ use chrono::{DateTime, Utc};
 use recado_http::ApiError;
 use recado_store::views::{self, WaitingCall};
 use recado_types::{ExecutionId, SessionId, ToolCallId, ToolId, TriggerId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::Api;
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::failure::store_failed;
+use crate::http::operation::Parameter;
+use crate::http::schema;
 use crate::page::{Listing, Page};
 use crate::query::QueryReader;
 
 /// The only status that is listed: the others are looked up with their execution.
 const WAITING: &str = "waiting_for_approval";
 
-#[derive(Serialize)]
+/// What may be asked for.
+pub(super) const STATUS: Parameter = Parameter {
+    name: "status",
+    about: "The only one there is to ask for.",
+    schema: || schema::choice([WAITING]),
+};
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WaitingToolCall")]
 pub(in crate::http) struct Shown {
     id: ToolCallId,
     execution_id: ExecutionId,
@@ -28,6 +39,7 @@ pub(in crate::http) struct Shown {
     tool_name: String,
     /// `null` if it is too large for a list.
     tool_input: Option<Value>,
+    #[schemars(extend("const" = WAITING))]
     status: &'static str,
     created_at: DateTime<Utc>,
     approval_expires_at: Option<DateTime<Utc>>,
@@ -52,7 +64,7 @@ impl From<WaitingCall> for Shown {
 
 pub(in crate::http) async fn list(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let mut query = QueryReader::of(&request)?;
@@ -63,7 +75,7 @@ pub(in crate::http) async fn list(
     let page: Page<ToolCallId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
     let n_rows = page.n_rows();
-    let found = views::waiting_tool_calls(&api.store, caller.tenant, page.after, n_rows).await;
+    let found = views::waiting_tool_calls(&caller.store, caller.tenant, page.after, n_rows).await;
     let found = found.map_err(store_failed)?;
     let position = |call: &WaitingCall| call.id.to_string();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))

@@ -11,16 +11,32 @@ use recado_store::views::{
 };
 use recado_types::TenantId;
 
-use super::Shown;
+use super::{Shown, statuses};
 use crate::Api;
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::failure::store_failed;
-use crate::page::{Listing, Page};
+use crate::http::operation::Parameter;
+use crate::http::schema;
+use crate::page::{self, Listing, Page};
 use crate::query::QueryReader;
+
+/// What the query may say.
+pub(super) const QUERY: &[Parameter] = &[
+    Parameter {
+        name: "status",
+        about: "Those that stand here only.",
+        schema: || schema::choice(statuses()),
+    },
+    Parameter { name: "trigger_id", about: "Those of one trigger only.", schema: schema::id },
+    Parameter { name: "session_id", about: "Those of one session only.", schema: schema::id },
+    Parameter { name: "execution_id", about: "Those of one execution only.", schema: schema::id },
+    page::LIMIT,
+    page::CURSOR,
+];
 
 pub(in crate::http) async fn list(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let mut query = QueryReader::of(&request)?;
@@ -34,7 +50,7 @@ pub(in crate::http) async fn list(
     let page: Page<DeliveryPosition> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
     let found =
-        views::deliveries(&api.store, caller.tenant, &filter, page.after, page.n_rows()).await;
+        views::deliveries(&caller.store, caller.tenant, &filter, page.after, page.n_rows()).await;
     let found = found.map_err(store_failed)?;
     let position = |delivery: &DeliverySummary| delivery.position().to_string();
     Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))

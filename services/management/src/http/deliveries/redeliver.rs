@@ -5,30 +5,31 @@ use actix_web::web::{Data, Path};
 use recado_http::{ApiError, Problem};
 use recado_store::redeliver::{self, RedeliverFrom, Redelivery};
 use recado_types::shape::{ObjectReader, Problems};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::parse_id;
 use super::show::find;
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
 use crate::failure::{invalid, store_failed};
-use crate::http::Found;
+use crate::http::operation::RequestBody;
+use crate::http::{Found, schema};
 
 /// 202 with the delivery, which waits for its turn in its session. A trigger that was deleted is no
 /// obstacle: what it has accepted is still sent.
 pub(in crate::http) async fn redeliver(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
     let (id, from) = (parse_id(&id)?, read_from(body.json_if_any().await?.as_ref())?);
     let now = api.clock.now();
-    let redelivery = redeliver::redeliver(&api.store, caller.tenant, id, from, now).await;
+    let redelivery = redeliver::redeliver(&caller.store, caller.tenant, id, from, now).await;
     match redelivery.map_err(store_failed)? {
         Redelivery::Queued => {
-            let delivery = find(&api, caller.tenant, id).await?;
+            let delivery = find(&caller, id).await?;
             Ok(HttpResponse::Accepted().json(Found::new(delivery)))
         }
         Redelivery::InProgress => Err(Problem::DeliveryInProgress.into()),
@@ -36,13 +37,25 @@ pub(in crate::http) async fn redeliver(
             let message = "the delivery has arrived; {\"from\": \"start\"} sends all of it again";
             Err(ApiError::new(Problem::NothingToRedeliver, message))
         }
+        Redelivery::Removed => Err(Problem::ContentRemoved.into()),
         Redelivery::NotFound => Err(Problem::DeliveryNotFound.into()),
     }
 }
 
+const OPTIONS: [(&str, RedeliverFrom); 2] =
+    [("first_failed", RedeliverFrom::FirstFailed), ("start", RedeliverFrom::Start)];
+
+/// What of it is sent again.
+pub(super) const FROM: RequestBody = RequestBody::optional_json(
+    || {
+        let from = schema::choice(OPTIONS.map(|(word, _)| word));
+        let from = schema::about(from, "The chunks that did not arrive, or all of them.");
+        schema::object(&[], [("from", schema::or(from, "first_failed"))])
+    },
+    || json!({ "from": "first_failed" }),
+);
+
 fn read_from(body: Option<&Value>) -> Result<RedeliverFrom, ApiError> {
-    const OPTIONS: [(&str, RedeliverFrom); 2] =
-        [("first_failed", RedeliverFrom::FirstFailed), ("start", RedeliverFrom::Start)];
     let problems = Problems::default();
     let given = body.and_then(|body| {
         let mut fields = ObjectReader::new(body, "", &problems)?;
@@ -56,8 +69,6 @@ fn read_from(body: Option<&Value>) -> Result<RedeliverFrom, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

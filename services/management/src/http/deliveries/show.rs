@@ -1,21 +1,22 @@
 //! GET `/api/deliveries/{id}`: what was made of the answer, and every attempt to send it.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Json, Path};
 use chrono::{DateTime, Utc};
 use recado_http::{ApiError, Problem};
 use recado_store::views::{self, AttemptDetail, ChunkView, DeliveryDetail};
 use recado_text::sms;
-use recado_types::{DeliveryId, TenantId};
+use recado_types::DeliveryId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Shown, parse_id};
-use crate::Api;
-use crate::access::{Caller, Read};
+use super::{CHUNK_STATUSES, Shown, parse_id};
+use crate::access::Caller;
 use crate::failure::store_failed;
 use crate::http::Found;
 
 /// A delivery with everything that belongs to it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 pub(in crate::http) struct Detail {
     #[serde(flatten)]
     delivery: Shown,
@@ -24,24 +25,30 @@ pub(in crate::http) struct Detail {
     attempts: Vec<ShownAttempt>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Chunk")]
 struct ShownChunk {
     chunk_index: i32,
     text: String,
+    #[schemars(extend("enum" = CHUNK_STATUSES))]
     status: String,
     sent_at: Option<DateTime<Utc>>,
+    /// What the channel calls it.
     provider_id: Option<String>,
     sms: ShownSegments,
 }
 
 /// What the chunk costs where it is sent by SMS.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct ShownSegments {
+    #[schemars(extend("enum" = ["gsm7", "ucs2"]))]
     encoding: &'static str,
     segments: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
 struct ShownAttempt {
     round: i32,
     attempt: i32,
@@ -56,16 +63,15 @@ struct ShownAttempt {
 
 /// GET: one delivery.
 pub(in crate::http) async fn show(
-    api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<Json<Found<Detail>>, ApiError> {
-    Ok(Json(Found::new(find(&api, caller.tenant, parse_id(&id)?).await?)))
+    Ok(Json(Found::new(find(&caller, parse_id(&id)?).await?)))
 }
 
 /// One delivery of the tenant's.
-pub(super) async fn find(api: &Api, tenant: TenantId, id: DeliveryId) -> Result<Detail, ApiError> {
-    let found = views::delivery(&api.store, tenant, id).await;
+pub(super) async fn find(caller: &Caller, id: DeliveryId) -> Result<Detail, ApiError> {
+    let found = views::delivery(&caller.store, caller.tenant, id).await;
     Ok(found.map_err(store_failed)?.ok_or(Problem::DeliveryNotFound)?.into())
 }
 

@@ -12,13 +12,13 @@ use serde_json::Value;
 use crate::failure::invalid;
 
 /// The longest name, in characters.
-const MAX_NAME: usize = 128;
+pub(super) const MAX_NAME: usize = 128;
 /// The longest address, in characters: as long as that of a callback.
-const MAX_URL: usize = 2_048;
+pub(super) const MAX_URL: usize = 2_048;
 /// The longest secret, in characters: `whsec_` and 64 bytes in base64 are fewer.
-const MAX_SECRET: usize = 128;
+pub(super) const MAX_SECRET: usize = 128;
 /// What Standard Webhooks says a secret has, in bytes.
-const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+pub(super) const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// What an event endpoint is besides what can be given.
 const READ_ONLY: [&str; 8] = [

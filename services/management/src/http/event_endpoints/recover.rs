@@ -5,34 +5,37 @@ use chrono::{DateTime, TimeDelta, Utc};
 use recado_http::{ApiError, Problem};
 use recado_store::event_endpoints::{self, Recovery};
 use recado_types::shape::{ObjectReader, Problems};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::parse_id;
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
 use crate::failure::{invalid, store_failed};
 use crate::http::Found;
 
 /// How far back one may ask for.
-const MAX_AGE: TimeDelta = TimeDelta::days(14);
+pub(super) const MAX_AGE: TimeDelta = TimeDelta::days(14);
 
-#[derive(Serialize)]
-pub(in crate::http) struct Recovered {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Recovery")]
+pub(super) struct Recovered {
+    /// How many deliveries are due again.
     recovered: u64,
 }
 
 /// What failed, or was recorded while the endpoint was disabled, is due again, the oldest first.
-pub(in crate::http) async fn recover(
+pub(super) async fn recover(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
     body: Body,
 ) -> Result<Json<Found<Recovered>>, ApiError> {
     let since = read_since(&body.json().await?, api.clock.now())?;
     let id = parse_id(&id)?;
-    let recovery = event_endpoints::recover(&api.store, caller.tenant, id, since).await;
+    let recovery = event_endpoints::recover(&caller.store, caller.tenant, id, since).await;
     match recovery.map_err(store_failed)? {
         Recovery::Recovered(recovered) => Ok(Json(Found::new(Recovered { recovered }))),
         Recovery::Disabled => Err(Problem::EndpointDisabled.into()),

@@ -1,24 +1,26 @@
 //! POST `/api/event-endpoints/{id}/rotate-secret`.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use chrono::TimeDelta;
-use recado_http::{ApiError, Problem};
+use recado_http::ApiError;
 use recado_store::event_endpoints;
 use recado_types::shape::{ObjectReader, Problems};
 use serde_json::Value;
 
 use super::draft::read_secret;
-use super::{WithSecret, parse_id};
+use super::{WithSecret, parse_id, seen_at, with_secret};
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
+use crate::etag::{IfMatch, Tagged};
 use crate::failure::{invalid, store_failed};
 use crate::http::Found;
+use crate::optimistic::until_saved;
 
 /// How long the old secret signs too if nothing is said: a day.
-const DEFAULT_EXPIRES_IN_S: u32 = 86_400;
+pub(super) const DEFAULT_EXPIRES_IN_S: u32 = 86_400;
 /// The longest it can: a week. A secret that leaked has to end.
-const MAX_EXPIRES_IN_S: u32 = 604_800;
+pub(super) const MAX_EXPIRES_IN_S: u32 = 604_800;
 
 /// What a body asks for.
 #[derive(Debug)]
@@ -29,20 +31,26 @@ struct Rotation {
 
 /// Replaces the secret, by one of the caller's or a fresh one, which is in this answer and in no
 /// other. Until the old one expires, every event is signed with both.
-pub(in crate::http) async fn rotate_secret(
+pub(super) async fn rotate_secret(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
+    if_match: IfMatch,
     body: Body,
-) -> Result<Json<Found<WithSecret>>, ApiError> {
+) -> Result<Tagged<Found<WithSecret>>, ApiError> {
     let (id, rotation) = (parse_id(&id)?, read(body.json_if_any().await?.as_ref())?);
     let secret = rotation.secret.unwrap_or_else(event_endpoints::generate_secret);
-    let now = api.clock.now();
-    let expires_at = (!rotation.expires_in.is_zero()).then(|| now + rotation.expires_in);
-    let (store, tenant) = (&api.store, caller.tenant);
-    let rotated = event_endpoints::rotate_secret(store, tenant, id, &secret, expires_at, now).await;
-    let endpoint = rotated.map_err(store_failed)?.ok_or(Problem::EventEndpointNotFound)?;
-    Ok(Json(Found::new(WithSecret { endpoint: endpoint.into(), secret })))
+    let (store, tenant) = (&caller.store, caller.tenant);
+    let endpoint = until_saved(async || {
+        let read_at = seen_at(&caller, id, &if_match).await?;
+        let now = api.clock.now();
+        let expires_at = (!rotation.expires_in.is_zero()).then(|| now + rotation.expires_in);
+        event_endpoints::rotate_secret(store, tenant, id, read_at, &secret, expires_at, now)
+            .await
+            .map_err(store_failed)
+    })
+    .await?;
+    Ok(with_secret(endpoint, secret))
 }
 
 fn read(body: Option<&Value>) -> Result<Rotation, ApiError> {
@@ -63,6 +71,7 @@ fn read(body: Option<&Value>) -> Result<Rotation, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use recado_http::Problem;
     use serde_json::json;
 
     use super::*;

@@ -10,14 +10,14 @@ use serde_json::json;
 
 use super::parse_id;
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::failure::store_failed;
 use crate::http::event_deliveries;
 
 /// 202 with the delivery, whatever types of events the endpoint wants.
-pub(in crate::http) async fn send_test(
+pub(super) async fn send_test(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = parse_id(&id)?;
@@ -27,11 +27,11 @@ pub(in crate::http) async fn send_test(
         "timestamp": now.to_rfc3339_opts(SecondsFormat::Micros, true),
         "data": {"endpoint_id": id},
     });
-    let (store, tenant) = (&api.store, caller.tenant);
+    let (store, tenant) = (&caller.store, caller.tenant);
     let payload = payload.to_string();
     let sent = event_endpoints::send_test(store, tenant, id, event, &payload, now).await;
     match sent.map_err(store_failed)? {
-        SentTest::Queued(delivery) => event_deliveries::accepted(&api, tenant, delivery).await,
+        SentTest::Queued(delivery) => event_deliveries::accepted(&caller, delivery).await,
         SentTest::Disabled => Err(Problem::EndpointDisabled.into()),
         SentTest::NotFound => Err(Problem::EventEndpointNotFound.into()),
     }

@@ -3,11 +3,16 @@
 use chrono::{DateTime, Utc};
 use recado_store::views::{AttemptView, ChunkView, DeliveryView};
 use recado_types::DeliveryId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Serialize)]
+use crate::http::deliveries;
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionDelivery")]
 pub(super) struct ShownDelivery {
     id: DeliveryId,
+    #[schemars(extend("enum" = deliveries::statuses()))]
     status: String,
     chunk_count: Option<i32>,
     truncated: bool,
@@ -18,17 +23,20 @@ pub(super) struct ShownDelivery {
     chunks: Vec<ShownChunk>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionChunk")]
 struct ShownChunk {
     chunk_index: i32,
     text: String,
+    #[schemars(extend("enum" = deliveries::CHUNK_STATUSES))]
     status: String,
     sent_at: Option<DateTime<Utc>>,
     provider_id: Option<String>,
     attempts: Vec<ShownAttempt>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionAttempt")]
 struct ShownAttempt {
     round: i32,
     attempt: i32,

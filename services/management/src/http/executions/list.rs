@@ -1,28 +1,36 @@
-//! GET `/api/triggers/{id}/executions`: newest first, by status if one is named.
+//! GET `/api/triggers/{id}/executions` and `/api/executions`: newest first, those that the query
+//! asks for.
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json, Path};
 use chrono::{DateTime, Utc};
 use recado_http::{ApiError, Problem};
-use recado_store::views::{self, ExecutionStatus, ExecutionSummary, Filter};
+use recado_store::views::{self, ExecutionFilter, ExecutionSummary, Position};
 use recado_types::{AgentId, ExecutionId, SessionId, TriggerId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::execution_time_ms;
+use super::{execution_time_ms, filter};
 use crate::Api;
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::failure::store_failed;
+use crate::http::deliveries;
 use crate::page::{Listing, Page};
 use crate::query::QueryReader;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionSummary")]
 pub(in crate::http) struct Shown {
     id: ExecutionId,
     trigger_id: TriggerId,
     agent_id: AgentId,
+    /// The version that it began with; `null` until it did.
     agent_version: Option<i32>,
     session_id: SessionId,
+    #[schemars(extend("enum" = super::statuses()))]
     status: String,
+    /// Who said it in the agent's place; `null` for the agent.
+    author: Option<String>,
     message_count: i32,
     attempt_count: i32,
     created_at: DateTime<Utc>,
@@ -32,6 +40,8 @@ pub(in crate::http) struct Shown {
     tokens_used: Option<i64>,
     cost_usd: Option<f64>,
     error_code: Option<String>,
+    /// `null` before the answer, and without a callback.
+    #[schemars(extend("enum" = deliveries::statuses_or_null()))]
     delivery_status: Option<String>,
 }
 
@@ -44,6 +54,7 @@ impl From<ExecutionSummary> for Shown {
             agent_version: summary.agent_version,
             session_id: summary.session_id,
             status: summary.status,
+            author: summary.author,
             message_count: summary.n_messages,
             attempt_count: summary.attempt_count,
             created_at: summary.created_at,
@@ -58,25 +69,55 @@ impl From<ExecutionSummary> for Shown {
     }
 }
 
-pub(in crate::http) async fn list(
+/// GET: a trigger's.
+pub(in crate::http) async fn list_of_trigger(
     api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let trigger: TriggerId = id.parse().map_err(|_no_id| Problem::TriggerNotFound)?;
-    let mut query = QueryReader::of(&request)?;
-    let status = query.choice("status", &ExecutionStatus::ALL, ExecutionStatus::as_str);
-    let named = status.map_or("any", ExecutionStatus::as_str);
-    let scope = format!("executions/{}/{trigger}/{named}", caller.tenant);
-    let page: Page<i64> = Page::read(&mut query, &api.cursors, scope);
-    query.done()?;
-    if !views::trigger_exists(&api.store, caller.tenant, trigger).await.map_err(store_failed)? {
+    let (filter, page) = read(&api, &caller, &request, Some(trigger))?;
+    if !views::trigger_exists(&caller.store, caller.tenant, trigger).await.map_err(store_failed)? {
         return Err(Problem::TriggerNotFound.into());
     }
-    let filter = Filter { before: page.after, status, limit: page.n_rows() };
-    let found = views::executions(&api.store, caller.tenant, trigger, filter).await;
+    find(&api, &caller, &filter, &page).await
+}
+
+/// GET: a tenant's.
+pub(in crate::http) async fn list(
+    api: Data<Api>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Listing<Shown>>, ApiError> {
+    let (filter, page) = read(&api, &caller, &request, None)?;
+    find(&api, &caller, &filter, &page).await
+}
+
+fn read(
+    api: &Api,
+    caller: &Caller,
+    request: &HttpRequest,
+    trigger: Option<TriggerId>,
+) -> Result<(ExecutionFilter, Page<Position>), ApiError> {
+    let mut query = QueryReader::of(request)?;
+    let filter = filter::read(&mut query, trigger);
+    let scope = format!("executions/{}/{filter:?}", caller.tenant);
+    let page = Page::read(&mut query, &api.cursors, scope);
+    query.done()?;
+    Ok((filter, page))
+}
+
+async fn find(
+    api: &Api,
+    caller: &Caller,
+    filter: &ExecutionFilter,
+    page: &Page<Position>,
+) -> Result<Json<Listing<Shown>>, ApiError> {
+    let found =
+        views::executions(&caller.store, caller.tenant, filter, page.after, page.n_rows()).await;
     let found = found.map_err(store_failed)?;
-    let position = |execution: &ExecutionSummary| execution.seq.to_string();
-    Ok(Json(page.listing(&api.cursors, found, position, Shown::from)))
+    let position = |execution: &ExecutionSummary| execution.position.to_string();
+    let stopped_at = found.stopped_at.map(|position| position.to_string());
+    Ok(Json(page.stretch(&api.cursors, found.found, stopped_at, position, Shown::from)))
 }

@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use recado_store::views::{LlmCallView, ToolCallView};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LlmCall")]
 pub(super) struct ShownLlmCall {
     model: String,
     provider: String,
@@ -16,13 +18,15 @@ pub(super) struct ShownLlmCall {
     /// The tools that were called because of it, in order.
     tools_executed: Vec<String>,
     finish_reason: Option<String>,
+    #[schemars(extend("enum" = ["turn", "summary"]))]
     purpose: String,
     iteration: i32,
     window_sequence: i32,
     timestamp: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionMetrics")]
 pub(super) struct Metrics {
     total_calls: usize,
     total_tokens: i64,

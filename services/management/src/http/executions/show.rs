@@ -4,25 +4,30 @@
 //! The shape is seed 000's, with our own additions: `messages`, `deliveries`, `context_windows`,
 //! and in `execution` why it failed, what it cost, and how it belongs to others.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Json, Path};
 use chrono::{DateTime, Utc};
 use recado_http::{ApiError, Problem};
-use recado_store::views::{self, ExecutionView, MessageView, SessionView, WindowView};
+use recado_store::views::{
+    self, ExecutionView, MessageView, SessionView, WaitingMessage, WindowView,
+};
 use recado_types::{AgentId, ExecutionId, MessageId, SessionId, ToolCallId, TriggerId};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::deliveries::{ShownDelivery, delivery};
 use super::llm_calls::{Metrics, ShownLlmCall, llm_call, metrics};
 use super::tool_calls::{ShownToolCall, tool_call};
 use super::{context, execution_time_ms};
-use crate::Api;
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::failure::store_failed;
+use crate::http::sessions;
 
 /// As seed 000 prints it: not in `data`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionDetail")]
 pub(in crate::http) struct Detail {
+    #[schemars(extend("const" = true))]
     success: bool,
     execution: ShownExecution,
     session: ShownSession,
@@ -34,7 +39,8 @@ pub(in crate::http) struct Detail {
     deliveries: Vec<ShownDelivery>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Execution")]
 struct ShownExecution {
     id: ExecutionId,
     trigger_id: TriggerId,
@@ -44,6 +50,7 @@ struct ShownExecution {
     parent_tool_call_id: Option<ToolCallId>,
     superseded_by: Option<ExecutionId>,
     cancel_requested_at: Option<DateTime<Utc>>,
+    #[schemars(extend("enum" = super::statuses()))]
     status: String,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -52,20 +59,26 @@ struct ShownExecution {
     attempt_count: i32,
     normalized_query: String,
     agent_response: Option<String>,
+    /// Who said it in the agent's place; `null` for the agent.
+    author: Option<String>,
+    #[schemars(extend("enum" = CHANNELS))]
     response_channel: &'static str,
     error_code: Option<String>,
     error_message: Option<String>,
     tokens_used: Option<i64>,
     cost_usd: Option<f64>,
     session_id: SessionId,
+    /// The context of the last message, without what gives access.
     webhook_context: Map<String, Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionSession")]
 struct ShownSession {
     session_id: SessionId,
     agent_id: AgentId,
     agent_name: Option<String>,
+    #[schemars(extend("enum" = sessions::statuses()))]
     status: String,
     status_reason: Option<String>,
     created_at: DateTime<Utc>,
@@ -73,7 +86,8 @@ struct ShownSession {
     message_count: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Message")]
 struct ShownMessage {
     id: MessageId,
     text: String,
@@ -81,7 +95,8 @@ struct ShownMessage {
     recorded_at: DateTime<Utc>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ContextWindow")]
 struct ShownWindow {
     sequence: i32,
     strategies: Vec<String>,
@@ -92,33 +107,68 @@ struct ShownWindow {
     created_at: DateTime<Utc>,
 }
 
+/// How answers go back: to whoever waits for them, through a callback, to another agent; and what
+/// a person said in the agent's place.
+const CHANNELS: [&str; 4] = ["webhook_sync", "webhook_async", "sub_agent", "manual"];
+
 /// GET: an execution of a trigger.
 pub(in crate::http) async fn show(
-    api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     ids: Path<(String, String)>,
 ) -> Result<Json<Detail>, ApiError> {
     let (trigger, execution) = ids.into_inner();
     let trigger: TriggerId = trigger.parse().map_err(|_no_id| Problem::TriggerNotFound)?;
-    if !views::trigger_exists(&api.store, caller.tenant, trigger).await.map_err(store_failed)? {
+    if !views::trigger_exists(&caller.store, caller.tenant, trigger).await.map_err(store_failed)? {
         return Err(Problem::TriggerNotFound.into());
     }
     let execution: ExecutionId = execution.parse().map_err(|_no_id| Problem::ExecutionNotFound)?;
-    let found = views::execution(&api.store, caller.tenant, Some(trigger), execution).await;
-    let found = found.map_err(store_failed)?.ok_or(Problem::ExecutionNotFound)?;
-    Ok(Json(detail(found)))
+    find(&caller, Some(trigger), execution).await
 }
 
 /// GET: an execution, a sub-agent's too, by its id alone.
 pub(in crate::http) async fn show_alone(
-    api: Data<Api>,
-    caller: Caller<Read>,
+    caller: Caller,
     id: Path<String>,
 ) -> Result<Json<Detail>, ApiError> {
     let id: ExecutionId = id.parse().map_err(|_no_id| Problem::ExecutionNotFound)?;
-    let found = views::execution(&api.store, caller.tenant, None, id).await;
-    let found = found.map_err(store_failed)?.ok_or(Problem::ExecutionNotFound)?;
-    Ok(Json(detail(found)))
+    find(&caller, None, id).await
+}
+
+/// The execution of this id, or else the one that the message is in whose sender was told the id.
+async fn find(
+    caller: &Caller,
+    trigger: Option<TriggerId>,
+    id: ExecutionId,
+) -> Result<Json<Detail>, ApiError> {
+    let (store, tenant) = (&caller.store, caller.tenant);
+    let found = views::execution(store, tenant, trigger, id).await.map_err(store_failed)?;
+    if let Some(found) = found {
+        return Ok(Json(detail(found)));
+    }
+    let resolved = views::resolve_execution(store, tenant, id).await.map_err(store_failed)?;
+    let resolved = resolved.ok_or(Problem::ExecutionNotFound)?;
+    let Some(other) = resolved.execution else {
+        let waiting = resolved.message.filter(|it| trigger.is_none_or(|of| it.trigger_id == of));
+        return Err(waiting.as_ref().map_or_else(|| Problem::ExecutionNotFound.into(), not_yet));
+    };
+    let found = views::execution(store, tenant, trigger, other).await.map_err(store_failed)?;
+    Ok(Json(detail(found.ok_or(Problem::ExecutionNotFound)?)))
+}
+
+/// 404, saying where the message is that will be in one.
+fn not_yet(message: &WaitingMessage) -> ApiError {
+    let (status, text) = if message.is_requested {
+        ("requested", "the message is on its way to the agent, and in no execution yet")
+    } else {
+        ("buffered", "the message waits for others in its session, and is in no execution yet")
+    };
+    let details = json!({
+        "status": status,
+        "message_id": message.id,
+        "session_id": message.session_id,
+        "accepted_at": message.accepted_at,
+    });
+    ApiError::new(Problem::ExecutionNotFound, text).with_details(details)
 }
 
 fn detail(view: ExecutionView) -> Detail {
@@ -142,11 +192,13 @@ fn detail(view: ExecutionView) -> Detail {
         attempt_count: view.attempt_count,
         normalized_query: view.normalized_query,
         agent_response: view.agent_response,
-        response_channel: match (view.parent_execution_id, view.was_awaited) {
-            (Some(_), _) => "sub_agent",
-            (None, true) => "webhook_sync",
-            (None, false) => "webhook_async",
+        response_channel: match (view.parent_execution_id, &view.author, view.was_awaited) {
+            (Some(_), _, _) => "sub_agent",
+            (None, Some(_), _) => "manual",
+            (None, None, true) => "webhook_sync",
+            (None, None, false) => "webhook_async",
         },
+        author: view.author,
         error_code: view.error_code,
         error_message: view.error_message,
         tokens_used: view.tokens_used,

@@ -4,10 +4,12 @@
 use chrono::{DateTime, Utc};
 use recado_store::views::ToolCallView;
 use recado_types::{ExecutionId, ToolCallId, ToolId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ToolCall")]
 pub(super) struct ShownToolCall {
     /// Ours: the one to approve or deny it by.
     id: ToolCallId,
@@ -24,6 +26,7 @@ pub(super) struct ShownToolCall {
     truncated: bool,
     /// `null` until it has ended.
     success: Option<bool>,
+    #[schemars(extend("enum" = STATUSES))]
     status: String,
     duration_ms: Option<i64>,
     error_message: Option<String>,
@@ -38,6 +41,10 @@ pub(super) struct ShownToolCall {
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
+
+/// Where a tool call may stand.
+const STATUSES: [&str; 7] =
+    ["requested", "waiting_for_approval", "approved", "denied", "delegated", "success", "error"];
 
 pub(super) fn tool_call(execution_id: ExecutionId, view: ToolCallView) -> ShownToolCall {
     ShownToolCall {

@@ -1,48 +1,53 @@
 //! POST `/api/triggers`.
 
-use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
 use actix_web::web::Data;
 use recado_http::{ApiError, Problem};
 use recado_store::triggers::{self, Saved};
 use recado_types::TriggerId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::draft::Reading;
-use super::{Shown, one};
+use super::shown::{One, Shown, told};
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
+use crate::etag::Tagged;
 use crate::failure::store_failed;
 
 /// Besides that of a rotation, the only answer that holds a webhook secret.
-#[derive(Serialize)]
-struct Created {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CreatedTrigger")]
+pub(in crate::http) struct Created {
     #[serde(flatten)]
     trigger: Shown,
+    /// What its webhooks are signed with. It is told here and never again.
     webhook_secret: String,
 }
 
 /// Makes a trigger. Its webhook secret is in this answer and in no other.
 pub(in crate::http) async fn create(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     body: Body,
-) -> Result<HttpResponse, ApiError> {
+) -> Result<Tagged<One<Created>>, ApiError> {
     let reading = Reading::of_new(&body.json().await?);
-    let draft = reading.draft(&api.store, caller.tenant).await?;
-    let id = TriggerId(api.clock.fresh_id());
-    let secret = triggers::generate_webhook_secret();
+    let draft = reading.draft(&caller.store, caller.tenant).await?;
+    let chosen = draft.external_id.as_ref().map(|chosen| TriggerId::chosen(draft.agent_id, chosen));
+    let id = chosen.unwrap_or_else(|| TriggerId(api.clock.fresh_id()));
+    let webhook_secret = triggers::generate_webhook_secret();
     let now = api.clock.now();
-    let saved = triggers::create(&api.store, caller.tenant, id, &draft, &secret, now).await;
-    match saved.map_err(store_failed)? {
+    let saved = triggers::create(&caller.store, caller.tenant, id, &draft, &webhook_secret, now);
+    match saved.await.map_err(store_failed)? {
         Saved::Saved(trigger) => {
-            let data = |trigger| Created { trigger, webhook_secret: secret };
-            let answer = one(&api, trigger).map(data);
-            let location = (LOCATION, format!("/api/triggers/{id}"));
-            Ok(HttpResponse::Created().insert_header(location).json(answer))
+            let answer = told(&api, trigger, |trigger| Created { trigger, webhook_secret });
+            Ok(answer.made_at(format!("/api/triggers/{id}")))
         }
         Saved::Missing(missing) => Err(reading.refused(&missing)),
+        Saved::Taken => {
+            let message = "the agent has a trigger with this external_id already";
+            Err(ApiError::new(Problem::AlreadyExists, message))
+        }
         Saved::Stale => Err(Problem::Conflict.into()),
     }
 }

@@ -7,13 +7,15 @@ use recado_store::Store;
 use recado_store::triggers::{self, Missing, Trigger, TriggerDraft};
 use recado_types::shape::{FieldProblem, ObjectReader, Problems};
 use recado_types::trigger::TriggerConfig;
-use recado_types::{AgentId, AppId, TenantId};
+use recado_types::{AgentId, AppId, ChosenId, TenantId};
 use serde_json::Value;
 
 use crate::failure::{invalid, store_failed};
 use crate::merge::merge_patch;
 
-const MAX_NAME: usize = 255;
+/// The longest name and description, in characters.
+pub(in crate::http) const MAX_NAME: usize = 255;
+pub(in crate::http) const MAX_DESCRIPTION: usize = 1_000;
 
 /// Kinds that the product knows and this release does not have.
 const FUTURE_TYPES: [&str; 3] = ["email", "db_event", "schedule"];
@@ -34,7 +36,9 @@ const READ_ONLY: [&str; 7] = [
 pub(super) struct Reading {
     agent_id: Option<AgentId>,
     app_id: Option<AppId>,
+    external_id: Option<ChosenId>,
     name: Option<String>,
+    description: String,
     trigger_config: Option<Value>,
     enabled: bool,
     secret_refs: Vec<SecretRef>,
@@ -57,7 +61,9 @@ impl Reading {
             fields.required("agent_id");
             reading.agent_id = read_id(&mut fields, "agent_id");
             reading.app_id = read_id(&mut fields, "app_id");
+            reading.external_id = read_chosen(&mut fields, "external_id");
             reading.name = fields.required_name("name", MAX_NAME).map(str::to_owned);
+            reading.description = read_description(&mut fields).unwrap_or_default();
             read_type(&mut fields);
             reading.trigger_config = fields.required("trigger_config").cloned();
             reading.enabled = fields.boolean("enabled").unwrap_or(true);
@@ -79,17 +85,24 @@ impl Reading {
                 }
             }
             reading.agent_id = read_id(&mut fields, "agent_id").or(Some(current.agent_id));
+            if current.external_id.is_some() && reading.agent_id != Some(current.agent_id) {
+                fields.refuse("agent_id", "cannot change: its `external_id` is one of this agent");
+            }
             if !fields.is_null("app_id") {
                 reading.app_id = read_id(&mut fields, "app_id").or(current.app_id);
             }
             let name = fields.name("name", MAX_NAME).unwrap_or(&current.name);
             reading.name = Some(name.to_owned());
+            if !fields.is_null("description") {
+                let given = read_description(&mut fields);
+                reading.description = given.unwrap_or_else(|| current.description.clone());
+            }
             reading.enabled = fields.boolean("enabled").unwrap_or(current.enabled);
             let patch = fields.any("trigger_config");
             let config = current.trigger_config.clone();
             reading.trigger_config = Some(patch.map_or(config.clone(), |p| merge_patch(config, p)));
             fields.read_only(&READ_ONLY);
-            fields.read_only(&["trigger_type"]);
+            fields.read_only(&["external_id", "trigger_type"]);
             fields.done();
         }
         reading.judged(problems)
@@ -99,7 +112,9 @@ impl Reading {
         Self {
             agent_id: None,
             app_id: None,
+            external_id: None,
             name: None,
+            description: String::new(),
             trigger_config: None,
             enabled: true,
             secret_refs: Vec::new(),
@@ -131,9 +146,12 @@ impl Reading {
             return Ok(TriggerDraft {
                 agent_id: self.agent_id.expect("its absence is a problem"),
                 app_id: self.app_id,
+                external_id: self.external_id.clone(),
                 name: self.name.clone().expect("its absence is a problem"),
+                description: self.description.clone(),
                 trigger_config: self.trigger_config.clone().expect("its absence is a problem"),
                 secret_refs,
+                own_secrets: Vec::new(),
                 enabled: self.enabled,
             });
         }
@@ -161,6 +179,16 @@ impl Reading {
 fn read_id<T: FromStr>(fields: &mut ObjectReader<'_>, key: &'static str) -> Option<T> {
     let text = fields.string(key, 1..=64)?;
     fields.accept(key, text.parse().map_err(|_no_id| "must be a UUID"))
+}
+
+/// An id that its maker chose.
+fn read_chosen(fields: &mut ObjectReader<'_>, key: &'static str) -> Option<ChosenId> {
+    let text = fields.string(key, 1..=ChosenId::MAX_LENGTH)?;
+    fields.accept(key, text.parse())
+}
+
+fn read_description(fields: &mut ObjectReader<'_>) -> Option<String> {
+    fields.string("description", 0..=MAX_DESCRIPTION).map(str::to_owned)
 }
 
 fn read_type(fields: &mut ObjectReader<'_>) {
@@ -209,7 +237,9 @@ mod tests {
             project_id: ProjectId(id),
             agent_id: AgentId(id),
             app_id: Some(AppId(id)),
+            external_id: None,
             name: "before".into(),
+            description: "of old".into(),
             trigger_type: "webhook".into(),
             trigger_config: body()["trigger_config"].clone(),
             enabled: true,
@@ -246,6 +276,36 @@ mod tests {
         let wrong = Reading::of_patch(&current(), &json!({"app_id": "app_x"}));
         assert_eq!(paths(&wrong), ["app_id"]);
         assert_eq!(Reading::of_new(&body()).app_id, None);
+    }
+
+    #[test]
+    fn a_description_stays_changes_or_goes() {
+        let description = |patch: Value| Reading::of_patch(&current(), &patch).description;
+        assert_eq!(description(json!({})), "of old");
+        assert_eq!(description(json!({"description": "new"})), "new");
+        assert_eq!(description(json!({"description": null})), "");
+        let long = Reading::of_patch(&current(), &json!({"description": "x".repeat(1_001)}));
+        assert_eq!(paths(&long), ["description"]);
+    }
+
+    #[test]
+    fn what_its_maker_called_it_keeps_it_with_its_agent() {
+        let chosen = Trigger { external_id: Some("push".into()), ..current() };
+        let paths_of = |patch: Value| {
+            let reading = Reading::of_patch(&chosen, &patch);
+            paths(&reading).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let other = "00000000-0000-0000-0000-000000000009";
+        assert_eq!(paths_of(json!({"agent_id": other})), ["agent_id"]);
+        assert_eq!(paths_of(json!({"agent_id": chosen.agent_id})), [""; 0]);
+        assert_eq!(paths_of(json!({"external_id": "pull"})), ["external_id"]);
+        let mut new = body();
+        for bad in ["new", "a b", "", "00000000-0000-0000-0000-000000000001"] {
+            new["external_id"] = json!(bad);
+            assert_eq!(paths(&Reading::of_new(&new)), ["external_id"], "{bad}");
+        }
+        new["external_id"] = json!("push");
+        assert_eq!(Reading::of_new(&new).external_id.unwrap().as_str(), "push");
     }
 
     #[test]

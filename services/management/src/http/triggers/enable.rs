@@ -1,38 +1,51 @@
 //! POST `/api/triggers/{id}/enable` and `/disable`. Doing it twice changes nothing.
 
-use actix_web::web::{Data, Json, Path};
-use recado_http::{ApiError, Problem};
+use actix_web::web::{Data, Path};
+use recado_http::ApiError;
 use recado_store::triggers;
 
-use super::{One, Shown, one, parse_id};
+use super::{One, Shown, one, parse_id, unless_stale, version_seen};
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
+use crate::etag::{IfMatch, Tagged};
 use crate::failure::store_failed;
+use crate::optimistic::until_saved;
 
 pub(in crate::http) async fn enable(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
-) -> Result<Json<One<Shown>>, ApiError> {
-    set_enabled(&api, &caller, &id, true).await
+    if_match: IfMatch,
+) -> Result<Tagged<One<Shown>>, ApiError> {
+    set_enabled(&api, &caller, &id, &if_match, true).await
 }
 
 pub(in crate::http) async fn disable(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
-) -> Result<Json<One<Shown>>, ApiError> {
-    set_enabled(&api, &caller, &id, false).await
+    if_match: IfMatch,
+) -> Result<Tagged<One<Shown>>, ApiError> {
+    set_enabled(&api, &caller, &id, &if_match, false).await
 }
 
 async fn set_enabled(
     api: &Api,
-    caller: &Caller<Write>,
+    caller: &Caller,
     id: &str,
+    if_match: &IfMatch,
     enabled: bool,
-) -> Result<Json<One<Shown>>, ApiError> {
-    let (id, now) = (parse_id(id)?, api.clock.now());
-    let trigger = triggers::set_enabled(&api.store, caller.tenant, id, enabled, now).await;
-    let trigger = trigger.map_err(store_failed)?.ok_or(Problem::TriggerNotFound)?;
-    Ok(Json(one(api, trigger)))
+) -> Result<Tagged<One<Shown>>, ApiError> {
+    let id = parse_id(id)?;
+    let trigger = until_saved(async || {
+        let version = version_seen(caller, id, if_match).await?;
+        let (store, now) = (&caller.store, api.clock.now());
+        let set = triggers::set_enabled(store, caller.tenant, id, version, enabled, now).await;
+        match set.map_err(store_failed)? {
+            Some(trigger) => Ok(Some(trigger)),
+            None => unless_stale(version),
+        }
+    })
+    .await?;
+    Ok(one(api, trigger))
 }

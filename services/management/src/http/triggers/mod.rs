@@ -3,16 +3,20 @@
 mod create;
 mod delete;
 mod draft;
+mod dry_run;
 mod enable;
 mod list;
 mod rotate;
+mod schema;
 mod show;
+mod shown;
 mod stats;
 mod types;
 mod update;
 
 pub(super) use create::create;
 pub(super) use delete::delete;
+pub(super) use dry_run::test;
 pub(super) use enable::{disable, enable};
 pub(super) use list::list;
 pub(super) use rotate::rotate_secret;
@@ -21,81 +25,180 @@ pub(super) use stats::stats;
 pub(super) use types::types;
 pub(super) use update::update;
 
-use chrono::{DateTime, Utc};
+use actix_web::web;
+use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
-use recado_store::triggers::Trigger;
-use recado_types::{AgentId, AppId, ProjectId, TriggerId};
-use serde::Serialize;
-use serde_json::Value;
+use recado_store::triggers;
+use recado_types::TriggerId;
+use recado_types::scope::Scope;
 
-use crate::Api;
+use crate::access::Caller;
+use crate::etag::{IfMatch, Version};
+use crate::failure::store_failed;
+use crate::http::Done;
+use crate::http::operation::{Access, Operation, RequestBody, Resource};
+use crate::page::Listing;
 
-/// A trigger as it is told. There is no place in it for the webhook secret.
-#[derive(Serialize)]
-pub(in crate::http) struct Shown {
-    id: TriggerId,
-    agent_id: AgentId,
-    project_id: ProjectId,
-    app_id: Option<AppId>,
-    /// Where its messages may be posted as those of its app's channel.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_webhook_url: Option<String>,
-    name: String,
-    trigger_type: String,
-    trigger_config: Value,
-    enabled: bool,
-    version: i32,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-}
+use create::Created;
+use rotate::Rotated;
+use schema::{
+    new_trigger_example, new_trigger_schema, rotation_example, rotation_schema,
+    trigger_patch_example, trigger_patch_schema,
+};
+use shown::{One, Shown, one};
 
-impl Shown {
-    fn of(api: &Api, trigger: Trigger) -> Self {
-        let channel_url = |app| app_webhook_url(api, app, trigger.id);
-        Self {
-            id: trigger.id,
-            agent_id: trigger.agent_id,
-            project_id: trigger.project_id,
-            app_id: trigger.app_id,
-            app_webhook_url: trigger.app_id.map(channel_url),
-            name: trigger.name,
-            trigger_type: trigger.trigger_type,
-            trigger_config: trigger.trigger_config,
-            enabled: trigger.enabled,
-            version: trigger.version,
-            created_at: trigger.created_at,
-            updated_at: trigger.updated_at,
-        }
-    }
-}
+pub(in crate::http) use draft::{MAX_DESCRIPTION, MAX_NAME};
 
-/// One trigger. As seed 000 prints it, its address is beside `data`.
-#[derive(Serialize)]
-pub(in crate::http) struct One<T> {
-    success: bool,
-    data: T,
-    webhook_url: String,
-}
-
-impl<T> One<T> {
-    /// The same trigger, with something else told about it.
-    fn map<U>(self, tell: impl FnOnce(T) -> U) -> One<U> {
-        One { success: self.success, data: tell(self.data), webhook_url: self.webhook_url }
-    }
-}
-
-fn one(api: &Api, trigger: Trigger) -> One<Shown> {
-    let webhook_url = format!("{}/api/triggers/webhook/{}", api.public_url, trigger.id);
-    One { success: true, data: Shown::of(api, trigger), webhook_url }
-}
-
-/// The address of the same trigger in the interface of seed 003, with ids as they are written
-/// there.
-fn app_webhook_url(api: &Api, app: AppId, id: TriggerId) -> String {
-    let (app, id) = (app.0.simple(), id.0.simple());
-    format!("{}/v1/apps/app_{app}/webhooks/appchan_{id}", api.public_url)
-}
+/// What can be done with them.
+pub(in crate::http) const RESOURCES: &[Resource] = &[
+    Resource::new(
+        "/api/triggers",
+        "Triggers",
+        &[
+            Operation::get("List triggers", Access::Key(Scope::ReadTriggers), || {
+                web::get().to(list)
+            })
+            .details("Newest first.")
+            .query(list::QUERY)
+            .answers::<Listing<Shown>>(200),
+            Operation::post("Make a trigger", Access::Role(Role::Editor), || {
+                web::post().to(create)
+            })
+            .details(
+                "Its `webhook_secret` is in this answer and in no other. One that was deleted and \
+                 had an `external_id` comes back when it is made again, with another secret.",
+            )
+            .body(RequestBody::json(new_trigger_schema, new_trigger_example))
+            .answers::<One<Created>>(201)
+            .problems(&[Problem::AlreadyExists])
+            .with_etag(),
+        ],
+    ),
+    Resource::new(
+        "/api/triggers/types",
+        "Triggers",
+        &[Operation::get("List the kinds of triggers", Access::Key(Scope::ReadTriggers), || {
+            web::get().to(types)
+        })
+        .answers_data::<Vec<types::TriggerType>>(200)],
+    ),
+    Resource::new(
+        "/api/triggers/stats",
+        "Triggers",
+        &[Operation::get(
+            "Count triggers and their executions",
+            Access::Key(Scope::ReadTriggers),
+            || web::get().to(stats),
+        )
+        .answers_data::<stats::Shown>(200)],
+    ),
+    Resource::new(
+        "/api/triggers/{id}",
+        "Triggers",
+        &[
+            Operation::get("Show a trigger", Access::Key(Scope::ReadTriggers), || {
+                web::get().to(show)
+            })
+            .answers::<One<Shown>>(200)
+            .problems(&[Problem::TriggerNotFound])
+            .with_etag(),
+            Operation::patch("Change a trigger", Access::Role(Role::Editor), || {
+                web::patch().to(update)
+            })
+            .details(
+                "What is not given stays. `trigger_config` is a merge patch (RFC 7396), and what \
+                 comes of it is judged as a whole.",
+            )
+            .body(RequestBody::json(trigger_patch_schema, trigger_patch_example))
+            .answers::<One<Shown>>(200)
+            .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+            .with_etag(),
+            Operation::delete("Delete a trigger", Access::Role(Role::Editor), || {
+                web::delete().to(delete)
+            })
+            .details("What it has accepted is still answered, and can still be looked up.")
+            .answers::<Done>(200)
+            .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+            .with_etag(),
+        ],
+    ),
+    Resource::new(
+        "/api/triggers/{id}/enable",
+        "Triggers",
+        &[Operation::post("Switch a trigger on", Access::Role(Role::Editor), || {
+            web::post().to(enable)
+        })
+        .details("Doing it twice changes nothing.")
+        .answers::<One<Shown>>(200)
+        .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+        .with_etag()],
+    ),
+    Resource::new(
+        "/api/triggers/{id}/disable",
+        "Triggers",
+        &[Operation::post("Switch a trigger off", Access::Role(Role::Editor), || {
+            web::post().to(disable)
+        })
+        .details("Doing it twice changes nothing.")
+        .answers::<One<Shown>>(200)
+        .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+        .with_etag()],
+    ),
+    Resource::new(
+        "/api/triggers/{id}/test",
+        "Triggers",
+        &[Operation::post("Try a trigger", Access::Role(Role::Editor), || web::post().to(test))
+            .details(
+                "Shows step by step what a webhook would do, and does nothing of it. Hidden values \
+                 and secrets are not shown.",
+            )
+            .body(RequestBody::json(dry_run::body_schema, dry_run::body_example))
+            .answers_data::<dry_run::DryRun>(200)
+            .problems(&[Problem::TriggerNotFound])],
+    ),
+    Resource::new(
+        "/api/triggers/{id}/rotate-secret",
+        "Triggers",
+        &[Operation::post(
+            "Give a trigger another webhook secret",
+            Access::Role(Role::Editor),
+            || web::post().to(rotate_secret),
+        )
+        .details(
+            "The new secret is in this answer and in no other. The one before it stays good for \
+             the grace period; the one before that ends at once.",
+        )
+        .body(RequestBody::optional_json(rotation_schema, rotation_example))
+        .answers::<One<Rotated>>(200)
+        .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+        .with_etag()],
+    ),
+];
 
 fn parse_id(id: &str) -> Result<TriggerId, ApiError> {
     id.parse().map_err(|_no_id| Problem::TriggerNotFound.into())
+}
+
+/// The version that a change is for, if the client says what it has seen.
+async fn version_seen(
+    caller: &Caller,
+    id: TriggerId,
+    if_match: &IfMatch,
+) -> Result<Option<i32>, ApiError> {
+    if !if_match.is_given() {
+        return Ok(None);
+    }
+    let found = triggers::find(&caller.store, caller.tenant, id).await;
+    let version = found.map_err(store_failed)?.ok_or(Problem::TriggerNotFound)?.version;
+    if_match.check(&Version::number(version))?;
+    Ok(Some(version))
+}
+
+/// What a change of this version, which found nothing to change, means: there is nothing, or
+/// somebody else was faster and it is made again.
+fn unless_stale<T>(version: Option<i32>) -> Result<Option<T>, ApiError> {
+    match version {
+        Some(_changed_meanwhile) => Ok(None),
+        None => Err(Problem::TriggerNotFound.into()),
+    }
 }

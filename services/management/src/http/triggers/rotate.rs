@@ -1,30 +1,37 @@
 //! POST `/api/triggers/{id}/rotate-secret`.
 
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use chrono::{DateTime, TimeDelta, Utc};
-use recado_http::{ApiError, Problem};
-use recado_store::triggers;
+use recado_http::ApiError;
+use recado_store::triggers::{self, Replacement};
 use recado_types::shape::{ObjectReader, Problems};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{One, Shown, one, parse_id};
+use super::shown::told;
+use super::{One, Shown, parse_id, unless_stale, version_seen};
 use crate::Api;
-use crate::access::{Caller, Write};
+use crate::access::Caller;
 use crate::body::Body;
+use crate::etag::{IfMatch, Tagged};
 use crate::failure::{invalid, store_failed};
+use crate::optimistic::until_saved;
 
 /// How long the old secret stays good if nothing is said: a day.
-const DEFAULT_GRACE_S: u32 = 86_400;
+pub(super) const DEFAULT_GRACE_S: u32 = 86_400;
 /// The longest it can: a week. A secret that leaked has to end.
-const MAX_GRACE_S: u32 = 604_800;
+pub(super) const MAX_GRACE_S: u32 = 604_800;
 
 /// Besides that of a creation, the only answer that holds a webhook secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RotatedTrigger")]
 pub(in crate::http) struct Rotated {
     #[serde(flatten)]
     trigger: Shown,
+    /// What its webhooks are signed with from now on. It is told here and never again.
     webhook_secret: String,
+    /// Until when the secret before it is good.
     previous_secret_expires_at: Option<DateTime<Utc>>,
 }
 
@@ -32,20 +39,29 @@ pub(in crate::http) struct Rotated {
 /// good for the grace period, so that senders can be told in time.
 pub(in crate::http) async fn rotate_secret(
     api: Data<Api>,
-    caller: Caller<Write>,
+    caller: Caller,
     id: Path<String>,
+    if_match: IfMatch,
     body: Body,
-) -> Result<Json<One<Rotated>>, ApiError> {
+) -> Result<Tagged<One<Rotated>>, ApiError> {
     let (id, grace) = (parse_id(&id)?, read_grace(body.json_if_any().await?.as_ref())?);
     let webhook_secret = triggers::generate_webhook_secret();
-    let now = api.clock.now();
-    let expires_at = (!grace.is_zero()).then(|| now + grace);
-    let rotated =
-        triggers::rotate_secret(&api.store, caller.tenant, id, &webhook_secret, expires_at, now);
-    let rotated = rotated.await.map_err(store_failed)?.ok_or(Problem::TriggerNotFound)?;
+    let rotated = until_saved(async || {
+        let version = version_seen(&caller, id, &if_match).await?;
+        let now = api.clock.now();
+        let previous_expires_at = (!grace.is_zero()).then(|| now + grace);
+        let replacement = Replacement { webhook_secret: &webhook_secret, previous_expires_at };
+        let (store, tenant) = (&caller.store, caller.tenant);
+        let rotated = triggers::rotate_secret(store, tenant, id, version, replacement, now).await;
+        match rotated.map_err(store_failed)? {
+            Some(rotated) => Ok(Some(rotated)),
+            None => unless_stale(version),
+        }
+    })
+    .await?;
     let previous_secret_expires_at = rotated.previous_expires_at;
     let data = |trigger| Rotated { trigger, webhook_secret, previous_secret_expires_at };
-    Ok(Json(one(&api, rotated.trigger).map(data)))
+    Ok(told(&api, rotated.trigger, data))
 }
 
 fn read_grace(body: Option<&Value>) -> Result<TimeDelta, ApiError> {
@@ -62,6 +78,7 @@ fn read_grace(body: Option<&Value>) -> Result<TimeDelta, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use recado_http::Problem;
     use serde_json::json;
 
     use super::*;

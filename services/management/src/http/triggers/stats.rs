@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Json};
+use actix_web::web::Json;
 use recado_http::ApiError;
 use recado_store::views::{self, ExecutionStatus, Stats};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::Api;
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::failure::store_failed;
 use crate::http::Found;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TriggerStats")]
 pub(in crate::http) struct Shown {
     triggers: Triggers,
     executions: Executions,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Triggers {
     total: i64,
     enabled: i64,
@@ -27,7 +29,8 @@ struct Triggers {
 }
 
 /// The newest executions: `max_per_trigger` of each trigger, `max_total` of all.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct Executions {
     total: i64,
     by_status: BTreeMap<String, i64>,
@@ -35,11 +38,8 @@ struct Executions {
     max_total: i64,
 }
 
-pub(in crate::http) async fn stats(
-    api: Data<Api>,
-    caller: Caller<Read>,
-) -> Result<Json<Found<Shown>>, ApiError> {
-    let stats = views::stats(&api.store, caller.tenant).await.map_err(store_failed)?;
+pub(in crate::http) async fn stats(caller: Caller) -> Result<Json<Found<Shown>>, ApiError> {
+    let stats = views::stats(&caller.store, caller.tenant).await.map_err(store_failed)?;
     Ok(Json(Found::new(show(stats))))
 }
 

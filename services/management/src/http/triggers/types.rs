@@ -2,13 +2,15 @@
 
 use actix_web::web::Json;
 use recado_types::trigger::ChannelKind;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::access::{Caller, Read};
+use crate::access::Caller;
 use crate::http::Found;
 
 /// A kind of trigger, and the choices its configuration has.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TriggerType")]
 pub(in crate::http) struct TriggerType {
     #[serde(rename = "type")]
     name: &'static str,
@@ -38,7 +40,7 @@ fn webhook() -> TriggerType {
     }
 }
 
-pub(in crate::http) async fn types(_caller: Caller<Read>) -> Json<Found<[TriggerType; 1]>> {
+pub(in crate::http) async fn types(_caller: Caller) -> Json<Found<[TriggerType; 1]>> {
     Json(Found::new([webhook()]))
 }
 

@@ -11,7 +11,7 @@ mod signature;
 mod transform;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use headers::HeaderSecret;
 pub use pattern::{MAX_MATCHED, Pattern, PatternError};

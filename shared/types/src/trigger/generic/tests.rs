@@ -25,7 +25,7 @@ fn reason(channel: &Value) -> String {
 }
 
 /// Everything that seed 001 shows, filled in.
-fn complete() -> Value {
+pub(in crate::trigger) fn complete() -> Value {
     json!({
         "signatureVerification": {
             "algorithm": "sha256",
@@ -308,7 +308,7 @@ fn the_documented_examples_are_accepted() {
 }
 
 /// Small JSON values.
-pub(super) fn values() -> impl Strategy<Value = Value> {
+pub(in crate::trigger) fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -1,0 +1,94 @@
+//! Where does a request come from? Decided over the raw bytes, before anything is parsed.
+//!
+//! A caller learns that the check failed, never which part of it: missing, malformed and wrong
+//! credentials look the same, and comparisons take the same time.
+
+mod keys;
+mod signature;
+
+pub use keys::Keys;
+
+use actix_web::http::header::{HeaderMap, HeaderValue};
+use chrono::{DateTime, Utc};
+use recado_types::trigger::InboundAuth;
+
+use crate::payload::PayloadLimits;
+use crate::public_url::PublicUrl;
+use crate::refusal::Refusal;
+use crate::trigger::CompiledTrigger;
+
+/// A request as it was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What the sender calls us.
+    pub public_url: &'a PublicUrl,
+    /// What it asked for, undecoded.
+    pub path_and_query: &'a str,
+    /// What it says of itself.
+    pub headers: &'a HeaderMap,
+    /// What it holds.
+    pub body: &'a [u8],
+    /// When it came: what signed timestamps are compared with.
+    pub at: DateTime<Utc>,
+    /// What a body may hold, for those who have to look into it by themselves.
+    pub limits: PayloadLimits,
+}
+
+impl<'a> Received<'a> {
+    /// The header of this name, if it stands there exactly once and is a text. All that a check
+    /// depends on is read so: of two, a proxy in front of us might have looked at the other one.
+    pub fn only_header(&self, name: &str) -> Option<&'a str> {
+        self.only_value(name)?.to_str().ok()
+    }
+
+    /// Like [`Self::only_header`], of any bytes.
+    pub(crate) fn only_value(&self, name: &str) -> Option<&'a HeaderValue> {
+        let mut values = self.headers.get_all(name);
+        let only = values.next()?;
+        values.next().is_none().then_some(only)
+    }
+
+    /// The query, undecoded and without its question mark.
+    pub(crate) fn query(&self) -> &'a str {
+        self.path_and_query.split_once('?').map_or("", |(_, query)| query)
+    }
+}
+
+/// Does `request` come from somebody who may use `trigger`, as far as its bytes tell?
+///
+/// Not if an API key is asked for: who knows which keys there are has to look that up first.
+///
+/// # Errors
+/// When it does not.
+pub fn check_signatures(trigger: &CompiledTrigger, request: &Received<'_>) -> Result<(), Refusal> {
+    let is_authentic = match trigger.config.auth {
+        InboundAuth::Signature { algorithm } => {
+            let claimed = request.only_header(signature::HEADER);
+            let is_signed =
+                |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
+            trigger.own_keys.any(request.at, is_signed)
+        }
+        InboundAuth::ApiKey | InboundAuth::Channel | InboundAuth::None => true,
+    };
+    // A channel that describes its own checks makes them whatever else is asked for.
+    let by_channel = trigger.config.auth == InboundAuth::Channel || trigger.channel.always_checks();
+    let is_authentic = is_authentic && (!by_channel || trigger.channel.is_authentic(request));
+    is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::channel::tests::Request;
+
+    #[test]
+    fn a_header_that_is_repeated_or_no_text_is_none() {
+        let request =
+            Request::post("").header("x-one", "1").header("x-two", "1").header("x-two", "1");
+        let request = request.header("x-odd", "é");
+        let of = |name| request.received().only_header(name).map(str::to_owned);
+        assert_eq!(of("X-One").as_deref(), Some("1"));
+        assert_eq!((of("X-Two"), of("X-Odd"), of("X-None")), (None, None, None));
+        let received = request.received();
+        assert!(received.only_value("X-Odd").is_some() && received.only_value("X-Two").is_none());
+    }
+}

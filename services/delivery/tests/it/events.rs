@@ -246,7 +246,7 @@ async fn a_receiver_that_hangs_holds_up_no_other() {
     let late = "status = 'pending' AND attempt_count = 1 AND error_code = 'timeout' \
                 AND next_attempt_at - now() > interval '30 s'";
     system.come_to(16, late).await;
-    instance.kill();
+    instance.kill().await;
 }
 
 #[tokio::test]
@@ -365,8 +365,8 @@ async fn what_an_instance_died_with_is_sent_by_another_under_the_same_id() {
     let killed = system.system.start();
     system.tell(&[system.event(1, "error"), system.event(1, "tool_called")]).await;
     wait_for_count("the first request", 1, || sink.count()).await;
-    killed.kill();
     system.come_to(2, "status = 'pending'").await;
+    killed.kill().await;
     let over = "UPDATE event_deliveries SET next_attempt_at = now() WHERE lease_token IS NOT NULL";
     system.execute(over).await;
     let successor = system.system.start();

@@ -35,7 +35,7 @@ async fn after_a_kill_only_the_chunk_in_doubt_repeats_under_the_same_key() {
     let delivery = system.answer(trigger, 1, &response).await;
     let killed = system.start();
     wait_for_count("the second chunk", 2, || sink.count()).await;
-    killed.kill();
+    killed.kill().await;
 
     let successor = system.start();
     system.wait_until("delivered", delivery).await;

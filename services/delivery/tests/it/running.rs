@@ -51,6 +51,7 @@ pub(crate) struct System {
 /// An instance of delivery, on a runtime of its own so that it can be killed.
 pub(crate) struct Instance {
     context: Context,
+    database_url: String,
     runtime: Option<Runtime>,
 }
 
@@ -199,7 +200,7 @@ impl System {
             },
             runtime.handle(),
         );
-        Instance { context, runtime: Some(runtime) }
+        Instance { context, database_url: self.database_url.clone(), runtime: Some(runtime) }
     }
 
     /// Waits until a delivery has `status`.
@@ -242,9 +243,15 @@ impl System {
 }
 
 impl Instance {
-    /// Ends it without a word, in the middle of whatever it does, as SIGKILL would.
-    pub(crate) fn kill(mut self) {
+    /// Ends it without a word, in the middle of whatever it does, as SIGKILL would. It was the only
+    /// one: the database has done what it still asked for when this returns.
+    pub(crate) async fn kill(mut self) {
         self.runtime.take().unwrap().shutdown_background();
+        let connected = "SELECT count(*) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND application_name = 'recado-delivery'";
+        let gone =
+            async || (sql::count(&self.database_url, connected).await.ok()? == 0).then_some(());
+        wait_for("the killed instance's connections to end", SOON, gone).await.unwrap();
     }
 
     /// Ends it in good order, as SIGTERM would.

@@ -260,6 +260,13 @@ impl Trial {
                     WHERE events_due";
         sql::execute(&self.desk.app.database_url(), age).await?;
         self.desk.app.restart(Role::AgentRunner, 0).await?;
+        // Not until all are seen only: a runner that still tells some again would leave them behind.
+        let due = "SELECT count(*) FROM executions WHERE events_due";
+        wait_for("all events to be told", SOON, async || {
+            let n_due = sql::count(&self.desk.app.database_url(), due).await.ok()?;
+            (n_due == 0).then_some(())
+        })
+        .await?;
         wait_for("all events", SOON, async || {
             let told = self.told().await.ok()?;
             let n_told = |run| told.get(run).map_or(0, Vec::len);

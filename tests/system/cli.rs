@@ -151,6 +151,21 @@ async fn files_are_applied_once_and_a_change_changes_exactly_that() -> Story {
     let refused = shell.apply(&file(&scratch, "wrong.yaml", &wrong)?, &["--yes"]).await?;
     assert_eq!(refused.code, Some(2), "{}", refused.err);
     assert!(refused.err.contains("/wrong.yaml:") && refused.err.contains("window_msec"));
+    // All that is wrong is told at once, whatever it is, and so is a file that came to nothing.
+    let wrong = RECEPTION.replace("window_ms: 3000", "window_msec: 3000, window_msec: 1")
+        + "---\ntriggers: [{name: Lost, agent: nobody, trigger_config: {}}]\n";
+    let refused = shell.apply(&file(&scratch, "several.yaml", &wrong)?, &["--yes"]).await?;
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
+    for expected in [
+        "trigger `Website`: trigger_config.execution.message_buffer.window_msec is there twice",
+        "trigger `Website`: trigger_config.execution.message_buffer.window_msec is not a known field",
+        "(document 2): trigger `Lost`: agent names nobody: there is no agent `nobody`",
+    ] {
+        assert!(refused.err.contains(expected), "{expected}\n{}", refused.err);
+    }
+    let refused = shell.apply(&file(&scratch, "empty.yaml", "# soon\n")?, &["--yes"]).await?;
+    assert_eq!(refused.code, Some(2), "{}", refused.err);
+    assert!(refused.err.contains("/empty.yaml: there is nothing in it"), "{}", refused.err);
     // What the server refuses, by its code, and by the line of what it is about.
     let unknown = RECEPTION.replace("secret_ref: RECEPTION_MODEL_KEY", "secret_ref: NO_SUCH_KEY");
     let refused = shell.apply(&file(&scratch, "unknown.yaml", &unknown)?, &["--yes"]).await?;
@@ -219,6 +234,7 @@ async fn a_script_makes_a_trigger_finds_it_and_follows_what_it_does() -> Story {
     assert!(one["webhook_secret"].is_null());
     let table = shell.out(&["triggers", "list", "--limit", "1"]).await?;
     assert!(table.starts_with("ID ") && table.contains("  To Lost  "), "{table}");
+    assert!(table.contains("  Lost  "), "its agent, by name: {table}");
     assert_eq!(shell.json(&["agents", "get", "Echo"]).await?["id"], triggers[0]["agent_id"]);
 
     let (succeeded, failed) = (said(&app, &triggers[0]).await?, said(&app, &triggers[1]).await?);
@@ -231,6 +247,10 @@ async fn a_script_makes_a_trigger_finds_it_and_follows_what_it_does() -> Story {
 
     let of_echo = shell.json(&["executions", "list", "--trigger", "To Echo"]).await?;
     assert_eq!((&of_echo[0]["id"], &of_echo[1]), (&json!(succeeded), &Value::Null));
+    let table = shell.out(&["executions", "list", "--trigger", "To Echo"]).await?;
+    assert!(table.contains("  To Echo  ") && table.contains("  Echo  "), "{table}");
+    let session = of_echo[0]["session_id"].as_str().context("a session")?;
+    assert!(table.contains(session), "{table}");
     let of_status = shell.json(&["executions", "list", "--status", "failed"]).await?;
     assert_eq!((&of_status[0]["id"], &of_status[1]), (&json!(failed), &Value::Null));
     let sessions = shell.json(&["sessions", "list", "--agent", "Echo"]).await?;

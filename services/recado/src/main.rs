@@ -6,6 +6,7 @@ mod client;
 mod dead_letters;
 mod demo;
 mod dev;
+mod exit_code;
 mod health;
 mod migrate;
 mod roles;

@@ -10,13 +10,7 @@ use recado_service::config::{self, ProcessEnv};
 use recado_types::TenantId;
 
 use crate::cli::{self, TokenRole};
-use crate::{roles, say};
-
-/// `EX_CONFIG` of sysexits.h.
-const EX_CONFIG: u8 = 78;
-
-/// `EX_USAGE`, as the parser of the command line has it.
-const EX_USAGE: u8 = 2;
+use crate::{exit_code, roles, say};
 
 /// Prints a token signed with `RECADO_JWT_SECRET`.
 pub(crate) fn main(options: &cli::Token) -> ExitCode {
@@ -24,7 +18,7 @@ pub(crate) fn main(options: &cli::Token) -> ExitCode {
         Ok(new) => new,
         Err(mistake) => {
             eprintln!("recado: {mistake}");
-            return ExitCode::from(EX_USAGE);
+            return ExitCode::from(exit_code::USAGE);
         }
     };
     let issuer = config::load::<TokenConfig>(&ProcessEnv, &roles::names())
@@ -37,7 +31,7 @@ pub(crate) fn main(options: &cli::Token) -> ExitCode {
         }
         Err(error) => {
             eprintln!("recado: {error:#}");
-            ExitCode::from(EX_CONFIG)
+            ExitCode::from(exit_code::MISCONFIGURED)
         }
     }
 }

@@ -8,4 +8,4 @@ pub mod lanes;
 pub mod process;
 pub mod telemetry;
 
-pub use process::{Context, Process};
+pub use process::{Context, EX_CONFIG, Process};

@@ -12,11 +12,15 @@ use super::failure::Failure;
 use super::follow::Story;
 use super::kind::Kind;
 use super::print::Column;
+use super::standing::{self, Teller};
 use super::{Context, lookup, print};
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 11] = [
     ("ID", "id"),
     ("STATUS", "status"),
+    ("TRIGGER", "trigger_id"),
+    ("AGENT", "agent_id"),
+    ("SESSION", "session_id"),
     ("MESSAGES", "message_count"),
     ("CREATED", "created_at"),
     ("MS", "execution_time_ms"),
@@ -60,7 +64,9 @@ async fn list(api: &Api, options: &ListExecutions, output: Output) -> Result<Exi
         ("to", options.to.as_deref()),
         ("text", options.text.as_deref()),
     ]);
-    let listed = api.list(&["api", "executions"], &filters, options.limit.limit.into()).await?;
+    let mut listed = api.list(&["api", "executions"], &filters, options.limit.limit.into()).await?;
+    lookup::name_ids(api, Kind::Trigger, &mut listed, "trigger_id", output).await;
+    lookup::name_ids(api, Kind::Agent, &mut listed, "agent_id", output).await;
     print::list(listed, COLUMNS, output)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -93,10 +99,12 @@ fn tell(detail: &Value, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Prints what is new until the execution has ended, and its answer's delivery with it.
+/// Prints what is new until the execution has ended, and its answer's delivery with it; says beside
+/// it what is waited for.
 async fn follow(api: &Api, options: &ShowExecution, output: Output) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    let mut story = Story::default();
+    let mut story = Story::of_events();
+    let mut teller = Teller::default();
     let mut seen_at = None;
     let mut ended_at = None;
     loop {
@@ -104,13 +112,17 @@ async fn follow(api: &Api, options: &ShowExecution, output: Output) -> Result<Ex
         let detail = match show(api, &options.id).await {
             Ok(detail) => detail,
             Err(failure) => {
-                let patience = if failure.is_not_found() && seen_at.is_none() {
+                let waits_for = standing::of_message(&failure);
+                let patience = if waits_for.is_some() {
+                    Duration::MAX
+                } else if failure.is_not_found() && seen_at.is_none() {
                     BEGINS_WITHIN
                 } else if failure.is_passing() && seen_at.is_some() {
                     RETURNS_WITHIN
                 } else {
                     Duration::ZERO
                 };
+                teller.tell(waits_for);
                 if is_patient && seen_at.unwrap_or(began).elapsed() < patience {
                     tokio::time::sleep(INTERVAL).await;
                     continue;
@@ -119,6 +131,7 @@ async fn follow(api: &Api, options: &ShowExecution, output: Output) -> Result<Ex
             }
         };
         seen_at = Some(Instant::now());
+        teller.tell(standing::of(api, &detail).await);
         if output == Output::Table {
             let news = story.news(&detail);
             if !news.is_empty() {

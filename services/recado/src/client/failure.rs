@@ -5,12 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::exit_code;
 use crate::table::one_line;
-
-/// The command line, the settings or a file cannot be understood.
-const USAGE: u8 = 2;
-/// `EX_UNAVAILABLE` of sysexits.h.
-const UNAVAILABLE: u8 = 69;
 
 /// A command that came to nothing. What it says is for a person, and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +34,8 @@ pub(super) struct Refusal {
     pub(super) message: String,
     /// What is wrong, by the field's path.
     pub(super) fields: Vec<(String, String)>,
+    /// Where that is which cannot be shown yet.
+    pub(super) standing: Option<String>,
 }
 
 impl Failure {
@@ -51,9 +49,9 @@ impl Failure {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage(_) => ExitCode::from(USAGE),
+            Self::Usage(_) => ExitCode::from(exit_code::USAGE),
             Self::Refused(_) | Self::Failed(_) => ExitCode::FAILURE,
-            Self::Unavailable(_) => ExitCode::from(UNAVAILABLE),
+            Self::Unavailable(_) => ExitCode::from(exit_code::UNAVAILABLE),
         }
     }
 
@@ -87,6 +85,7 @@ impl Refusal {
             code: text("error").unwrap_or_else(|| "unknown".into()),
             message,
             fields: fields.iter().filter_map(field).collect(),
+            standing: body["details"]["status"].as_str().map(one_line),
         }
     }
 }

@@ -15,6 +15,8 @@ const MAX_SHOWN: usize = 120;
 #[derive(Debug, Default)]
 pub(super) struct Story {
     told: HashSet<String>,
+    /// Whether it is told elsewhere how things stand meanwhile.
+    only_end: bool,
 }
 
 /// Something that happened.
@@ -26,6 +28,11 @@ struct Event {
 }
 
 impl Story {
+    /// One that says nothing of how things stand until the end.
+    pub(super) fn of_events() -> Self {
+        Self { only_end: true, ..Self::default() }
+    }
+
     /// What `detail` has that was not told yet.
     pub(super) fn news(&mut self, detail: &Value) -> Vec<String> {
         let happened = list(detail, "messages").map(message);
@@ -38,7 +45,7 @@ impl Story {
         let mut events = Vec::new();
         // How it stands is told before what happens meanwhile, how it ended after all that.
         let has_ended = !execution["finished_at"].is_null();
-        events.extend((!has_ended).then(|| state(execution)));
+        events.extend((!has_ended && !self.only_end).then(|| state(execution)));
         events.extend(happened);
         events.extend(answer(execution));
         events.extend(list(detail, "deliveries").map(delivery));
@@ -172,6 +179,7 @@ mod tests {
             ]
         );
         assert_eq!(story.news(&detail), [""; 0]);
+        assert_eq!(Story::of_events().news(&detail), first[1..], "but for how it stands");
         detail["tool_calls"][0]["status"] = json!("success");
         detail["tool_calls"][0]["output_preview"] = json!("3 contracts");
         detail["execution"]["status"] = json!("success");

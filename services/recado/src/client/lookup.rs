@@ -1,14 +1,19 @@
 //! From what people call something to what the server knows of it.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::api::{Answer, Api};
+use super::api::{Answer, Api, Listed};
+use super::cli::Output;
 use super::failure::Failure;
 use super::kind::Kind;
 use crate::table::one_line;
 
 /// More than these are not searched: what is behind them has to be named by its id.
 const MAX_SEARCHED: usize = 10_000;
+/// As many names are looked up for a table.
+const MAX_NAMED: usize = 1_000;
 
 /// Finds one by its id, its external id or its name.
 pub(super) async fn find(api: &Api, kind: Kind, called: &str) -> Result<Answer, Failure> {
@@ -38,6 +43,39 @@ pub(super) async fn all(api: &Api, kind: Kind) -> Result<Vec<Value>, Failure> {
         )));
     }
     Ok(listed.entries)
+}
+
+/// Puts names in the place of the ids in a column, for people: programs keep the ids.
+///
+/// The names come from one list, which is asked for once; who is not among its first, or was
+/// deleted, keeps the id, and so does everybody if there is no list to be had: what was asked for is
+/// there, and is worth more than a name.
+pub(super) async fn name_ids(
+    api: &Api,
+    kind: Kind,
+    listed: &mut Listed,
+    field: &str,
+    output: Output,
+) {
+    if listed.entries.is_empty() || output == Output::Json {
+        return;
+    }
+    let known = match api.list(&["api", kind.path()], &[], MAX_NAMED).await {
+        Ok(known) => known.entries,
+        Err(_) => return,
+    };
+    replace_ids(&mut listed.entries, field, &known);
+}
+
+fn replace_ids(entries: &mut [Value], field: &str, known: &[Value]) {
+    let names: HashMap<&str, &Value> =
+        known.iter().filter_map(|it| Some((it["id"].as_str()?, &it["name"]))).collect();
+    for entry in entries {
+        let name = entry[field].as_str().and_then(|id| names.get(id)).copied();
+        if let Some(name) = name {
+            entry[field] = name.clone();
+        }
+    }
 }
 
 /// The one of `candidates` that has this external id or name; an error if there are several.
@@ -93,5 +131,12 @@ mod tests {
         assert_eq!(only("Echo"), Err("there are several agents called `Echo`: 1, 2".into()));
         assert!(Kind::Agent.is_id("01930000-0000-7000-8000-000000000001"));
         assert!(!Kind::Agent.is_id("Echo"));
+    }
+
+    #[test]
+    fn names_stand_where_they_are_known() {
+        let mut rows = [json!({"agent_id": "1"}), json!({"agent_id": "2"}), json!({})];
+        replace_ids(&mut rows, "agent_id", &[json!({"id": "1", "name": "Echo"})]);
+        assert_eq!(rows, [json!({"agent_id": "Echo"}), json!({"agent_id": "2"}), json!({})]);
     }
 }

@@ -14,6 +14,7 @@ mod kind;
 mod lookup;
 mod print;
 mod sessions;
+mod standing;
 mod triggers;
 
 use std::process::ExitCode;
@@ -42,8 +43,7 @@ struct Context {
     output: Output,
 }
 
-/// Exit codes: 0, 1 if the server or the state of things says no, 2 if the command line, the
-/// settings or a file cannot be understood, 69 if the server cannot be reached.
+/// Ends with one of [`crate::exit_code`].
 pub(crate) fn main(command: &Command) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime

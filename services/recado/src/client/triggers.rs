@@ -23,7 +23,8 @@ pub(super) async fn run(context: &Context, command: &Triggers) -> Result<ExitCod
     let Context { api, output } = context;
     match command {
         Triggers::List(options) => {
-            let listed = api.list(&["api", "triggers"], &[], options.limit.into()).await?;
+            let mut listed = api.list(&["api", "triggers"], &[], options.limit.into()).await?;
+            lookup::name_ids(api, Kind::Agent, &mut listed, "agent_id", *output).await;
             print::list(listed, COLUMNS, *output)?;
         }
         Triggers::Get(options) => {

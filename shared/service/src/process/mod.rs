@@ -39,8 +39,8 @@ const STOP_LISTENER_WITHIN: Duration = Duration::from_secs(2);
 /// What a process logs that nobody probes.
 const QUIET_LOG: &str = "warn";
 
-/// `EX_CONFIG` of sysexits.h.
-const EX_CONFIG: u8 = 78;
+/// With which a process ends whose settings are of no use: `EX_CONFIG` of sysexits.h.
+pub const EX_CONFIG: u8 = 78;
 
 /// A process to be run. See [`Process::run`].
 pub struct Process<'a> {

@@ -38,7 +38,8 @@ pub(super) fn judge(
             let words = item.kind.references().iter();
             let word = words.clone().find(|(_, of, _)| of == field).map_or(*field, |it| it.0);
             if !item.given.contains_key(word) {
-                mistakes.add(item.at(""), format!("{} lacks {word}", item.label()));
+                let reason = format!("{}: {word} is required", item.label());
+                mistakes.add(item.at(""), reason);
             }
         }
     }
@@ -56,10 +57,40 @@ pub(super) fn judge(
         }
         Kind::Project | Kind::App | Kind::EventEndpoint => Vec::new(),
     };
-    for FieldProblem { path, reason } in problems {
-        mistakes.add(item.at(&path), format!("{}: {path} {reason}", item.label()));
+    for FieldProblem { path, reason } in problems.into_iter().chain(wrong_types(item.kind, body)) {
+        mistakes.add_of(item, &path, reason);
     }
     desired
+}
+
+/// What is not judged any further here is at least what it has to be: the server knows the rest.
+fn wrong_types(kind: Kind, body: &Map<String, Value>) -> Vec<FieldProblem> {
+    let texts: &[&'static str] = match kind {
+        Kind::Provider => &["kind", "base_url", "secret_ref"],
+        Kind::App => &["status"],
+        Kind::Tool => &["kind", "description"],
+        Kind::Agent => &["project_id"],
+        Kind::Trigger => &["agent_id", "app_id", "trigger_type", "description"],
+        Kind::EventEndpoint => &["agent_id", "url"],
+        Kind::Project => &[],
+    };
+    let (body, problems) = (Value::Object(body.clone()), Problems::default());
+    if let Some(mut fields) = ObjectReader::new(&body, "", &problems) {
+        for field in texts {
+            fields.string(field, 0..=usize::MAX);
+        }
+        if let Kind::Trigger | Kind::EventEndpoint = kind {
+            fields.boolean("enabled");
+        }
+        if kind == Kind::Provider {
+            fields.object("prices");
+        }
+        let types = fields.any("event_types").filter(|_| kind == Kind::EventEndpoint);
+        if types.is_some_and(|types| !types.is_array()) {
+            fields.refuse("event_types", "must be a list");
+        }
+    }
+    problems.finish(()).err().unwrap_or_default()
 }
 
 /// What an agent does not say has a default, and is answered with it.

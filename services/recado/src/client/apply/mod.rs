@@ -29,9 +29,7 @@ use super::cli::{Apply, File, Output};
 use super::failure::Failure;
 use super::kind::Kind;
 use super::{Context, print};
-
-/// With `--exit-code`: something would change.
-const WOULD_CHANGE: u8 = 3;
+use crate::exit_code;
 
 /// Makes and changes what differs from the files, after it was shown and agreed to.
 pub(super) async fn run(
@@ -59,7 +57,11 @@ pub(super) async fn run(
     if options.dry_run || !changes {
         tell_json(&progress)?;
         let differs = options.exit_code && changes;
-        return Ok(if differs { ExitCode::from(WOULD_CHANGE) } else { ExitCode::SUCCESS });
+        return Ok(if differs {
+            ExitCode::from(exit_code::WOULD_CHANGE)
+        } else {
+            ExitCode::SUCCESS
+        });
     }
     agree(options)?;
     let mut secrets = Secrets::open(options.save_secrets.as_deref())?;
@@ -106,10 +108,17 @@ async fn read(
     file: &File,
     only: Option<Kind>,
 ) -> Result<(Vec<Resource>, HashMap<String, String>), Failure> {
-    let items = file::read(&file.files, only)?;
-    let existing = Existing::load(api, &items).await?;
+    let wanted = file::read(&file.files, only)?;
+    let existing = match Existing::load(api, &wanted.items).await {
+        Ok(existing) => existing,
+        Err(failure) => {
+            // What is known to be wrong without the server has to be mended anyway.
+            wanted.mistakes.finish()?;
+            return Err(failure);
+        }
+    };
     let fresh_id = || api.clock.fresh_id().to_string();
-    let resources = resolve(items, &existing, fresh_id)?;
+    let resources = resolve(wanted, &existing, fresh_id)?;
     Ok((resources, existing.names().collect()))
 }
 

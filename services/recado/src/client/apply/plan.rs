@@ -51,8 +51,7 @@ pub(super) async fn plan(api: &Api, resources: Vec<Resource>) -> Result<Vec<Plan
             diff = Diff::of(kind, &resource.desired, &now);
         }
         for field in &diff.fixed {
-            let reason = format!("{}: {field} cannot be changed", resource.item.label());
-            mistakes.add(resource.item.at(field), reason);
+            mistakes.add_of(&resource.item, field, "cannot be changed");
         }
         let action = if diff.patch.is_empty() { Action::Nothing } else { Action::Change };
         planned.push(Planned { resource, action, diff, etag });

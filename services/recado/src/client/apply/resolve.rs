@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::file::Item;
+use super::diff::Diff;
+use super::file::{Item, Wanted};
 use super::judge::judge;
 use super::mistakes::Mistakes;
 use crate::client::api::Api;
@@ -76,11 +77,11 @@ pub(super) struct Resource {
 
 /// Finds or plans every item; names every mistake.
 pub(super) fn resolve(
-    items: Vec<Item>,
+    wanted: Wanted,
     existing: &Existing,
     mut fresh_id: impl FnMut() -> String,
 ) -> Result<Vec<Resource>, Failure> {
-    let mut mistakes = Mistakes::default();
+    let Wanted { items, mut mistakes, is_partial } = wanted;
     // Triggers belong to an agent, so the agents come first.
     let mut found: Vec<Option<&Value>> = Vec::new();
     for item in &items {
@@ -92,7 +93,7 @@ pub(super) fn resolve(
         found.iter().map(|found| id(*found).unwrap_or_else(&mut fresh_id)).collect();
     let mut bodies = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let references = References { items: &items, ids: &ids, existing };
+        let references = References { items: &items, ids: &ids, existing, is_partial };
         let body = references.body(item, &mut mistakes);
         if item.kind == Kind::Trigger {
             let agent = body.get("agent_id").cloned().unwrap_or_default();
@@ -107,6 +108,11 @@ pub(super) fn resolve(
     for (((item, body), id), current) in items.into_iter().zip(bodies).zip(ids).zip(found) {
         let current = current.cloned();
         let desired = judge(&item, &body, current.as_ref(), &mut mistakes);
+        if let Some(current) = &current {
+            for field in Diff::of(item.kind, &desired, current).fixed {
+                mistakes.add_of(&item, field, "cannot be changed");
+            }
+        }
         resources.push(Resource { item, id, current, body, desired });
     }
     mistakes.finish()?;
@@ -132,7 +138,8 @@ fn own<'v>(
     let found: Vec<&Value> = candidates.filter(|it| it[field] == called.as_str()).collect();
     if found.len() > 1 {
         let ids: Vec<String> = found.iter().map(|it| lookup::id(it)).collect();
-        mistakes.add(item.at(field), ambiguous(item.kind, called, &ids));
+        let several = ambiguous(item.kind, called, &ids);
+        mistakes.add_of(item, field, format!("tells nobody which it is: {several}"));
     }
     found.first().copied()
 }
@@ -142,6 +149,8 @@ struct References<'a> {
     items: &'a [Item],
     ids: &'a [String],
     existing: &'a Existing,
+    /// Whether the files have what could not be read.
+    is_partial: bool,
 }
 
 impl References<'_> {
@@ -151,12 +160,12 @@ impl References<'_> {
         for (word, field, kind) in item.kind.references() {
             let Some(called) = body.remove(*word) else { continue };
             if body.contains_key(*field) {
-                mistakes.add(item.at(word), format!("{word} and {field} are one: give one"));
+                mistakes.add_of(item, word, format!("is the same as {field}: give one of them"));
             }
             let id = if called.is_null() {
                 Value::Null
             } else {
-                self.id(*kind, &called, &item.at(word), mistakes)
+                self.id(*kind, &called, item, word, mistakes)
             };
             body.insert((*field).to_owned(), id);
         }
@@ -169,8 +178,7 @@ impl References<'_> {
                 if let Some(Value::Object(config)) = body.get_mut("config")
                     && let Some(called) = config.remove("agent")
                 {
-                    let at = item.at("config.agent");
-                    let id = self.id(Kind::Agent, &called, &at, mistakes);
+                    let id = self.id(Kind::Agent, &called, item, "config.agent", mistakes);
                     config.insert("agent_id".into(), id);
                 }
             }
@@ -193,20 +201,29 @@ impl References<'_> {
 
     fn tools(&self, tools: &mut Value, path: &str, item: &Item, mistakes: &mut Mistakes) {
         for (index, tool) in tools.as_array_mut().into_iter().flatten().enumerate() {
-            let at = item.at(&format!("{path}[{index}]"));
+            let path = format!("{path}[{index}]");
             let named = match tool {
                 Value::Object(fields) => fields.get_mut("tool"),
                 bare => Some(bare),
             };
             if let Some(named) = named {
-                *named = self.id(Kind::Tool, named, &at, mistakes);
+                *named = self.id(Kind::Tool, named, item, &path, mistakes);
             }
         }
     }
 
-    fn id(&self, kind: Kind, called: &Value, at: &str, mistakes: &mut Mistakes) -> Value {
+    /// The id of what a field of an item names.
+    fn id(
+        &self,
+        kind: Kind,
+        called: &Value,
+        item: &Item,
+        path: &str,
+        mistakes: &mut Mistakes,
+    ) -> Value {
         let Some(called) = called.as_str() else {
-            mistakes.add(at, format!("must be the name or the id of {}", kind.one()));
+            let reason = format!("must be the name or the id of {}", kind.one());
+            mistakes.add_of(item, path, reason);
             return nobody();
         };
         if kind.is_id(called) {
@@ -218,21 +235,21 @@ impl References<'_> {
         };
         let in_files: Vec<usize> =
             self.items.iter().enumerate().filter(|it| is_called(it.1)).map(|it| it.0).collect();
-        match in_files.as_slice() {
+        let refusal = match in_files.as_slice() {
             [index] => return self.ids[*index].as_str().into(),
-            [] => {}
+            [] => match only(kind, called, self.existing.of(kind)) {
+                Ok(Some(found)) => return lookup::id(found).into(),
+                // It may be in what could not be read.
+                Ok(None) if self.is_partial => return nobody(),
+                Ok(None) => format!("names nobody: there is no {}", calling(kind, called)),
+                Err(ambiguous) => format!("names several: {ambiguous}"),
+            },
             [..] => {
-                let several =
-                    format!("{} is there several times in these files", calling(kind, called));
-                mistakes.add(at, several);
-                return nobody();
+                let several = calling(kind, called);
+                format!("names several: {several} is there more than once in these files")
             }
-        }
-        match only(kind, called, self.existing.of(kind)) {
-            Ok(Some(found)) => return lookup::id(found).into(),
-            Ok(None) => mistakes.add(at, format!("there is no {}", calling(kind, called))),
-            Err(ambiguous) => mistakes.add(at, ambiguous),
-        }
+        };
+        mistakes.add_of(item, path, refusal);
         nobody()
     }
 }
@@ -244,7 +261,7 @@ fn nobody() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::items;
+    use super::super::file::tests::wanted;
     use super::*;
 
     const ECHO: &str = "01930000-0000-7000-8000-000000000001";
@@ -258,7 +275,7 @@ mod tests {
 
     fn existing() -> Existing {
         let search = json!({"id": SEARCH, "name": "search", "kind": "http"});
-        let erp = json!({"id": ERP, "name": "ERP", "agent_id": ECHO});
+        let erp = json!({"id": ERP, "name": "ERP", "agent_id": ECHO, "trigger_type": "webhook"});
         Existing::default()
             .with(Kind::Agent, vec![agent(ECHO, "Echo"), agent(OTHER, "Other")])
             .with(Kind::Tool, vec![search])
@@ -271,7 +288,7 @@ mod tests {
             n += 1;
             Uuid::from_u128(n).to_string()
         };
-        resolve(items(text), &existing(), fresh_id).map_err(|failure| failure.to_string())
+        resolve(wanted(text, None), &existing(), fresh_id).map_err(|failure| failure.to_string())
     }
 
     #[test]
@@ -304,17 +321,53 @@ mod tests {
         )
         .unwrap_err();
         for expected in [
-            "x.yaml:3: there is no tool `nothing`",
+            "x.yaml:3: agent `Echo`: tools[0] names nobody: there is no tool `nothing`",
             "x.yaml:4: agent `Echo`: limits.max_iterations must be",
-            "x.yaml:5: agent `B` lacks model",
-            "x.yaml:5: agent `B` lacks system_prompt",
-            "x.yaml:8: agent and agent_id are one",
-            "x.yaml:8: there is no agent `nobody`",
+            "x.yaml:5: agent `B`: model is required",
+            "x.yaml:5: agent `B`: system_prompt is required",
+            "x.yaml:8: trigger `T`: agent is the same as agent_id",
+            "x.yaml:8: trigger `T`: agent names nobody: there is no agent `nobody`",
             "x.yaml:12: trigger `T`: trigger_config.execution.timeout_ms must be",
             "x.yaml:13: trigger `T`: trigger_config.execution.typo is not a known field",
         ] {
             assert!(told.contains(expected), "{expected}\n{told}");
         }
+    }
+
+    #[test]
+    fn mistakes_of_every_sort_and_document_are_told_at_once() {
+        let told = resolved(
+            "agents:\n- {name: Echo, modle: x, limits: 7}\n- {model: builtin.echo}\n---\n\
+             providers:\n- {name: p, kind: anthropic, base_url: 5, prices: []}\n\
+             tools:\n- {name: search, kind: mcp}\n- {name: search, kind: http}\n\
+             event_endpoints:\n- {name: E, url: https://x, event_types: a, enabled: maybe}\n\
+             triggers:\n- {name: ERP, agent: nobody, trigger_type: 1}\n",
+        )
+        .unwrap_err();
+        for expected in [
+            "x.yaml:2 (document 1): agent `Echo`: modle is not a known field",
+            "x.yaml:2 (document 1): agent `Echo`: limits must be an object",
+            "x.yaml:3 (document 1): agents[1]: name is required",
+            "x.yaml:3 (document 1): agents[1]: system_prompt is required",
+            "x.yaml:6 (document 2): provider `p`: base_url must be a string",
+            "x.yaml:6 (document 2): provider `p`: prices must be an object",
+            "x.yaml:8 (document 2): tool `search`: kind cannot be changed",
+            "x.yaml:9 (document 2): tool `search` is there twice",
+            "x.yaml:11 (document 2): event endpoint `E`: event_types must be a list",
+            "x.yaml:11 (document 2): event endpoint `E`: enabled must be true or false",
+            "x.yaml:13 (document 2): trigger `ERP`: agent names nobody",
+            "x.yaml:13 (document 2): trigger `ERP`: trigger_type must be a string",
+        ] {
+            assert!(told.contains(expected), "{expected}\n{told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_missed_that_may_be_in_what_cannot_be_read() {
+        let told = resolved("agent: []\ntriggers:\n- {name: T, agent: New, trigger_config: 1}\n");
+        let told = told.unwrap_err();
+        assert!(told.starts_with("there are 2 mistakes"), "{told}");
+        assert!(told.contains("`agent` is not one of") && told.contains("trigger_config must be"));
     }
 
     #[test]
@@ -326,7 +379,8 @@ mod tests {
             "triggers:\n- {name: T, agent: Echo, trigger_config: {}}\n",
             "agents:\n- {name: Echo, model: builtin.echo, system_prompt: x}\n",
         ] {
-            let refused = resolve(items(text), &twice, || ERP.to_owned()).unwrap_err().to_string();
+            let refused =
+                resolve(wanted(text, None), &twice, || ERP.to_owned()).unwrap_err().to_string();
             assert!(refused.contains(ECHO) && refused.contains(OTHER), "{refused}");
         }
     }

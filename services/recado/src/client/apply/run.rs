@@ -114,14 +114,14 @@ impl Progress {
 pub(super) fn in_file(item: &Item, failure: Failure) -> Failure {
     match failure {
         Failure::Refused(refusal) => {
-            let Refusal { status, code, message, fields } = *refusal;
             let placed = |(path, reason): (String, String)| {
                 let at = item.at(&path);
                 (format!("{at}: {path}"), reason)
             };
+            let Refusal { status, code, message, fields, standing } = *refusal;
             let fields = fields.into_iter().map(placed).collect();
             let message = format!("{}: {message}", item.label());
-            Failure::Refused(Box::new(Refusal { status, code, message, fields }))
+            Failure::Refused(Box::new(Refusal { status, code, message, fields, standing }))
         }
         other => other,
     }

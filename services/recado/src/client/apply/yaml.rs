@@ -1,8 +1,10 @@
 //! YAML that knows its lines.
 
+use std::collections::HashMap;
+
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{Spanned, UserMessageFormatter};
+use serde_saphyr::{DuplicateKeyPolicy, Spanned, UserMessageFormatter};
 
 /// The deepest value; a trigger's configuration is not half as deep.
 const MAX_DEPTH: usize = 64;
@@ -33,7 +35,17 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
-/// The documents of a text. JSON is YAML, too.
+/// A key that an object has already.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Twin {
+    /// `limits.max_tokens`.
+    pub(super) path: String,
+    pub(super) line: u64,
+    /// The line that had it first.
+    pub(super) first: u64,
+}
+
+/// The documents of a text; those with nothing in them are left out. JSON is YAML, too.
 pub(super) fn documents(text: &str) -> Result<Vec<Node>, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -46,6 +58,8 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, String> {
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
+        // They are mistakes, which are told with all the others: `Node::twins`.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
         // Its lines are told; what stands there may be nobody's business.
         with_snippet: false,
     };
@@ -62,6 +76,49 @@ impl Node {
                 let fields =
                     entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value()));
                 Value::Object(fields.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The keys that it has twice itself.
+    pub(super) fn twins(&self) -> Vec<Twin> {
+        let mut twins = Vec::new();
+        self.find_twins("", &mut twins);
+        twins
+    }
+
+    /// The keys that it, or what is in it, has twice.
+    pub(super) fn all_twins(&self) -> Vec<Twin> {
+        let mut twins = Vec::new();
+        self.find_all_twins("", &mut twins);
+        twins
+    }
+
+    fn find_twins(&self, path: &str, twins: &mut Vec<Twin>) {
+        let Body::Map(entries) = &self.body else { return };
+        let mut lines: HashMap<&str, u64> = HashMap::new();
+        for Entry { key, line, .. } in entries {
+            if let Some(&first) = lines.get(key.as_str()) {
+                twins.push(Twin { path: joined(path, key), line: *line, first });
+            } else {
+                lines.insert(key, *line);
+            }
+        }
+    }
+
+    fn find_all_twins(&self, path: &str, twins: &mut Vec<Twin>) {
+        self.find_twins(path, twins);
+        match &self.body {
+            Body::Plain(_) => {}
+            Body::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.find_all_twins(&format!("{path}[{index}]"), twins);
+                }
+            }
+            Body::Map(entries) => {
+                for entry in entries {
+                    entry.value.find_all_twins(&joined(path, &entry.key), twins);
+                }
             }
         }
     }
@@ -105,6 +162,10 @@ impl Node {
             Body::Plain(_) | Body::List(_) => None,
         }
     }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -223,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_there_twice_are_found_at_any_depth() {
+        let node = only("a: 1\nb:\n- {c: 1, d: 2}\n- c: 1\n  \"c\": 2\na: 2\n<<: {a: 3, e: 4}\n");
+        let twin = |path: &str, line, first| Twin { path: path.into(), line, first };
+        assert_eq!(node.twins(), [twin("a", 6, 1)]);
+        assert_eq!(node.all_twins(), [twin("a", 6, 1), twin("b[1].c", 5, 4)]);
+    }
+
+    #[test]
     fn what_is_no_plain_data_is_refused() {
         let deep = "[".repeat(100_000);
         let level = |(name, before)| {
@@ -231,7 +300,7 @@ mod tests {
         };
         let levels: Vec<String> = ('b'..='h').zip('a'..).map(level).collect();
         let bomb = format!("a: &a [x]\n{}", levels.concat());
-        for bad in ["a: 1\na: 2", "a: [1", "a: .inf", "x: !custom 5", "? [a]\n: b", &deep, &bomb] {
+        for bad in ["a: [1", "a: .inf", "x: !custom 5", "? [a]\n: b", &deep, &bomb] {
             assert!(documents(bad).is_err(), "{bad:.40}");
         }
         let error = documents("ok: 1\nsecret: !custom hunter2").unwrap_err();

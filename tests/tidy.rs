@@ -276,12 +276,15 @@ fn undocumented_settings(repository: &Repository) -> Complaints {
         .and::<recado_ingress::Config>()
         .and::<recado_buffer::Config>()
         .and::<recado_agent_runner::Config>()
-        .and::<recado_delivery::Config>()
-        .and::<recado_management::Config>();
-    let mut real: BTreeMap<String, String> = names
-        .iter()
-        .map(|variable| (variable.name.to_owned(), shown_default(&variable.default)))
-        .collect();
+        .and::<recado_delivery::Config>();
+    let mut real: BTreeMap<String, String> = defaults(&names).collect();
+    // What management has for itself is said beside what the others have.
+    for (name, default) in defaults(&Names::of::<recado_management::Config>()) {
+        let shown = real.entry(name).or_insert_with(|| default.clone());
+        if *shown != default {
+            *shown = format!("{shown}`; management: `{default}");
+        }
+    }
     let documented = table(repository.text(path), "| variable | default |");
     // Those that a process reads for itself are not in any role's settings: of them, we know that
     // they are read.
@@ -298,6 +301,10 @@ fn undocumented_settings(repository: &Repository) -> Complaints {
         }
     }
     differences(path, "variable", &real, &documented)
+}
+
+fn defaults(names: &Names) -> impl Iterator<Item = (String, String)> {
+    names.iter().map(|variable| (variable.name.to_owned(), shown_default(&variable.default)))
 }
 
 fn shown_default(default: &Fallback) -> String {

@@ -34,7 +34,6 @@ mod take;
 mod toll;
 mod trigger;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -143,31 +142,15 @@ async fn serve(
     ended.context("the HTTP server failed while it stopped")
 }
 
-/// How many changes of the configuration are looked at together.
-const CHANGES_AT_ONCE: usize = 1_000;
-
 /// Tells the caches what changed, until nobody listens to the database any more.
 async fn forward(
     mut changes: Receiver<Change>,
     (triggers, places, api_keys, senders): (Arc<Triggers>, Arc<Places>, Arc<ApiKeys>, Arc<Senders>),
 ) {
-    let mut news = Vec::new();
-    while changes.recv_many(&mut news, CHANGES_AT_ONCE).await > 0 {
-        // An import changes many rows of one tenant; its members are forgotten once.
-        let mut members_of = HashSet::new();
-        for change in news.drain(..) {
-            triggers.apply(&change).await;
-            places.apply(&change).await;
-            api_keys.apply(&change).await;
-            let is_news = match &change {
-                Change::Row { table, tenant_id, .. } if table == "members" => {
-                    members_of.insert(*tenant_id)
-                }
-                Change::Row { .. } | Change::Reset => true,
-            };
-            if is_news {
-                senders.apply(&change).await;
-            }
-        }
+    while let Some(change) = changes.recv().await {
+        triggers.apply(&change).await;
+        places.apply(&change).await;
+        api_keys.apply(&change).await;
+        senders.apply(&change).await;
     }
 }

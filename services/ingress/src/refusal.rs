@@ -154,6 +154,7 @@ impl From<Refusal> for ApiError {
 mod tests {
     use actix_web::ResponseError;
     use actix_web::body::MessageBody;
+    use recado_intake::auth::Proof;
     use serde_json::Value;
 
     use super::*;
@@ -176,7 +177,11 @@ mod tests {
             (Refusal::BodyIncomplete, 400, "malformed_body"),
             (Refusal::UnsupportedEncoding, 415, "unsupported_media_type"),
             (Refusal::TriggerNotFound, 404, "trigger_not_found"),
-            (recado_intake::Refusal::InvalidSignature.into(), 401, "invalid_signature"),
+            (
+                recado_intake::Refusal::InvalidSignature(Proof::Signature).into(),
+                401,
+                "invalid_signature",
+            ),
             (Refusal::InvalidApiKey, 401, "invalid_api_key"),
             (Refusal::Lookup(LookupError::Hung), 503, "unavailable"),
             (Refusal::from(HandOverError::Full), 503, "unavailable"),

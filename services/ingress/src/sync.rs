@@ -124,7 +124,8 @@ impl Expected<'_> {
     }
 
     /// Another message may have the same id, and so the same execution, if Redis forgot about it:
-    /// its answer is not for this sender.
+    /// its answer is not for this sender. Nor is that of one that retention has removed, since
+    /// nobody can tell any more what it said.
     async fn ask(&self) -> Result<Option<(EndedExecution, bool)>, StoreError> {
         let store = &self.answers.store;
         let ended = executions::outcome(store, self.tenant, self.execution).await?;
@@ -132,8 +133,9 @@ impl Expected<'_> {
             return Ok(ended.map(|ended| (ended, true)));
         };
         let recorded = messages::fingerprint(store, self.message).await?;
-        let recorded = recorded.and_then(|recorded| recorded.fingerprint);
-        let is_ours = recorded.is_none_or(|recorded| recorded == fingerprint);
+        let is_ours = recorded.is_some_and(|recorded| {
+            recorded.fingerprint.is_none_or(|recorded| recorded == fingerprint)
+        });
         Ok(Some((ended.clone(), is_ours)))
     }
 

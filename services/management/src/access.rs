@@ -4,9 +4,12 @@
 //! API key has, or an operator. It is checked before anything is looked up, so a refusal tells
 //! nothing about what exists. Whoever changes something is written down first (`audit.rs`).
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use chrono::{DateTime, Utc};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use recado_http::auth::{Credential, Identity, KeyHolder, Role};
 use recado_http::trace::RequestId;
@@ -16,6 +19,7 @@ use recado_types::TenantId;
 
 use crate::failure::store_failed;
 use crate::http::operation::{Access, ErrorForm, Operation, Resource};
+use crate::query::QueryReader;
 use crate::{Api, audit};
 
 /// Somebody who may do what they ask for, and for whom.
@@ -75,6 +79,10 @@ pub(crate) async fn permitted(
         Access::Key(scope) => identity.require_scope(scope)?,
         Access::Operator => identity.require_operator()?,
     }
+    if operation.query.is_empty() {
+        // Nobody else looks at it: what is not heeded is a mistake.
+        QueryReader::of(request).done()?;
+    }
     Ok((identity, operation))
 }
 
@@ -104,7 +112,7 @@ pub(crate) fn operation(request: &HttpRequest) -> Option<&'static Operation> {
 
 /// The error as the address has its errors.
 pub(crate) fn in_form(request: &HttpRequest, error: ApiError) -> ApiError {
-    let form = resource(request).map_or(ErrorForm::Native, |at| at.form);
+    let form = resource(request).map_or_else(|| ErrorForm::near(request.path()), |at| at.form);
     let request_id = RequestId::of(request);
     let request_id = request_id.as_ref().map_or("", |id| id.as_str());
     formed(form, error, request.path(), request_id)
@@ -138,28 +146,60 @@ pub(crate) fn api(request: &HttpRequest) -> &Data<Api> {
 /// Who is asking, found out once for each request.
 ///
 /// # Errors
-/// 401 if nobody is, and 503 if that cannot be found out.
+/// 401 if nobody is, 429 if too many from there were nobody, and 503 if it cannot be found out.
 pub(crate) async fn identify(api: &Api, request: &HttpRequest) -> Result<Identity, ApiError> {
     if let Some(known) = request.extensions().get::<Identity>() {
         return Ok(known.clone());
     }
-    if let Some(Refused(problem)) = request.extensions().get::<Refused>() {
-        return Err((*problem).into());
+    if let Some(refused) = request.extensions().get::<Refused>() {
+        return Err(refused.again());
     }
     let found = look_for(api, request).await;
     match &found {
         Ok(identity) => drop(request.extensions_mut().insert(identity.clone())),
-        Err(error) => drop(request.extensions_mut().insert(Refused(error.problem()))),
+        Err(error) => drop(request.extensions_mut().insert(Refused::because_of(error))),
     }
     found
 }
 
 /// Why nobody is asking; that is found out once for each request, too.
-struct Refused(Problem);
+struct Refused {
+    problem: Problem,
+    message: String,
+    retry_after: Option<Duration>,
+}
 
+impl Refused {
+    fn because_of(error: &ApiError) -> Self {
+        let retry_after = error.retry_after_seconds().map(Duration::from_secs);
+        Self { problem: error.problem(), message: error.message().to_owned(), retry_after }
+    }
+
+    fn again(&self) -> ApiError {
+        let error = ApiError::new(self.problem, self.message.as_str());
+        match self.retry_after {
+            Some(after) => error.with_retry_after(after),
+            None => error,
+        }
+    }
+}
+
+/// Looks at the credential, if whoever shows it has not shown too many that were none.
 async fn look_for(api: &Api, request: &HttpRequest) -> Result<Identity, ApiError> {
     let now = api.clock.now();
-    let identity = match Credential::of(request.headers())? {
+    let credential = Credential::of(request.headers())?;
+    let guess = api.guesses.admit(request, &credential, now)?;
+    let found = check(api, credential, now).await;
+    api.guesses.learn(guess, found.as_ref().err().map(ApiError::problem), now).await;
+    found
+}
+
+async fn check(
+    api: &Api,
+    credential: Credential,
+    now: DateTime<Utc>,
+) -> Result<Identity, ApiError> {
+    let identity = match credential {
         Credential::Token(token) => api.tokens.verify(&token, now).await?,
         Credential::ApiKey(key) => {
             let found = webhooks::api_key(&api.store, &key.hash()).await.map_err(store_failed)?;

@@ -9,11 +9,10 @@ use actix_web::web::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use recado_http::problem::read_body;
 use recado_http::{ApiError, Problem};
-use recado_types::shape::Problems;
 use serde_json::Value;
 
 use crate::audit::note_fields;
-use crate::failure::invalid;
+use crate::json::parse;
 
 /// The largest body, in bytes.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -46,7 +45,7 @@ impl Body {
     ///
     /// # Errors
     /// 415 for anything but plain JSON, 413 for too much of it, 408 for what is late, 400 for what
-    /// is malformed or holds U+0000, which the database cannot keep.
+    /// [`parse`] refuses.
     pub(crate) async fn json(self) -> Result<Value, ApiError> {
         self.require_json()?;
         let bytes = read_body(self.payload, MAX_BODY, BODY_TIMEOUT).await?;
@@ -105,60 +104,4 @@ impl Body {
 
 fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).all(|encoding| encoding == "identity")
-}
-
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::new(Problem::MalformedBody, format!("no JSON: {error}")))?;
-    let problems = Problems::default();
-    refuse_nul(&value, "", &problems);
-    problems.finish(()).map_err(invalid)?;
-    Ok(value)
-}
-
-/// Parsed JSON is at most 128 levels deep, so this does not go deeper either.
-fn refuse_nul(value: &Value, path: &str, problems: &Problems) {
-    let below =
-        |step: &str| if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") };
-    match value {
-        Value::String(text) if text.contains('\0') => {
-            problems.add(path, "must not contain U+0000");
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                refuse_nul(item, &format!("{path}[{index}]"), problems);
-            }
-        }
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                if name.contains('\0') {
-                    problems.add(path, "has a field whose name contains U+0000");
-                }
-                refuse_nul(field, &below(name), problems);
-            }
-        }
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_nul_is_refused_wherever_it_is() {
-        let body = br#"{"name": "a\u0000", "list": [{"x": "b\u0000"}], "fine": "c"}"#;
-        let error = parse(body).unwrap_err();
-        assert_eq!(error.problem(), Problem::InvalidInput);
-        assert_eq!(error.message(), "2 fields are missing or invalid");
-        assert!(parse(br#"{"\u0000": 1}"#).is_err());
-        assert!(parse(br#"{"name": "a"}"#).is_ok());
-    }
-
-    #[test]
-    fn malformed_and_bottomless_documents_are_refused() {
-        for body in ["", "{", "\u{feff}{}", &"[".repeat(100_000)] {
-            assert_eq!(parse(body.as_bytes()).unwrap_err().problem(), Problem::MalformedBody);
-        }
-    }
 }

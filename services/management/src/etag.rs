@@ -74,11 +74,6 @@ impl<T: Serialize> Responder for Tagged<T> {
 pub(crate) struct IfMatch(Option<Vec<String>>);
 
 impl IfMatch {
-    /// Whether anything was said.
-    pub(crate) fn is_given(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// # Errors
     /// 412 if what is there is another version.
     pub(crate) fn check(&self, current: &Version) -> Result<(), ApiError> {
@@ -87,6 +82,24 @@ impl IfMatch {
             return Ok(());
         }
         Err(Problem::PreconditionFailed.into())
+    }
+
+    /// What is there, if the client says what it believes that to be, and is right; a change is
+    /// then for that only. Whoever says nothing has nothing looked up.
+    ///
+    /// # Errors
+    /// 412 if what is there is another version, and those of `current`.
+    pub(crate) async fn confirmed<T>(
+        &self,
+        current: impl Future<Output = Result<T, ApiError>>,
+        version: impl FnOnce(&T) -> Version,
+    ) -> Result<Option<T>, ApiError> {
+        if self.0.is_none() {
+            return Ok(None);
+        }
+        let current = current.await?;
+        self.check(&version(&current))?;
+        Ok(Some(current))
     }
 }
 

@@ -43,6 +43,19 @@ pub(crate) fn deleted(
     }
 }
 
+/// 409, naming the fields whose values another `what` has, as the 400 of a field does.
+pub(crate) fn taken(what: &str, fields: &[&str]) -> ApiError {
+    taken_as(format!("another {what} has this {}", fields.join(" and this ")), what, fields)
+}
+
+/// The same, in other words.
+pub(crate) fn taken_as(message: impl Into<String>, what: &str, fields: &[&str]) -> ApiError {
+    let reason = format!("another {what} has it");
+    let fields = fields.iter().map(|path| json!({ "path": path, "reason": reason }));
+    let details = json!({ "fields": fields.collect::<Vec<_>>() });
+    ApiError::new(Problem::AlreadyExists, message).with_details(details)
+}
+
 /// 409, naming what stops working without it.
 pub(crate) fn in_use(what: &str, users: &[UsedBy]) -> ApiError {
     let users: Vec<User> = users.iter().cloned().map(User::from).collect();

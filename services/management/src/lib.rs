@@ -24,8 +24,11 @@ mod dead_letters;
 mod etag;
 mod failure;
 mod gate;
+mod guesses;
+mod head;
 pub mod http;
 mod idempotency;
+mod json;
 mod merge;
 pub mod openapi;
 mod optimistic;
@@ -45,9 +48,9 @@ use hmac::Hmac;
 use recado_clock::Clock;
 use recado_http::auth::Tokens;
 use recado_http::guard::GuardedClient;
-use recado_http::problem::not_found;
 use recado_http::trace::RequestSpan;
 use recado_http::unread::hang_up_on_unread;
+use recado_intake::PublicUrl;
 use recado_service::{Context, connect};
 use recado_store::api_keys::RecentUses;
 use recado_store::{Role as DatabaseRole, Store};
@@ -56,10 +59,10 @@ use sha2::Sha256;
 
 pub use config::{Config, TokenConfig};
 
-use crate::config::PublicUrl;
 use crate::cursor::Cursors;
 use crate::dead_letters::Desk;
 use crate::gate::Gate;
+use crate::guesses::Guesses;
 use crate::rate::Rates;
 
 /// How long a client may take to send its headers.
@@ -93,6 +96,7 @@ pub(crate) struct Api {
     pub(crate) trials: Gate,
     /// `None`: nobody is held back.
     pub(crate) rates: Option<Rates>,
+    pub(crate) guesses: Guesses,
 }
 
 /// Serves the API until the context says to stop, and then finishes the requests in flight.
@@ -124,6 +128,10 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         fingerprints: idempotency::fingerprints(&config.keys.0),
         public_url: config.public_url.clone(),
         rates: NonZeroU32::new(config.rate_per_minute).map(Rates::new),
+        guesses: Guesses::new(
+            NonZeroU32::new(config.failures_per_minute),
+            config.trusted_proxies.clone(),
+        ),
     });
     let clock = Arc::clone(&context.clock);
     let reference = Data::new(openapi::Reference::new(&config.public_url.to_string())?);
@@ -133,8 +141,9 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
             .app_data(Data::clone(&reference))
             .configure(http::configure)
             .configure(openapi::configure)
-            .default_service(actix_web::web::to(not_found))
+            .default_service(actix_web::web::to(http::nothing_there))
             .wrap(from_fn(hang_up_on_unread))
+            .wrap(from_fn(head::as_get))
             .wrap(RequestSpan::new(ROLE, Arc::clone(&clock)))
     })
     .workers(config.workers)

@@ -20,3 +20,18 @@ pub(crate) async fn until_saved<T>(
     }
     Err(ApiError::new(Problem::Conflict, "too many changes at the same time; try again"))
 }
+
+/// What a change of what the client has `seen` means if it found nothing to change: somebody else
+/// was faster, so it is made again; or, if the client named no version, there is nothing.
+///
+/// # Errors
+/// 404 as `not_found` says.
+pub(crate) fn unless_stale<T, V>(
+    seen: Option<V>,
+    not_found: Problem,
+) -> Result<Option<T>, ApiError> {
+    match seen {
+        Some(_changed_meanwhile) => Ok(None),
+        None => Err(not_found.into()),
+    }
+}

@@ -155,7 +155,7 @@ mod tests {
 
     fn page(query: &str) -> (Page<usize>, bool) {
         let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
-        let mut reader = QueryReader::of(&request).unwrap();
+        let mut reader = QueryReader::of(&request);
         let page = Page::read(&mut reader, &cursors(), "list".to_owned());
         (page, reader.done().is_ok())
     }

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use actix_web::HttpRequest;
-use actix_web::web::Query;
 use chrono::{DateTime, Utc};
 use recado_http::ApiError;
 use recado_types::shape::Problems;
@@ -14,19 +13,22 @@ use crate::failure::invalid;
 
 /// A query string on its way to becoming values.
 pub(crate) struct QueryReader {
-    parameters: Vec<(String, String)>,
+    /// Names and values; without a value that is a text.
+    parameters: Vec<(String, Option<String>)>,
     known: Vec<&'static str>,
     problems: Problems,
 }
 
 impl QueryReader {
-    /// # Errors
-    /// 400 when it cannot be read at all.
-    pub(crate) fn of(request: &HttpRequest) -> Result<Self, ApiError> {
-        let query: Result<Query<Vec<(String, String)>>, _> =
-            Query::from_query(request.query_string());
-        let parameters = query.map_err(ApiError::from)?.into_inner();
-        Ok(Self { parameters, known: Vec::new(), problems: Problems::default() })
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let pairs = request.query_string().split('&').filter(|pair| !pair.is_empty());
+        let parameters = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = String::from_utf8_lossy(&unescaped(name)).into_owned();
+            (name, String::from_utf8(unescaped(value)).ok())
+        });
+        let parameters = parameters.collect();
+        Self { parameters, known: Vec::new(), problems: Problems::default() }
     }
 
     /// A parameter that may be there once.
@@ -37,7 +39,10 @@ impl QueryReader {
         if given.next().is_some() {
             self.problems.add(name, "is given more than once");
         }
-        Some(&first.1)
+        if first.1.is_none() {
+            self.problems.add(name, "must be UTF-8, escaped byte by byte");
+        }
+        first.1.as_deref()
     }
 
     /// A parameter that parses as `T`, which is `what`: `an id`.
@@ -104,6 +109,24 @@ impl QueryReader {
     }
 }
 
+/// What an `application/x-www-form-urlencoded` text says, in bytes. A `%` without two digits stands
+/// for itself (WHATWG URL, 5.1).
+fn unescaped(text: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = match (first, after) {
+            (b'%', [high, low, ..]) => digit(high).zip(digit(low)),
+            _ => None,
+        };
+        let escaped = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
@@ -111,7 +134,7 @@ mod tests {
     use super::*;
 
     fn reader(query: &str) -> QueryReader {
-        QueryReader::of(&TestRequest::with_uri(&format!("/?{query}")).to_http_request()).unwrap()
+        QueryReader::of(&TestRequest::with_uri(&format!("/?{query}")).to_http_request())
     }
 
     #[test]
@@ -151,8 +174,24 @@ mod tests {
 
     #[test]
     fn escapes_are_read() {
-        let mut query = reader("status=a%20b");
-        assert_eq!(query.text("status"), Some("a b"));
+        let mut query = reader("status=a%20b+%2B%c3%A9&odd=%zz%2&flag&&x=1=2&%78%79=");
+        for (name, value) in
+            [("status", "a b +é"), ("odd", "%zz%2"), ("flag", ""), ("x", "1=2"), ("xy", "")]
+        {
+            assert_eq!(query.text(name), Some(value));
+        }
         assert!(query.done().is_ok());
+    }
+
+    #[test]
+    fn what_is_no_utf_8_is_refused_by_its_name() {
+        let mut query = reader("name=%ff&text=%C3&fine=%EF%BF%BD&%ff=1");
+        assert_eq!(query.text("name"), None);
+        assert_eq!(query.text("text"), None);
+        assert_eq!(query.text("fine"), Some("\u{fffd}"));
+        let error = query.done().unwrap_err();
+        let fields = error.details().unwrap()["fields"].as_array().unwrap();
+        let paths: Vec<&str> = fields.iter().map(|field| field["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["name", "text", "\u{fffd}"]);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use recado_service::config::{Postgres, ProcessEnv};
 use recado_service::connect::{self, SecretKeys};
 use recado_service::{Context, Process};
 use recado_store::tenants::{self, EnsureTenant};
+use recado_types::shape::judge_name;
 use recado_types::{ProjectId, TenantId};
 use serde_json::json;
 
@@ -25,10 +26,9 @@ pub(crate) fn main(options: &cli::Tenant) -> ExitCode {
                 (1..=MAX_NAME).contains(&length),
                 "--name must have 1 to {MAX_NAME} characters"
             );
-            ensure!(
-                !name.contains(char::is_control),
-                "--name must not contain line breaks, tabs or other control characters"
-            );
+            if let Err(reason) = judge_name(name) {
+                bail!("--name {reason}");
+            }
             let store = connect::open_store("tenant", &postgres, &keys)?;
             let id = TenantId(context.clock.fresh_id());
             let project_id = ProjectId(context.clock.fresh_id());

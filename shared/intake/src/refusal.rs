@@ -3,15 +3,17 @@
 use recado_http::{ApiError, Problem};
 use serde_json::json;
 
+use crate::auth::Proof;
+
 /// Why it is not accepted. Ingress has further reasons, which are about its surroundings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The trigger takes no messages at present.
     #[error("the trigger is disabled")]
     TriggerDisabled,
-    /// The native signature or the channel's.
-    #[error("the signature is missing or wrong")]
-    InvalidSignature,
+    /// The native signature, or what the channel asks for.
+    #[error("the {0} is missing or wrong")]
+    InvalidSignature(Proof),
     /// No key, or none of the trigger's tenant.
     #[error("the API key is missing or wrong")]
     InvalidApiKey,
@@ -60,7 +62,7 @@ impl Refusal {
     pub fn problem(&self) -> Problem {
         match self {
             Self::TriggerDisabled => Problem::TriggerDisabled,
-            Self::InvalidSignature => Problem::InvalidSignature,
+            Self::InvalidSignature(_) => Problem::InvalidSignature,
             Self::InvalidApiKey => Problem::InvalidApiKey,
             Self::UnsupportedType => Problem::UnsupportedMediaType,
             Self::MalformedBody { .. } => Problem::MalformedBody,
@@ -105,7 +107,7 @@ mod tests {
         for (refusal, status, code) in [
             (Refusal::UnsupportedType, 415, "unsupported_media_type"),
             (Refusal::TriggerDisabled, 400, "trigger_disabled"),
-            (Refusal::InvalidSignature, 401, "invalid_signature"),
+            (Refusal::InvalidSignature(Proof::Signature), 401, "invalid_signature"),
             (Refusal::InvalidApiKey, 401, "invalid_api_key"),
             (Refusal::SenderDenied, 403, "webhook_sender_denied"),
         ] {

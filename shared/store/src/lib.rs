@@ -181,21 +181,41 @@ impl Store {
 
     /// A connection for `operation`, which is named in the error if there is none.
     pub async fn client(&self, operation: &'static str) -> Result<Object, StoreError> {
-        let client = self.pool.get().await;
-        let client = client.map_err(|source| StoreError::Connection { operation, source })?;
+        let client = self.unscoped_client(operation).await?;
         if self.role == Role::Management {
             self.narrow(&client).await.map_err(StoreError::query(operation))?;
         }
         Ok(client)
     }
 
+    /// A connection that may still have the scope of another tenant: it must be given ours before
+    /// anything is asked.
+    async fn unscoped_client(&self, operation: &'static str) -> Result<Object, StoreError> {
+        let client = self.pool.get().await;
+        client.map_err(|source| StoreError::Connection { operation, source })
+    }
+
+    /// Statements that let a transaction see our scope, and nothing after it.
+    fn scope_of_transaction(&self) -> String {
+        if self.role == Role::Worker {
+            return String::new();
+        }
+        let (tenant, operator) = self.scope_settings();
+        format!("SET LOCAL recado.tenant_id = '{tenant}'; SET LOCAL recado.operator = '{operator}'")
+    }
+
+    /// A tenant's id, or nothing, and `on` or `off`.
+    fn scope_settings(&self) -> (String, &'static str) {
+        match self.scope {
+            Scope::Nothing => (String::new(), "off"),
+            Scope::Tenant(tenant) => (tenant.0.to_string(), "off"),
+            Scope::Operator => (String::new(), "on"),
+        }
+    }
+
     /// Lets a connection, which may have served another tenant before, see our scope.
     async fn narrow(&self, client: &Object) -> Result<(), tokio_postgres::Error> {
-        let (tenant, operator) = match self.scope {
-            Scope::Nothing => (String::new(), "off"),
-            Scope::Tenant(tenant) => (tenant.to_string(), "off"),
-            Scope::Operator => (String::new(), "on"),
-        };
+        let (tenant, operator) = self.scope_settings();
         let statement = client.prepare_cached(SCOPE).await?;
         client.query_one(&statement, &[&tenant, &operator]).await.map(drop)
     }

@@ -32,7 +32,7 @@ pub enum Change {
     Row {
         /// Of this table.
         table: String,
-        /// With this id.
+        /// With this id. Of `members` and `tenants` it is the owner's: of a team it is not told who.
         id: Uuid,
         /// Of this owner.
         tenant_id: TenantId,

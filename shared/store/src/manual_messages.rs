@@ -19,9 +19,8 @@ use crate::{Store, StoreError};
 /// the lane, as housekeeping does.
 const PLACE: &str = "\
 -- manual_messages.place
-SELECT s.trigger_id, s.agent_id,
-       t.deleted_at IS NULL
-       AND t.trigger_config #>> '{execution,callback}' IS NOT NULL
+SELECT s.trigger_id, s.agent_id, t.deleted_at IS NOT NULL AS is_deleted,
+       t.trigger_config #>> '{execution,callback}' IS NOT NULL
        AND coalesce((SELECT parent_execution_id FROM executions
                       WHERE session_id = s.id AND finished_at IS NOT NULL
                       ORDER BY seq LIMIT 1),
@@ -106,6 +105,8 @@ pub enum Saying {
         /// Its delivery.
         delivery_id: DeliveryId,
     },
+    /// The session's trigger was deleted.
+    TriggerDeleted,
     /// There is nowhere to send it to.
     NoCallback,
     /// The message that says where to is not kept any longer.
@@ -129,6 +130,9 @@ pub async fn say(
     let place = transaction.prepare_cached(PLACE).await.map_err(&failed)?;
     let row = transaction.query_opt(&place, &[&tenant.0, &session.0]).await.map_err(&failed)?;
     let Some(row) = row else { return Ok(Saying::NotFound) };
+    if row.get("is_deleted") {
+        return Ok(Saying::TriggerDeleted);
+    }
     if !row.get::<_, bool>("has_callback") {
         return Ok(Saying::NoCallback);
     }

@@ -134,10 +134,7 @@ impl<'v> ObjectReader<'v> {
     /// What people call something: 1 to `max_length` characters, on one line and to be seen.
     pub fn name(&mut self, key: &'static str, max_length: usize) -> Option<&'v str> {
         let name = self.string(key, 1..=max_length)?;
-        if name.contains(char::is_control) {
-            self.refuse(key, "must not contain line breaks, tabs or other control characters");
-            return None;
-        }
+        self.accept(key, judge_name(name))?;
         Some(name)
     }
 
@@ -256,6 +253,33 @@ impl<'v> ObjectReader<'v> {
     }
 }
 
+/// Judges what people call something: it is on one line, and there is something to be seen of it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn judge_name(name: &str) -> Result<(), &'static str> {
+    if name.contains(char::is_control) {
+        return Err("must not contain line breaks, tabs or other control characters");
+    }
+    if name.chars().all(|char| char.is_whitespace() || is_invisible(char)) {
+        return Err("must have a character that can be seen");
+    }
+    Ok(())
+}
+
+/// Whether nothing is drawn for it: `Default_Ignorable_Code_Point` of Unicode 16, annotations, and
+/// the Braille pattern without dots.
+fn is_invisible(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -291,16 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_no_control_characters() {
+    fn a_name_is_on_one_line_and_can_be_seen() {
         let read = |name: &str| {
             let (value, problems) = (json!({"name": name}), Problems::default());
             let mut reader = ObjectReader::new(&value, "", &problems).unwrap();
             let name = reader.required_name("name", 8).map(str::to_owned);
             problems.finish(name).map_err(|found| found[0].path.clone())
         };
-        assert_eq!(read("Olá 👋🏽"), Ok(Some("Olá 👋🏽".to_owned())));
+        // A family is people who are joined by what cannot be seen.
+        for fine in ["Olá 👋🏽", " a ", "\u{200f}שלום", "👨\u{200d}👩\u{200d}👧", "."]
+        {
+            assert_eq!(read(fine), Ok(Some(fine.to_owned())));
+        }
         for bad in ["", "123456789", "a\nb", "a\tb", "\u{1b}[2J", "\u{7f}", "\u{85}", "\0"] {
             assert_eq!(read(bad), Err("name".to_owned()), "{bad:?}");
+        }
+        for blank in
+            [" ", "\u{a0}\u{3000}", "\u{200b}", "\u{202e} \u{2069}", "\u{feff}", "\u{e0041}"]
+        {
+            assert_eq!(read(blank), Err("name".to_owned()), "{blank:?}");
         }
     }
 

@@ -78,8 +78,9 @@ def environment(jwt_secret: str) -> dict[str, str]:
         "RECADO_METRICS_LISTEN": "127.0.0.1:0",
         "RECADO_PUBLIC_URL": PUBLIC_URL,
         "RECADO_JWT_SECRET": jwt_secret,
-        # One credential asks for everything that is asked here.
+        # One credential, and one address, asks for everything that is asked here.
         "RECADO_MANAGEMENT_RATE_PER_MINUTE": "1000000",
+        "RECADO_MANAGEMENT_FAILURES_PER_MINUTE": "0",
     }
 
 

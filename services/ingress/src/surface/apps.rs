@@ -79,7 +79,7 @@ async fn take(
     let received = ingress.received(request, &body);
     check_token(&trigger, &received)?;
     if trigger.channel.always_checks() && !trigger.channel.is_authentic(&received) {
-        return Err(recado_intake::Refusal::InvalidSignature.into());
+        return Err(recado_intake::Refusal::InvalidSignature(trigger.channel.proof()).into());
     }
     let value = payload::anything(&body, ingress.limits.payload)?;
     let messages = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {

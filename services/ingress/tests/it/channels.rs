@@ -300,6 +300,9 @@ async fn generic_with_a_signature_and_a_secret_header() {
         assert_unsigned(&sender.post_json_with(&headers, order.clone()).await);
     }
     assert_unsigned(&sender.post_json_with(&sign(&order), format!("{order} ")).await);
+    let refused = sender.post_json_with(&[], order.clone()).await;
+    let message = "the signature or the secret in a header is missing or wrong";
+    assert!(refused.body.contains(message), "whatever it was: {refused:?}");
     let unfit = sender.post_json_with(&sign("{}"), "{}").await;
     assert_eq!((unfit.status, unfit.error()), (400, "invalid_input".into()));
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Found;
+use super::schema::name;
 use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
@@ -21,6 +22,9 @@ use crate::failure::{invalid, store_failed};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::page::{self, Listing, Page};
 use crate::query::QueryReader;
+
+/// As many characters as any name may have.
+const MAX_NAME: usize = 255;
 
 /// What can be done with them.
 pub(in crate::http) const RESOURCES: &[Resource] = &[
@@ -123,7 +127,7 @@ pub(super) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("api-keys/{}", caller.tenant);
     let page: Page<ApiKeyId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -159,7 +163,7 @@ impl Asked {
     fn read(body: &Value, now: DateTime<Utc>) -> Result<Self, ApiError> {
         let problems = Problems::default();
         let asked = ObjectReader::new(body, "", &problems).and_then(|mut fields| {
-            let name = fields.required_name("name", 255).map(str::to_owned);
+            let name = fields.required_name("name", MAX_NAME).map(str::to_owned);
             let scopes = read_scopes(&mut fields);
             let expires_at = read_expiry(&mut fields, now);
             let ours = ["id", "prefix", "key", "created_at", "revoked_at", "last_used_at"];
@@ -196,7 +200,7 @@ fn new_api_key_schema() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "name": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "name": name(MAX_NAME),
             "scopes": {
                 "type": ["array", "null"],
                 "items": { "type": "string", "enum": Scope::ALL.map(Scope::name) },

@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
 use crate::failure::{deleted, invalid, store_failed};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 use crate::page::{CURSOR, LIMIT, Listing, Page};
 use crate::query::QueryReader;
 
@@ -133,7 +133,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("apps/{}", caller.tenant);
     let page: Page<AppId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -161,7 +161,10 @@ async fn update(
         let read_at = seen_at(&caller, id, &if_match).await?;
         let now = api.clock.now();
         let changed = apps::change(&caller.store, caller.tenant, id, read_at, &patch, now).await;
-        changed.map_err(store_failed)
+        match changed.map_err(store_failed)? {
+            Some(app) => Ok(Some(app)),
+            None => unless_stale(read_at, Problem::AppNotFound),
+        }
     })
     .await?;
     Ok(one(app))
@@ -189,9 +192,8 @@ async fn seen_at(
     id: AppId,
     if_match: &IfMatch,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
-    let current = find(caller, id).await?;
-    if_match.check(&version(&current))?;
-    Ok(if_match.is_given().then_some(current.updated_at))
+    let seen = if_match.confirmed(find(caller, id), version).await?;
+    Ok(seen.map(|app| app.updated_at))
 }
 
 async fn find(caller: &Caller, id: AppId) -> Result<App, ApiError> {

@@ -77,7 +77,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Line>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let (from, to) = read_time(&mut query);
     let filter = AuditFilter { from, to };
     let scope = format!("audit-log/{}/{filter:?}", caller.tenant);

@@ -218,7 +218,7 @@ fn parse_id(id: &str) -> Result<DeadLetterId, ApiError> {
 
 /// Which queues, and how many dead letters.
 fn read_query(request: &HttpRequest) -> Result<(&'static [Queue], usize), ApiError> {
-    let mut query = QueryReader::of(request)?;
+    let mut query = QueryReader::of(request);
     let queue = query.text("queue").map(topology::queue);
     if matches!(queue, Some(None)) {
         query.refuse("queue", format!("must be one of {}", queue_names().join(", ")));

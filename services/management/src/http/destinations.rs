@@ -118,7 +118,7 @@ pub(super) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("destinations/{}", caller.tenant);
     let page: Page<TriggerId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;

@@ -140,7 +140,7 @@ pub(super) async fn list(
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let id: EventEndpointId = id.parse().map_err(|_no_id| Problem::EventEndpointNotFound)?;
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let status = query.choice("status", &DeliveryStatus::ALL, DeliveryStatus::as_str);
     let named = status.map_or("any", DeliveryStatus::as_str);
     let scope = format!("event-deliveries/{}/{id}/{named}", caller.tenant);

@@ -29,9 +29,8 @@ use std::borrow::Cow;
 
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::from_fn;
-use actix_web::web::{ServiceConfig, resource, to};
+use actix_web::web::{PathConfig, ServiceConfig, resource, to};
 use actix_web::{HttpRequest, HttpResponse};
-use recado_http::problem::path_config;
 use recado_http::{ApiError, Problem};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -76,7 +75,10 @@ pub fn resources() -> impl Iterator<Item = &'static Resource> {
 
 /// Registers every endpoint.
 pub(crate) fn configure(service: &mut ServiceConfig) {
-    service.app_data(path_config());
+    // A path whose parts cannot be read leads nowhere.
+    let nowhere = PathConfig::default()
+        .error_handler(|_, request| access::in_form(request, Problem::NotFound.into()).into());
+    service.app_data(nowhere);
     for at in resources() {
         let routes = at.operations.iter().map(|operation| (operation.route)());
         let address = routes.fold(resource(at.path).app_data(at), actix_web::Resource::route);
@@ -88,6 +90,11 @@ pub(crate) fn configure(service: &mut ServiceConfig) {
             .wrap(from_fn(rate::limit));
         service.service(address);
     }
+}
+
+/// 404, in the form of the addresses around it.
+pub(crate) async fn nothing_there(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    Err(access::in_form(&request, Problem::NotFound.into()))
 }
 
 /// 405, telling which methods there are.

@@ -42,10 +42,16 @@ impl Resource {
         self
     }
 
-    /// The methods it has, as `Allow` tells them.
+    /// The methods it has, as `Allow` tells them: what has GET has HEAD (`head.rs`).
     pub fn methods(&self) -> String {
-        let names: Vec<&str> = self.operations.iter().map(|at| at.method.name()).collect();
-        names.join(", ")
+        let names = self.operations.iter().flat_map(|at| match at.method {
+            Method::Get => &["GET", "HEAD"][..],
+            Method::Post => &["POST"],
+            Method::Put => &["PUT"],
+            Method::Patch => &["PATCH"],
+            Method::Delete => &["DELETE"],
+        });
+        names.copied().collect::<Vec<&str>>().join(", ")
     }
 
     /// What that method does here.
@@ -65,6 +71,17 @@ pub enum ErrorForm {
     Manage,
     /// `google.rpc.Status`, as seed 002's SDKs have it.
     RpcStatus,
+}
+
+impl ErrorForm {
+    /// That of an address at which there is nothing: as its neighbours have it.
+    pub(crate) fn near(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("manage") => Self::Manage,
+            Some("v1") => Self::RpcStatus,
+            _ => Self::Native,
+        }
+    }
 }
 
 /// What is done to a resource.

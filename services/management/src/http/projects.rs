@@ -20,7 +20,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::{deleted, invalid, store_failed};
+use crate::failure::{deleted, invalid, store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::optimistic::until_saved;
 use crate::page::{CURSOR, LIMIT, Listing, Page};
@@ -135,7 +135,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("projects/{}", caller.tenant);
     let page: Page<ProjectId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -179,13 +179,8 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     until_saved(async || {
-        let read_at = if if_match.is_given() {
-            let current = find(&caller, id).await?;
-            if_match.check(&version(&current))?;
-            Some(current.updated_at)
-        } else {
-            None
-        };
+        let seen = if_match.confirmed(find(&caller, id), version).await?;
+        let read_at = seen.map(|project| project.updated_at);
         let deletion = projects::delete(&caller.store, caller.tenant, id, read_at).await;
         deleted(deletion.map_err(store_failed)?, "project", Problem::ProjectNotFound)
     })
@@ -201,12 +196,7 @@ async fn find(caller: &Caller, id: ProjectId) -> Result<Project, ApiError> {
 fn accepted(saved: Saved) -> Result<Option<Project>, ApiError> {
     match saved {
         Saved::Saved(project) => Ok(Some(project)),
-        Saved::ExternalIdTaken => {
-            let field = json!({ "path": "external_id", "reason": "another project has it" });
-            let taken = "another project has this external_id";
-            Err(ApiError::new(Problem::AlreadyExists, taken)
-                .with_details(json!({ "fields": [field] })))
-        }
+        Saved::ExternalIdTaken => Err(taken("project", &["external_id"])),
         Saved::Stale => Ok(None),
     }
 }

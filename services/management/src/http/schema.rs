@@ -7,9 +7,16 @@ pub(super) fn text(least: usize, most: usize) -> Value {
     json!({ "type": "string", "minLength": least, "maxLength": most })
 }
 
-/// What people call something: on one line.
+/// What people call something: on one line, with something to be seen. What cannot be seen beyond
+/// U+FFFF is left out: not every reader of patterns has characters of more than 16 bits.
 pub(super) fn name(most: usize) -> Value {
-    with(text(1, most), "pattern", "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")
+    const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+    const INVISIBLE: &str = concat!(
+        r"\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e",
+        r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb",
+    );
+    let pattern = format!("^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$");
+    with(text(1, most), "pattern", pattern)
 }
 
 /// A whole number.
@@ -112,4 +119,23 @@ pub(super) fn patch(post: &Value, kept: &[&str], fields: &[&str]) -> Value {
         "properties": fields.iter().map(change).collect::<Map<_, _>>(),
         "additionalProperties": false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use recado_types::shape::judge_name;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_judged_as_its_pattern_says() {
+        let schema = jsonschema::validator_for(&name(255)).unwrap();
+        // All of the Basic Multilingual Plane, and one beyond it.
+        for char in ('\u{1}'..='\u{ffff}').chain(['👋']) {
+            for text in [char.to_string(), format!(" {char}"), format!("{char}\u{200d}a")] {
+                let is_good = judge_name(&text).is_ok();
+                assert_eq!(schema.is_valid(&Value::from(text)), is_good, "{:x}", u32::from(char));
+            }
+        }
+    }
 }

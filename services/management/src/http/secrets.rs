@@ -17,7 +17,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::{User, deleted, invalid, store_failed};
+use crate::failure::{User, deleted, invalid, store_failed, taken_as};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::http::schema::{about, object, text};
 use crate::optimistic::until_saved;
@@ -157,8 +157,8 @@ async fn create(
     let now = api.clock.now();
     let created = secrets::create(&caller.store, caller.tenant, id, &name, &value, now).await;
     let created = created.map_err(store_failed)?.ok_or_else(|| {
-        let taken = format!("there is a secret `{name}` already; PUT replaces its value");
-        ApiError::new(Problem::AlreadyExists, taken)
+        let message = format!("there is a secret `{name}` already; PUT replaces its value");
+        taken_as(message, "secret", &["name"])
     })?;
     Ok(one(created).made_at(format!("/api/secrets/{name}")))
 }
@@ -169,7 +169,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("secrets/{}", caller.tenant);
     let page: Page<String> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -223,13 +223,8 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let name = parse_name(&name)?;
     until_saved(async || {
-        let read_at = if if_match.is_given() {
-            let current = find(&caller, name).await?;
-            if_match.check(&version(&current))?;
-            Some(current.updated_at)
-        } else {
-            None
-        };
+        let seen = if_match.confirmed(find(&caller, name), version).await?;
+        let read_at = seen.map(|secret| secret.updated_at);
         let deletion = secrets::delete(&caller.store, caller.tenant, name, read_at).await;
         deleted(deletion.map_err(store_failed)?, "secret", Problem::SecretNotFound)
     })

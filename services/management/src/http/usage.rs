@@ -119,7 +119,7 @@ async fn show(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Found<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let today = api.clock.now().date_naive();
     let (from, to) = read_days(&mut query, today);
     query.done()?;
@@ -167,7 +167,7 @@ mod tests {
 
     fn read(query: &str) -> Option<(String, String)> {
         let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
-        let mut query = QueryReader::of(&request).unwrap();
+        let mut query = QueryReader::of(&request);
         let today = NaiveDate::from_ymd_opt(2026, 3, 1).unwrap();
         let (from, to) = read_days(&mut query, today);
         query.done().ok().map(|()| (from.to_string(), to.to_string()))

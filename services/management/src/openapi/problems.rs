@@ -205,7 +205,7 @@ fn details() -> Value {
         "properties": {
             "fields": {
                 "type": "array",
-                "description": "Of `invalid_input`: every mistake.",
+                "description": "Of `invalid_input`: every mistake; of `already_exists`: what is taken.",
                 "items": {
                     "type": "object",
                     "properties": {

@@ -111,7 +111,7 @@ fn knows(headers: &HeaderMap, tag: &str) -> bool {
 /// Registers the addresses. They are no part of [`crate::http::resources`]: nobody is asked who
 /// they are, nothing is counted, and the document does not describe itself.
 pub(crate) fn configure(service: &mut ServiceConfig) {
-    let only_get = || method_not_allowed("GET");
+    let only_get = || method_not_allowed("GET, HEAD");
     let at = |path: &str| resource(path).default_service(only_get());
     service
         .service(at("/openapi.json").route(web::get().to(show_document)))

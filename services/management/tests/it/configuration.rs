@@ -100,7 +100,11 @@ async fn providers_and_secrets_are_kept_while_something_needs_them() {
     let created = server.post("/api/providers", &provider).await;
     assert_eq!(created.data(201)["base_url"], "https://api.example.com/v1");
     let provider_path = format!("/api/providers/{}", created.id());
-    assert_eq!(server.post("/api/providers", &provider).await.code(), "already_exists");
+    let again = server.post("/api/providers", &provider).await;
+    assert_eq!(
+        (again.code(), &again.body["details"]["fields"][0]["path"]),
+        ("already_exists", &json!("name"))
+    );
 
     let agent = json!({"name": "Sales", "model": "openai.gpt-4.1", "system_prompt": "Sell."});
     let agent = server.post("/api/agents", &agent).await.id();

@@ -172,4 +172,14 @@ async fn an_id_that_a_sender_was_told_leads_to_the_execution() {
     assert_eq!(server.get(&elsewhere).await.body.get("details"), None);
     server.execute("UPDATE messages SET requested_at = now() WHERE execution_id IS NULL").await;
     assert_eq!(server.get(&path).await.body["details"]["status"], "requested");
+
+    // It is cancelled by that, too, in either surface's words.
+    let refused = server.post(&format!("{path}/cancel"), &json!({})).await;
+    assert_eq!((refused.status, refused.code()), (404, "execution_not_found"));
+    assert_eq!(refused.body["details"]["status"], "requested");
+    server.execute("UPDATE executions SET status = 'running', finished_at = NULL").await;
+    let cancelled = server.post(&format!("/api/executions/{second}/cancel"), &json!({})).await;
+    assert_eq!(cancelled.data(202), &json!({"id": EXECUTION, "status": "running"}));
+    let objective = format!("/v1/objectives/{}/cancel", second.prefixed());
+    assert_eq!(server.post(&objective, &json!({})).await.body["state"], "STATE_RUNNING");
 }

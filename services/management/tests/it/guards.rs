@@ -114,7 +114,12 @@ async fn of_many_at_once_one_is_done() {
 
 #[tokio::test]
 async fn a_credential_that_asks_too_much_has_to_wait() {
-    let server = Server::start_with(&[("RECADO_MANAGEMENT_RATE_PER_MINUTE", "5")]).await;
+    let settings = [
+        ("RECADO_MANAGEMENT_RATE_PER_MINUTE", "5"),
+        ("RECADO_MANAGEMENT_FAILURES_PER_MINUTE", "3"),
+        ("RECADO_MANAGEMENT_TRUSTED_PROXIES", "127.0.0.0/8"),
+    ];
+    let server = Server::start_with(&settings).await;
     for remaining in ["4", "3", "2", "1", "0"] {
         let answer = server.get("/api/agents").await;
         assert_eq!(answer.status, 200);
@@ -131,6 +136,30 @@ async fn a_credential_that_asks_too_much_has_to_wait() {
     // Others are not held back by it.
     let them = (server.theirs, Role::Owner);
     assert_eq!(server.call_as(them, "GET", "/api/agents", None).await.status, 200);
+
+    // Neither is who was let in by those who guess at the same address, nor anybody elsewhere.
+    let tokens = [Role::Owner, Role::Editor].map(|role| server.token(server.theirs, role));
+    let [in_use, new] = tokens.map(|token| format!("Bearer {token}"));
+    let show = async |name: &str, value: &str, from: &str| {
+        let headers = [(name, value), ("x-forwarded-for", from)];
+        server.send("GET", "/api/agents", &headers, None).await
+    };
+    assert_eq!(show("authorization", &in_use, "192.0.2.1").await.status, 200);
+    let key = format!("rcd_{}", "0".repeat(40));
+    let guesses =
+        [("authorization", "Bearer a.b.c"), ("x-api-key", &*key), ("authorization", "Bearer x")];
+    for (name, value) in guesses {
+        assert_eq!(show(name, value, "192.0.2.1").await.status, 401, "{value}");
+    }
+    for (name, value) in [("x-api-key", key.as_str()), ("authorization", &new)] {
+        let refused = show(name, value, "192.0.2.1").await;
+        assert_eq!((refused.status, refused.code()), (429, "rate_limited"), "{value}");
+        let retry_after: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=20).contains(&retry_after), "{retry_after}");
+        assert!(refused.body["message"].as_str().unwrap().contains("this address"));
+    }
+    assert_eq!(show("authorization", &in_use, "192.0.2.1").await.status, 200);
+    assert_eq!(show("authorization", &new, "192.0.2.2").await.status, 200);
 }
 
 #[tokio::test]

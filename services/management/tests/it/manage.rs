@@ -243,7 +243,7 @@ async fn mistakes_are_told_in_the_seeds_words() {
     assert_eq!(refused.code(), "insufficient_permissions");
     let put = server.call_as(viewer, "PUT", &path, Some(&json!({}))).await;
     assert_eq!((put.status, put.code()), (405, "method_not_allowed"));
-    assert_eq!(put.headers["allow"], "GET, PATCH, DELETE");
+    assert_eq!(put.headers["allow"], "GET, HEAD, PATCH, DELETE");
     let owner = format!("Bearer {}", server.token(server.ours, Role::Owner));
     let headers = [("authorization", owner.as_str()), ("if-match", "7")];
     let refused = server.send("PATCH", &path, &headers, Some(&json!({"name": "y"}))).await;
@@ -278,6 +278,7 @@ async fn an_id_may_be_chosen_and_leads_to_its_agents_trigger_only() {
     let again = server.post(&place.triggers, &push).await;
     assert_eq!((again.status, again.code()), (409, "already_exists"));
     assert_eq!(again.body["code"], "conflict");
+    assert_eq!(again.body["errors"][0]["name"], "id");
 
     // The other agent may call one of its own the same; each sees its own.
     let others = Place::named(&project, "support");
@@ -317,7 +318,9 @@ async fn an_id_may_be_chosen_and_leads_to_its_agents_trigger_only() {
         "agent_id": other, "external_id": "push.v1", "name": "x", "trigger_type": "webhook",
         "trigger_config": {},
     });
-    assert_eq!(server.post("/api/triggers", &created).await.code(), "already_exists");
+    let taken = server.post("/api/triggers", &created).await;
+    assert_eq!(taken.code(), "already_exists");
+    assert_eq!(taken.body["details"]["fields"][0]["path"], "external_id");
 
     // Pages are those of one agent.
     for n in 0..11 {

@@ -131,8 +131,17 @@ async fn what_came_of_requests_is_listed_filtered_and_shown_by_what_their_sender
         assert_eq!(ids(&found.body), newest_first(&expected), "{query}");
         assert_eq!(found.body["pagination"]["total"], expected.len(), "{query}");
     }
-    for query in ["status=queued", "from=yesterday", "to=2026-02-18", "text=x"] {
-        assert_eq!(server.get(&format!("{path}?{query}")).await.paths().len(), 1, "{query}");
+    let (backwards, space) =
+        ("from=2026-02-18T14:00:01Z&to=2026-02-18T14:00:00Z", "from=2026-02-18T15:05:00+01:00");
+    for query in ["status=queued", "from=yesterday", "to=2026-02-18", "text=x", backwards, space] {
+        let refused = server.get(&format!("{path}?{query}")).await;
+        assert_eq!(refused.paths().len(), 1, "{query}");
+        let told = |text: &str| assert!(refused.text.contains(text), "{query}: {refused:?}");
+        match query {
+            _ if query == backwards => told("to: must not be before `from`"),
+            _ if query == space => told("(a `+` in it is written %2B)"),
+            _ => {}
+        }
     }
 
     for n in 1..=N_EXECUTIONS {

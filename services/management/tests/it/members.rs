@@ -230,7 +230,8 @@ async fn a_table_with_a_mistake_is_not_imported_at_all() {
         ),
         ("name,external_id\nC,E-9\nD,E-9\n", 400, "invalid_input", vec!["line 3: external_id"]),
         ("name,role\nC,x\n", 400, "invalid_input", vec!["role"]),
-        ("name,external_id\nC\n", 400, "malformed_body", vec![]),
+        ("name,external_id\nC\nD,E-9,\n", 400, "invalid_input", vec!["line 2", "line 3"]),
+        ("name;external_id\nC;E-9\n", 400, "invalid_input", vec!["line 1"]),
     ] {
         let mut expected: Vec<String> = paths.into_iter().map(str::to_owned).collect();
         let (found_status, found_code, mut found) = refused(&server, table).await;

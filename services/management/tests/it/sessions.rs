@@ -119,6 +119,9 @@ async fn without_a_callback_nobody_hears_it() {
     let path = format!("/api/sessions/{SESSION}/messages");
     let answer = server.post(&path, &json!({"text": "Hello?"})).await;
     assert_eq!((answer.status, answer.code()), (409, "no_callback"));
+    server.delete(&format!("/api/triggers/{trigger}")).await.data(200);
+    let answer = server.post(&path, &json!({"text": "Hello?"})).await;
+    assert_eq!((answer.status, answer.code()), (409, "trigger_deleted"));
     assert_eq!(transcript(&server, 50).await.len(), 3);
 }
 

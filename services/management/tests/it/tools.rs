@@ -42,6 +42,8 @@ async fn a_tool_lives_from_post_to_delete() {
     }
     let taken = server.post("/api/tools", &search()).await;
     assert_eq!((taken.status, taken.code()), (409, "already_exists"));
+    let fields = json!([{"path": "name", "reason": "another tool has it"}]);
+    assert_eq!(taken.body["details"]["fields"], fields);
 
     let renamed = server.patch(&path, &json!({"name": "find", "description": null})).await;
     assert_eq!(

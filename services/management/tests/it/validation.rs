@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, new_trigger};
+use crate::server::{Answer, Server, new_trigger};
 
 const NOBODY: &str = "01930000-0000-7000-8000-000000000000";
 
@@ -170,6 +170,8 @@ async fn bodies_that_are_no_plain_json_are_refused() {
     assert_eq!(post(json, None, vec![0xff]).await, refused(400, "malformed_body"));
     let nul = br#"{"name": "A", "value": "v\u0000"}"#.to_vec();
     assert_eq!(post(json, None, nul).await, refused(400, "invalid_input"));
+    let twice = br#"{"name": "A", "value": "v", "value": "w"}"#.to_vec();
+    assert_eq!(post(json, None, twice).await, refused(400, "invalid_input"));
     let large = vec![b' '; (1 << 20) + 1];
     assert_eq!(post(json, None, large).await, refused(413, "payload_too_large"));
 }
@@ -181,12 +183,49 @@ async fn unknown_addresses_and_methods_are_told_in_our_words() {
         let answer = server.get(path).await;
         assert_eq!((answer.status, answer.code()), (404, "not_found"), "{path}");
     }
+    // Each surface in its own.
+    for path in ["/manage", "/manage/x", "/manage/tenants/{tenantId}/projects"] {
+        let answer = server.get(path).await;
+        assert_eq!((answer.status, answer.code()), (404, "not_found"), "{path}");
+        assert_eq!(answer.body["reason"], "not_found", "{path}");
+    }
+    for path in ["/v1", "/v1/objectives", "/v1/objectives/x/", "/v1/objectives/%ff/cancel"] {
+        let answer = server.post(path, &json!({})).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.body["code"], 5, "{path}: {answer:?}");
+    }
     for resource in recado_management::http::resources() {
         let path = resource.path.replace("{id}", NOBODY);
         let answer = server.send("TRACE", &path, &[], None).await;
         assert_eq!((answer.status, answer.code()), (405, "method_not_allowed"), "{path}");
         assert_eq!(answer.headers["allow"], resource.methods().as_str(), "{path}");
     }
+}
+
+#[tokio::test]
+async fn head_says_what_get_would() {
+    let server = Server::start().await;
+    let owner = (server.ours, recado_http::auth::Role::Owner);
+    let shown = |answer: &Answer| {
+        let header = |name: &str| answer.headers.get(name).cloned();
+        (answer.status, ["etag", "content-type", "content-length", "allow"].map(header))
+    };
+    let ours = recado_management::http::resources().map(|resource| resource.path);
+    for path in ours.chain(["/openapi.json", "/docs", "/docs/page.css", "/docs/x"]) {
+        let path = path.replace("{id}", NOBODY);
+        let (get, head) =
+            (server.get(&path).await, server.call_as(owner, "HEAD", &path, None).await);
+        assert_eq!(head.text, "", "{path}");
+        assert_eq!(shown(&head), shown(&get), "{path}");
+    }
+    let agent = format!("/api/agents/{}", server.agent().await);
+    let (get, head) = (server.get(&agent).await, server.call_as(owner, "HEAD", &agent, None).await);
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
+    assert_eq!(shown(&head), shown(&get));
+    let nobody = server.send("HEAD", "/api/agents", &[], None).await;
+    assert_eq!((nobody.status, nobody.text.as_str()), (401, ""));
+    let bad = server.get("/api/triggers?name=%ff&limit=%c3").await;
+    assert_eq!(bad.paths(), ["name", "limit"]);
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ pub enum Role {
     Owner,
 }
 
+/// Where operators do all that they do.
+const OPERATORS_ADDRESS: &str = "/api/tenants";
+
 /// What the role of an operator is called in tokens.
 const OPERATOR: &str = "operator";
 
@@ -156,11 +159,13 @@ impl Identity {
     /// # Errors
     /// 403.
     pub fn require(&self, role: Role) -> Result<(), ApiError> {
+        let needed = format!("this needs a token of the role {role} or a higher one");
         match self {
             Self::Member(member) if member.role >= role => Ok(()),
-            _ => {
-                Err(not_permitted(format!("this needs a token of the role {role} or a higher one")))
-            }
+            Self::Member(_) | Self::ApiKey(_) => Err(not_permitted(needed)),
+            Self::Operator { .. } => Err(not_permitted(format!(
+                "{needed}, in a tenant; an operator's is good for {OPERATORS_ADDRESS} only"
+            ))),
         }
     }
 
@@ -185,9 +190,10 @@ impl Identity {
     pub fn require_operator(&self) -> Result<(), ApiError> {
         match self {
             Self::Operator { .. } => Ok(()),
-            Self::Member(_) | Self::ApiKey(_) => {
-                Err(not_permitted("this needs a token of an operator"))
-            }
+            Self::Member(_) | Self::ApiKey(_) => Err(not_permitted(format!(
+                "this needs a token of an operator; one of a tenant is good for everything but \
+                 {OPERATORS_ADDRESS}"
+            ))),
         }
     }
 
@@ -203,7 +209,19 @@ impl Identity {
             let named: Option<TenantId> = value.to_str().ok().and_then(|text| text.parse().ok());
             named.is_some() && named == ours
         };
-        if named.all(is_ours) { Ok(()) } else { Err(Problem::TenantMismatch.into()) }
+        if named.all(is_ours) {
+            return Ok(());
+        }
+        Err(match self {
+            Self::Member(_) | Self::ApiKey(_) => Problem::TenantMismatch.into(),
+            Self::Operator { .. } => ApiError::new(
+                Problem::TenantMismatch,
+                format!(
+                    "an operator's token is for no tenant, so there is no {TENANT_HEADER}; it is \
+                     good for {OPERATORS_ADDRESS} only"
+                ),
+            ),
+        })
     }
 }
 
@@ -361,6 +379,10 @@ mod tests {
         for refusal in refused {
             assert_eq!(refusal.unwrap_err().problem(), Problem::InsufficientPermissions);
         }
+        let told = operator().require(Role::Viewer).unwrap_err().message().to_owned();
+        assert!(told.contains("an operator's is good for /api/tenants only"), "{told}");
+        let told = member(Role::Owner).require_operator().unwrap_err().message().to_owned();
+        assert!(told.contains("a token of an operator"), "{told}");
         assert!(operator().require_operator().is_ok());
         assert!(member(Role::Viewer).require_scope(Scope::ReadAgents).is_ok());
         assert!(key(Scope::ReadAgents).require_scope(Scope::ReadAgents).is_ok());

@@ -10,7 +10,7 @@ mod extract;
 mod tests;
 
 pub use error::{ApiError, FieldReason, method_not_allowed, not_found};
-pub use extract::{json_config, path_config, query_config, read_body};
+pub use extract::read_body;
 
 use actix_web::http::StatusCode;
 
@@ -59,7 +59,7 @@ problems! {
     /// The API key is not valid, for whatever reason.
     InvalidApiKey => UNAUTHORIZED, "invalid_api_key", "The API key is not valid";
     /// The signature of a webhook is missing or wrong.
-    InvalidSignature => UNAUTHORIZED, "invalid_signature", "The signature is not valid";
+    InvalidSignature => UNAUTHORIZED, "invalid_signature", "The signature or secret is not valid";
     /// Who is asking may not do this.
     InsufficientPermissions => FORBIDDEN, "insufficient_permissions", "The role does not permit this";
     /// `x-tenant-id` names another tenant than the credential is for.
@@ -128,6 +128,8 @@ problems! {
     ContentRemoved => CONFLICT, "content_removed", "What it said is not kept any longer";
     /// The session's trigger has no callback, so that nothing can be sent to its user.
     NoCallback => CONFLICT, "no_callback", "The session's trigger has no callback";
+    /// The session's trigger was deleted, so that nothing new can be sent to its user.
+    TriggerDeleted => CONFLICT, "trigger_deleted", "The session's trigger was deleted";
     /// The event endpoint is disabled, so that nothing can be sent there.
     EndpointDisabled => CONFLICT, "endpoint_disabled", "The event endpoint is disabled";
     /// The event endpoint was deleted, so that nothing can be sent there.

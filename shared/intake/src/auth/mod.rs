@@ -8,6 +8,8 @@ mod signature;
 
 pub use keys::Keys;
 
+use std::fmt;
+
 use actix_web::http::header::{HeaderMap, HeaderValue};
 use chrono::{DateTime, Utc};
 use recado_types::trigger::InboundAuth;
@@ -54,6 +56,34 @@ impl<'a> Received<'a> {
     }
 }
 
+/// What a request has to show, by its trigger's configuration: whichever of it was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// That the sender has a key.
+    Signature,
+    /// Secrets themselves.
+    HeaderSecret,
+    /// Both.
+    SignatureAndHeaderSecret,
+}
+
+impl Proof {
+    /// Of one that asks for both.
+    fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::SignatureAndHeaderSecret }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signature => "signature",
+            Self::HeaderSecret => "secret in a header",
+            Self::SignatureAndHeaderSecret => "signature or the secret in a header",
+        })
+    }
+}
+
 /// Does `request` come from somebody who may use `trigger`, as far as its bytes tell?
 ///
 /// Not if an API key is asked for: who knows which keys there are has to look that up first.
@@ -61,19 +91,27 @@ impl<'a> Received<'a> {
 /// # Errors
 /// When it does not.
 pub fn check_signatures(trigger: &CompiledTrigger, request: &Received<'_>) -> Result<(), Refusal> {
-    let is_authentic = match trigger.config.auth {
+    let own = match trigger.config.auth {
         InboundAuth::Signature { algorithm } => {
             let claimed = request.only_header(signature::HEADER);
             let is_signed =
                 |key: &[u8]| signature::is_authentic(claimed, algorithm, key, request.body);
-            trigger.own_keys.any(request.at, is_signed)
+            Some((Proof::Signature, trigger.own_keys.any(request.at, is_signed)))
         }
-        InboundAuth::ApiKey | InboundAuth::Channel | InboundAuth::None => true,
+        InboundAuth::ApiKey | InboundAuth::Channel | InboundAuth::None => None,
     };
     // A channel that describes its own checks makes them whatever else is asked for.
     let by_channel = trigger.config.auth == InboundAuth::Channel || trigger.channel.always_checks();
-    let is_authentic = is_authentic && (!by_channel || trigger.channel.is_authentic(request));
-    is_authentic.then_some(()).ok_or(Refusal::InvalidSignature)
+    let channel =
+        by_channel.then(|| (trigger.channel.proof(), trigger.channel.is_authentic(request)));
+    let checks = [own, channel].into_iter().flatten();
+    let both = |(proof, is_good): (Proof, bool), (other, is_other_good)| {
+        (proof.and(other), is_good && is_other_good)
+    };
+    match checks.reduce(both) {
+        Some((proof, false)) => Err(Refusal::InvalidSignature(proof)),
+        Some((_, true)) | None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -28,13 +28,18 @@ use recado_types::trigger::{self, ChannelKind};
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::auth::{Keys, Received};
+use crate::auth::{Keys, Proof, Received};
 use crate::refusal::Refusal;
 
 /// A provider's own rules, with the keys of one trigger.
 pub trait Channel: Debug + Send + Sync {
     /// Whether the provider made `request`: judged by the raw bytes, in constant time.
     fn is_authentic(&self, request: &Received<'_>) -> bool;
+
+    /// What [`Self::is_authentic`] looks at.
+    fn proof(&self) -> Proof {
+        Proof::Signature
+    }
 
     /// Whether [`Self::is_authentic`] is asked even if the trigger's `auth` says something else.
     fn always_checks(&self) -> bool {

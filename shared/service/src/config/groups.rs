@@ -24,8 +24,15 @@ pub struct Postgres {
 
 impl Settings for Postgres {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
+        Self::with_pool(read, 16)
+    }
+}
+
+impl Postgres {
+    /// With so many connections unless the operator says otherwise.
+    pub fn with_pool(read: &mut Reader<'_>, default_size: usize) -> Option<Self> {
         let url = read.server_url("RECADO_DATABASE_URL", &["postgres", "postgresql"]);
-        let pool_size = read.within("RECADO_DATABASE_POOL_SIZE", 16, 1..=500);
+        let pool_size = read.within("RECADO_DATABASE_POOL_SIZE", default_size, 1..=500);
         let timeout = read.millis_or("RECADO_DATABASE_TIMEOUT_MS", 5_000, 100..=60_000);
         Some(Self { url: url?, pool_size, timeout })
     }

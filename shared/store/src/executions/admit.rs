@@ -60,10 +60,16 @@ const MAX_OVERTAKEN: usize = 100;
 ///
 /// A message that is known with another fingerprint is in conflict: what is known counts, and is
 /// attached if it was not. It is compared after attaching, since buffer may be recording it now.
+///
+/// Retention takes messages away before executions. What comes after that under the id of one is
+/// known by the execution that it would become (`is_past`). Whether it says the same nobody can
+/// tell any more, so it is in conflict, and what buffer has recorded of it goes. One that was not
+/// the first of its execution is new.
 const ADMIT: &str = "\
 -- executions.admit
 WITH input AS (
-    SELECT asked.*, known.execution_id AS known_execution, known.fingerprint AS known_fingerprint
+    SELECT asked.*, known.execution_id AS known_execution, known.fingerprint AS known_fingerprint,
+           known.execution_id IS NULL AND past.id IS NOT NULL AS is_past
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
                   $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
                   $14::json[], $9::uuid[], $10::integer[], $11::text[], $12::text[])
@@ -71,11 +77,15 @@ WITH input AS (
                                      text, context, accepted_at, fingerprint,
                                      payload, alone_id, request, separator, reply_to, place)
       LEFT JOIN messages known USING (id)
+      LEFT JOIN executions past ON past.id = asked.alone_id
 ), open AS (
     SELECT input.*,
            first_value(alone_id) OVER (PARTITION BY request ORDER BY place) AS execution_id
       FROM input
-     WHERE known_execution IS NULL
+     WHERE known_execution IS NULL AND NOT is_past
+), forgotten AS (
+    DELETE FROM messages
+     WHERE id = ANY (ARRAY(SELECT id FROM input WHERE is_past)) AND execution_id IS NULL
 ), attached AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
                           text, context, accepted_at, fingerprint, payload, execution_id)
@@ -116,7 +126,8 @@ SELECT (SELECT count(*) FROM attached) AS n_messages,
        (SELECT count(*) FROM new_executions) AS n_executions,
        (SELECT count(*) FROM queued) AS n_lanes,
        ARRAY(SELECT input.id FROM input LEFT JOIN attached USING (id)
-              WHERE coalesce(attached.fingerprint, known_fingerprint) <> input.fingerprint)
+              WHERE is_past
+                 OR coalesce(attached.fingerprint, known_fingerprint) <> input.fingerprint)
            AS conflicts";
 
 /// What a batch of requests came to.
@@ -129,9 +140,10 @@ pub struct Admitted {
     /// Those who asked for an execution that has ended already: they are to be told now. All
     /// others are told when it ends (see [`Finished::Done`](super::Finished::Done)).
     pub finished: Vec<Waiting>,
-    /// Ids under which something else is known than (one of) the messages said: those found no
-    /// execution, and what they said is kept nowhere. Two messages are told apart by their
-    /// fingerprints; one without is in no conflict.
+    /// Ids under which something else is known than (one of) the messages said, or of which it is
+    /// not known any more what they said: those found no execution, and what they say is kept
+    /// nowhere. Two messages are told apart by their fingerprints; one without is in no conflict
+    /// with another that is known.
     pub conflicts: Vec<MessageId>,
 }
 

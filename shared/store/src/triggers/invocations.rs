@@ -7,8 +7,10 @@ use recado_types::{ExecutionId, SessionId, TenantId, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
+use uuid::Uuid;
 
 use super::{Page, Parameters};
+use crate::views::resolve_execution;
 use crate::{Store, StoreError};
 
 /// How many executions a list looks at, at most, and so how many it counts and shows: to read all
@@ -76,103 +78,72 @@ pub struct InvocationFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// The newest `$5` executions of some kind, and what is looked for among them. The kinds are written
-/// out, so that each is what an index has; whatever else is asked for is judged of what was read. What
-/// a person said (`author`) is no invocation.
+/// A page, and how many there are on all of them: a row without an execution if there is none on
+/// this one. Looked at are the newest `$5` executions of some kind. The kinds are written out, so
+/// that each is what an index has; whatever else is asked for is judged of what was read. What a
+/// person said (`author`) is no invocation.
 ///
 /// The time is a row, which is where the index is entered: of a time between two parameters the
 /// planner expects so little that it would read and sort all of it.
-macro_rules! looked_at {
-    ($kind:literal, $found:literal) => {
+macro_rules! page {
+    ($name:literal, $kind:literal, $found:literal) => {
         concat!(
-            "(SELECT * FROM (
-            SELECT * FROM executions
-             WHERE ",
+            "-- triggers.",
+            $name,
+            "
+WITH found AS MATERIALIZED (
+  SELECT id, created_at
+    FROM (SELECT id, created_at, trigger_id, status, author FROM executions
+           WHERE ",
             $kind,
             " AND parent_execution_id IS NULL
-               AND (created_at, id) <= ($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-               AND created_at >= $3
-             ORDER BY created_at DESC, id DESC LIMIT $5) newest
-         WHERE author IS NULL AND ",
+             AND (created_at, id) <= ($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+             AND created_at >= $3
+           ORDER BY created_at DESC, id DESC LIMIT $5) newest
+   WHERE author IS NULL AND ",
             $found,
-            ")"
+            ")
+SELECT counted.total, e.id, e.session_id, e.status, e.error_message, e.created_at, m.payload
+  FROM (SELECT count(*) AS total FROM found) counted
+  LEFT JOIN (SELECT id FROM found ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7) shown
+         ON true
+  LEFT JOIN executions e ON e.id = shown.id
+  LEFT JOIN messages m ON m.id = e.message_ids[1]
+ ORDER BY e.created_at DESC, e.id DESC"
         )
     };
 }
 
-/// Of each list, the statement that counts and the one that shows.
-struct Statements {
-    count: &'static str,
-    list: &'static str,
-}
-
-macro_rules! statements {
-    ($count:literal, $list:literal, $kind:literal, $found:literal) => {
-        Statements {
-            count: concat!(
-                "-- triggers.",
-                $count,
-                "
-SELECT count(*) FROM ",
-                looked_at!($kind, $found),
-                " found"
-            ),
-            list: concat!(
-                "-- triggers.",
-                $list,
-                "
-SELECT e.id, e.session_id, e.status, e.error_message, e.created_at, m.payload
-  FROM (SELECT * FROM ",
-                looked_at!($kind, $found),
-                " found
-         ORDER BY created_at DESC, id DESC LIMIT $6 OFFSET $7) e
-  LEFT JOIN messages m ON m.id = e.message_ids[1]
- ORDER BY e.created_at DESC, e.id DESC"
-            ),
-        }
-    };
-}
-
-const ANY: Statements =
-    statements!("count_invocations", "invocations", "tenant_id = $1 AND trigger_id = $2", "true");
+const ANY: &str = page!("invocations", "tenant_id = $1 AND trigger_id = $2", "true");
 
 /// Looked for among all of the tenant's that have not ended: they are few.
-const PENDING: Statements = statements!(
-    "count_pending_invocations",
-    "pending_invocations",
-    "tenant_id = $1 AND finished_at IS NULL",
-    "trigger_id = $2"
-);
+const PENDING: &str =
+    page!("pending_invocations", "tenant_id = $1 AND finished_at IS NULL", "trigger_id = $2");
 
 /// Looked for among all of the trigger's: most went well.
-const SUCCESSFUL: Statements = statements!(
-    "count_successful_invocations",
-    "successful_invocations",
-    "tenant_id = $1 AND trigger_id = $2",
-    "status = 'success'"
-);
+const SUCCESSFUL: &str =
+    page!("successful_invocations", "tenant_id = $1 AND trigger_id = $2", "status = 'success'");
 
-const FAILED: Statements = statements!(
-    "count_failed_invocations",
+const FAILED: &str = page!(
     "failed_invocations",
     "tenant_id = $1 AND trigger_id = $2 AND status IN ('failed', 'timeout', 'cancelled')",
     "true"
 );
 
-const OF_EXECUTION: &str = "\
--- triggers.invocation_of_execution
-SELECT e.id, e.session_id, e.status, e.error_message, e.created_at, m.payload
-  FROM executions e LEFT JOIN messages m ON m.id = e.message_ids[1]
- WHERE e.tenant_id = $1 AND e.trigger_id = $2 AND e.id = $3 AND e.parent_execution_id IS NULL
-   AND e.author IS NULL";
-
-/// A message that is no execution's first one: it joined another, or it waits for one.
-const OF_MESSAGE: &str = "\
--- triggers.invocation_of_message
-SELECT m.session_id, coalesce(e.status, 'queued') AS status, e.error_message,
-       m.accepted_at AS created_at, m.payload
-  FROM messages m LEFT JOIN executions e ON e.id = m.execution_id
- WHERE m.tenant_id = $1 AND m.trigger_id = $2 AND m.id = $3";
+/// What `$5` was told for: the message `$4`, and the execution `$3` that it is in. The message may
+/// have joined another one's execution, or wait for one; an execution may have begun without a
+/// message that is known by it.
+const TOLD: &str = "\
+-- triggers.invocation
+SELECT coalesce(m.session_id, e.session_id) AS session_id, coalesce(e.status, 'queued') AS status,
+       e.error_message, m.payload,
+       CASE WHEN e.id = $5 THEN e.created_at ELSE m.accepted_at END AS created_at
+  FROM (SELECT $3::uuid AS execution_id, $4::uuid AS message_id) told
+  LEFT JOIN executions e ON e.id = told.execution_id AND e.tenant_id = $1 AND e.trigger_id = $2
+                        AND e.parent_execution_id IS NULL AND e.author IS NULL
+  LEFT JOIN messages m ON m.id = coalesce(told.message_id, e.message_ids[1])
+                      AND m.tenant_id = $1 AND m.trigger_id = $2
+ WHERE e.id = $5 OR m.id IS NOT NULL";
 
 impl Invocation {
     fn from_row(row: &Row, id: ExecutionId) -> Self {
@@ -196,7 +167,7 @@ pub async fn invocations(
     (offset, limit): (i64, i64),
 ) -> Result<Page<Invocation>, StoreError> {
     let failed = StoreError::query("triggers.invocations");
-    let statements = match filter.status {
+    let statement = match filter.status {
         None => ANY,
         Some(InvocationStatus::Pending) => PENDING,
         Some(InvocationStatus::Success) => SUCCESSFUL,
@@ -205,16 +176,15 @@ pub async fn invocations(
     let from = filter.from.unwrap_or(DateTime::UNIX_EPOCH);
     let to = filter.to.unwrap_or(DateTime::<Utc>::MAX_UTC);
     let client = store.client("triggers.invocations").await?;
-    let count: Parameters<'_> = &[&tenant.0, &trigger.0, &from, &to, &MAX_COUNTED];
-    let rows = query(&client, statements.count, count).await.map_err(&failed)?;
-    let total = rows.first().map_or(0, |row| row.get(0));
-    if offset >= total {
-        return Ok(Page { items: Vec::new(), total });
-    }
-    let list: Parameters<'_> = &[&tenant.0, &trigger.0, &from, &to, &MAX_COUNTED, &limit, &offset];
-    let rows = query(&client, statements.list, list).await.map_err(&failed)?;
-    let invocation = |row: &Row| Invocation::from_row(row, ExecutionId(row.get("id")));
-    Ok(Page { items: rows.iter().map(invocation).collect(), total })
+    let parameters: Parameters<'_> =
+        &[&tenant.0, &trigger.0, &from, &to, &MAX_COUNTED, &limit, &offset];
+    let rows = query(&client, statement, parameters).await.map_err(&failed)?;
+    let total = rows.first().map_or(0, |row| row.get("total"));
+    let invocation = |row: &Row| {
+        let id: Option<Uuid> = row.get("id");
+        Some(Invocation::from_row(row, ExecutionId(id?)))
+    };
+    Ok(Page { items: rows.iter().filter_map(invocation).collect(), total })
 }
 
 /// What came of a request: `id` is what its sender was told, and stays that wherever the message
@@ -225,17 +195,14 @@ pub async fn invocation(
     trigger: TriggerId,
     id: ExecutionId,
 ) -> Result<Option<Invocation>, StoreError> {
+    let Some(resolved) = resolve_execution(store, tenant, id).await? else { return Ok(None) };
     let failed = StoreError::query("triggers.invocation");
     let client = store.client("triggers.invocation").await?;
-    let of_execution: Parameters<'_> = &[&tenant.0, &trigger.0, &id.0];
-    let of_message: Parameters<'_> = &[&tenant.0, &trigger.0, &id.first_message().0];
-    for (sql, parameters) in [(OF_EXECUTION, of_execution), (OF_MESSAGE, of_message)] {
-        let rows = query(&client, sql, parameters).await.map_err(&failed)?;
-        if let Some(row) = rows.first() {
-            return Ok(Some(Invocation::from_row(row, id)));
-        }
-    }
-    Ok(None)
+    let execution = resolved.execution.map(|execution| execution.0);
+    let message = resolved.message.map(|message| message.id.0);
+    let parameters: Parameters<'_> = &[&tenant.0, &trigger.0, &execution, &message, &id.0];
+    let rows = query(&client, TOLD, parameters).await.map_err(&failed)?;
+    Ok(rows.first().map(|row| Invocation::from_row(row, id)))
 }
 
 async fn query(

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use recado_types::{DeliveryId, ExecutionId, SessionId, TenantId, TriggerId};
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::Parameters;
 use super::delivery::{ATTEMPTS_SHOWN, ChunkView, chunks_of};
-use super::{Parameters, query};
+use super::snapshot::Snapshot;
 use crate::{Store, StoreError};
 
 /// The most bytes of answers that one delivery shows, its newest attempts' first.
@@ -348,20 +349,12 @@ pub async fn delivery(
     tenant: TenantId,
     id: DeliveryId,
 ) -> Result<Option<DeliveryDetail>, StoreError> {
-    let failed = StoreError::query("views.delivery");
-    let mut client = store.client("views.delivery").await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(&failed)?;
+    let snapshot = Snapshot::of(store, "views.delivery").await?;
     let parameters: Parameters<'_> = &[&tenant.0, &id.0];
-    let rows = query(&snapshot, ONE, "views.delivery", parameters).await?;
+    let rows = snapshot.query(ONE, "views.delivery", parameters).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let parameters: Parameters<'_> = &[&id.0, &ATTEMPTS_SHOWN, &MAX_ANSWER_BYTES];
-    let attempts = query(&snapshot, ATTEMPTS, "views.attempts", parameters).await?;
+    let attempts = snapshot.query(ATTEMPTS, "views.attempts", parameters).await?;
     Ok(Some(DeliveryDetail {
         summary: DeliverySummary::from_row(row),
         chunks: chunks_of(&snapshot, id).await?,

@@ -1,12 +1,12 @@
 //! The deliveries of an execution, with their chunks and every attempt to send them.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use recado_types::{DeliveryId, ExecutionId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Parameters, query};
+use super::Parameters;
+use super::snapshot::Snapshot;
 use crate::StoreError;
 
 const DELIVERIES: &str = "\
@@ -14,15 +14,19 @@ const DELIVERIES: &str = "\
 SELECT id, status, chunk_count, truncated, error_code, error_message, created_at, finished_at
   FROM deliveries WHERE execution_id = $1 ORDER BY created_at, id";
 
+/// Of one delivery, or of all those of an execution.
 const CHUNKS: &str = "\
 -- views.delivery_chunks
 SELECT delivery_id, chunk_index, body, status, sent_at, provider_id
-  FROM chunks WHERE delivery_id = ANY ($1) ORDER BY delivery_id, chunk_index";
+  FROM chunks
+ WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE execution_id = $1 OR id = $2))
+ ORDER BY delivery_id, chunk_index";
 
 const ATTEMPTS: &str = "\
 -- views.delivery_attempts
 SELECT delivery_id, chunk_index, round, attempt, started_at, duration_ms, status_code, error_code
-  FROM (SELECT * FROM attempts WHERE delivery_id = ANY ($1)
+  FROM (SELECT * FROM attempts
+         WHERE delivery_id = ANY (ARRAY(SELECT id FROM deliveries WHERE execution_id = $1))
          ORDER BY started_at DESC, id DESC LIMIT $2) newest
  ORDER BY delivery_id, chunk_index, round, attempt";
 
@@ -87,32 +91,28 @@ pub struct AttemptView {
 }
 
 pub(super) async fn deliveries_of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     execution: ExecutionId,
 ) -> Result<Vec<DeliveryView>, StoreError> {
-    let operation = "views.execution_deliveries";
-    let deliveries = query(snapshot, DELIVERIES, operation, &[&execution.0]).await?;
-    if deliveries.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<Uuid> = deliveries.iter().map(|row| row.get("id")).collect();
-    let of_chunks: Parameters<'_> = &[&ids];
-    let of_attempts: Parameters<'_> = &[&ids, &ATTEMPTS_SHOWN];
-    let (chunks, attempts) = tokio::try_join!(
-        query(snapshot, CHUNKS, "views.delivery_chunks", of_chunks),
-        query(snapshot, ATTEMPTS, "views.delivery_attempts", of_attempts),
+    // All of them are sent at once and answered in order.
+    let of_deliveries: Parameters<'_> = &[&execution.0];
+    let of_chunks: Parameters<'_> = &[&Some(execution.0), &None::<Uuid>];
+    let of_attempts: Parameters<'_> = &[&execution.0, &ATTEMPTS_SHOWN];
+    let (deliveries, chunks, attempts) = tokio::try_join!(
+        snapshot.query(DELIVERIES, "views.execution_deliveries", of_deliveries),
+        snapshot.query(CHUNKS, "views.delivery_chunks", of_chunks),
+        snapshot.query(ATTEMPTS, "views.delivery_attempts", of_attempts),
     )?;
     Ok(deliveries.iter().map(|row| delivery(row, &chunks, &attempts)).collect())
 }
 
 /// The chunks of one delivery, without their attempts.
 pub(super) async fn chunks_of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     delivery: DeliveryId,
 ) -> Result<Vec<ChunkView>, StoreError> {
-    let ids = [delivery.0];
-    let parameters: Parameters<'_> = &[&ids.as_slice()];
-    let chunks = query(snapshot, CHUNKS, "views.delivery_chunks", parameters).await?;
+    let parameters: Parameters<'_> = &[&None::<Uuid>, &Some(delivery.0)];
+    let chunks = snapshot.query(CHUNKS, "views.delivery_chunks", parameters).await?;
     Ok(chunks.iter().map(|row| chunk(row, &[])).collect())
 }
 

@@ -5,11 +5,12 @@ use recado_types::{
     AgentId, EventDeliveryId, EventEndpointId, EventId, ExecutionId, SessionId, TenantId,
 };
 use serde_json::Value;
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::delivery::ATTEMPTS_SHOWN;
-use super::{DeliveryStatus, Parameters, query};
+use super::snapshot::Snapshot;
+use super::{DeliveryStatus, Parameters};
 use crate::{Store, StoreError};
 
 /// The most bytes of answers that one delivery shows, its newest attempts' first.
@@ -186,20 +187,12 @@ pub async fn event_delivery(
     tenant: TenantId,
     id: EventDeliveryId,
 ) -> Result<Option<EventDeliveryDetail>, StoreError> {
-    let failed = StoreError::query("views.event_delivery");
-    let mut client = store.client("views.event_delivery").await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(&failed)?;
+    let snapshot = Snapshot::of(store, "views.event_delivery").await?;
     let parameters: Parameters<'_> = &[&tenant.0, &id.0];
-    let rows = query(&snapshot, ONE, "views.event_delivery", parameters).await?;
+    let rows = snapshot.query(ONE, "views.event_delivery", parameters).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let parameters: Parameters<'_> = &[&id.0, &ATTEMPTS_SHOWN, &MAX_ANSWER_BYTES];
-    let attempts = query(&snapshot, ATTEMPTS, "views.event_attempts", parameters).await?;
+    let attempts = snapshot.query(ATTEMPTS, "views.event_attempts", parameters).await?;
     Ok(Some(EventDeliveryDetail {
         summary: summary_from_row(row),
         payload: row.get("payload"),

@@ -1,17 +1,16 @@
 //! One execution with everything that belongs to it, as it was at one moment.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use recado_types::{AgentId, ExecutionId, MessageId, SessionId, TenantId, ToolCallId, TriggerId};
 use serde_json::{Map, Value};
+use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-use tokio_postgres::{IsolationLevel, Row};
-use uuid::Uuid;
 
+use super::Parameters;
 use super::delivery::{DeliveryView, deliveries_of};
-use super::session::{Activity, SessionView, activity_of};
+use super::session::{Activity, SessionView, activity_around};
+use super::snapshot::Snapshot;
 use super::tool_calls::{ToolCallView, tool_calls_of};
-use super::{Parameters, query};
 use crate::{Store, StoreError};
 
 /// The most messages, model calls and windows that are shown. A delivery is bounded by its
@@ -23,7 +22,7 @@ const MAX_WINDOWS: i64 = 100;
 const EXECUTION: &str = "\
 -- views.execution
 SELECT e.id, e.trigger_id, e.status, e.attempt_count, e.created_at, e.started_at, e.finished_at,
-       e.separator, e.message_ids, coalesce(e.normalized_query, e.input) AS normalized_query,
+       e.separator, coalesce(e.normalized_query, e.input) AS normalized_query,
        e.agent_response, e.error_code, e.error_message, e.tokens_used, e.cost_usd, e.session_id,
        e.agent_id, e.agent_version, e.agent_variation, e.parent_execution_id,
        e.parent_tool_call_id, e.superseded_by, e.cancel_requested_at, e.author,
@@ -40,7 +39,9 @@ SELECT e.id, e.trigger_id, e.status, e.attempt_count, e.created_at, e.started_at
 const MESSAGES: &str = "\
 -- views.execution_messages
 SELECT id, text, context, accepted_at, recorded_at FROM messages
- WHERE tenant_id = $1 AND id = ANY ($2) ORDER BY seq LIMIT $3";
+ WHERE tenant_id = $1
+   AND id = ANY (ARRAY(SELECT unnest(message_ids) FROM executions WHERE id = $2))
+ ORDER BY seq LIMIT $3";
 
 const LLM_CALLS: &str = "\
 -- views.execution_llm_calls
@@ -51,7 +52,9 @@ SELECT number, purpose, iteration, window_sequence, provider, model, input_token
 const WINDOWS: &str = "\
 -- views.execution_windows
 SELECT sequence, strategies, summary, n_messages, prompt_tokens, completion_tokens, created_at
-  FROM context_windows WHERE session_id = $1 AND execution_id = $2 ORDER BY sequence LIMIT $3";
+  FROM context_windows
+ WHERE session_id = (SELECT session_id FROM executions WHERE id = $1) AND execution_id = $1
+ ORDER BY sequence LIMIT $2";
 
 /// An execution and everything that belongs to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,31 +193,20 @@ pub async fn execution(
     trigger: Option<TriggerId>,
     id: ExecutionId,
 ) -> Result<Option<ExecutionView>, StoreError> {
-    let failed = StoreError::query("views.execution");
-    let mut client = store.client("views.execution").await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(&failed)?;
+    let snapshot = Snapshot::of(store, "views.execution").await?;
     let trigger = trigger.map(|trigger| trigger.0);
     let parameters: Parameters<'_> = &[&tenant.0, &trigger, &id.0];
-    let rows = query(&snapshot, EXECUTION, "views.execution", parameters).await?;
-    let Some(row) = rows.into_iter().next() else { return Ok(None) };
-
     // All of them are sent at once and answered in order.
-    let message_ids: Vec<Uuid> = row.get("message_ids");
-    let session_id = SessionId(row.get("session_id"));
-    let (activity, messages, llm_calls, tool_calls, windows, deliveries) = tokio::try_join!(
-        activity_of(&snapshot, session_id),
-        messages_of(&snapshot, tenant, &message_ids),
+    let (rows, activity, messages, llm_calls, tool_calls, windows, deliveries) = tokio::try_join!(
+        snapshot.query(EXECUTION, "views.execution", parameters),
+        activity_around(&snapshot, id),
+        messages_of(&snapshot, tenant, id),
         llm_calls_of(&snapshot, id),
         tool_calls_of(&snapshot, id),
-        windows_of(&snapshot, session_id, id),
+        windows_of(&snapshot, id),
         deliveries_of(&snapshot, id),
     )?;
+    let Some(row) = rows.into_iter().next() else { return Ok(None) };
     let normalized_query = row.get::<_, Option<String>>("normalized_query").unwrap_or_else(|| {
         let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
         texts.join(row.get("separator"))
@@ -247,7 +239,7 @@ pub async fn execution(
         error_message: row.get("error_message"),
         tokens_used: row.get("tokens_used"),
         cost_usd: row.get("cost_usd"),
-        session: session_from_row(&row, session_id, activity),
+        session: session_from_row(&row, activity),
         context,
         messages,
         llm_calls,
@@ -257,10 +249,10 @@ pub async fn execution(
     }))
 }
 
-fn session_from_row(row: &Row, id: SessionId, activity: Activity) -> SessionView {
+fn session_from_row(row: &Row, activity: Activity) -> SessionView {
     let created_at: DateTime<Utc> = row.get("session_created_at");
     SessionView {
-        id,
+        id: SessionId(row.get("session_id")),
         agent_id: AgentId(row.get("agent_id")),
         agent_name: row.get("agent_name"),
         status: row.get("session_status"),
@@ -272,12 +264,12 @@ fn session_from_row(row: &Row, id: SessionId, activity: Activity) -> SessionView
 }
 
 async fn messages_of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     tenant: TenantId,
-    ids: &[Uuid],
+    execution: ExecutionId,
 ) -> Result<Vec<MessageView>, StoreError> {
-    let parameters: Parameters<'_> = &[&tenant.0, &ids, &MAX_MESSAGES];
-    let rows = query(snapshot, MESSAGES, "views.execution_messages", parameters).await?;
+    let parameters: Parameters<'_> = &[&tenant.0, &execution.0, &MAX_MESSAGES];
+    let rows = snapshot.query(MESSAGES, "views.execution_messages", parameters).await?;
     let message = |row: &Row| {
         let Json(context) = row.get("context");
         MessageView {
@@ -292,11 +284,11 @@ async fn messages_of(
 }
 
 async fn llm_calls_of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     execution: ExecutionId,
 ) -> Result<Vec<LlmCallView>, StoreError> {
     let parameters: Parameters<'_> = &[&execution.0, &MAX_CALLS];
-    let rows = query(snapshot, LLM_CALLS, "views.execution_llm_calls", parameters).await?;
+    let rows = snapshot.query(LLM_CALLS, "views.execution_llm_calls", parameters).await?;
     let call = |row: &Row| LlmCallView {
         number: row.get("number"),
         purpose: row.get("purpose"),
@@ -316,12 +308,11 @@ async fn llm_calls_of(
 }
 
 async fn windows_of(
-    snapshot: &Transaction<'_>,
-    session: SessionId,
+    snapshot: &Snapshot,
     execution: ExecutionId,
 ) -> Result<Vec<WindowView>, StoreError> {
-    let parameters: Parameters<'_> = &[&session.0, &execution.0, &MAX_WINDOWS];
-    let rows = query(snapshot, WINDOWS, "views.execution_windows", parameters).await?;
+    let parameters: Parameters<'_> = &[&execution.0, &MAX_WINDOWS];
+    let rows = snapshot.query(WINDOWS, "views.execution_windows", parameters).await?;
     let window = |row: &Row| WindowView {
         sequence: row.get("sequence"),
         strategies: row.get("strategies"),

@@ -11,17 +11,14 @@ mod position;
 mod resolve;
 mod session;
 mod sessions;
+mod snapshot;
 mod stats;
 mod summaries;
 mod tool_calls;
 mod transcript;
 mod windows;
 
-use deadpool_postgres::Transaction;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-
-use crate::StoreError;
 
 pub use audit::{AuditFilter, AuditLine, audit_log};
 pub use deliveries::{
@@ -51,15 +48,3 @@ pub use transcript::{
 pub use windows::{OpenBurst, open_bursts};
 
 type Parameters<'p> = &'p [&'p (dyn ToSql + Sync)];
-
-/// Part of what one snapshot shows.
-async fn query(
-    snapshot: &Transaction<'_>,
-    sql: &str,
-    operation: &'static str,
-    parameters: Parameters<'_>,
-) -> Result<Vec<Row>, StoreError> {
-    let failed = StoreError::query(operation);
-    let statement = snapshot.prepare_cached(sql).await.map_err(&failed)?;
-    snapshot.query(&statement, parameters).await.map_err(&failed)
-}

@@ -6,10 +6,11 @@ use recado_types::{ExecutionId, MessageId, SessionId, TenantId, TriggerId};
 
 use crate::{Store, StoreError};
 
-/// An execution of this id, or else the one that its message, or the message of this id, is in.
+/// An execution of this id, or else the one that its message, or the message of this id, is in. So
+/// is one that a newer one took the messages from: it does not answer them.
 const RESOLVE: &str = "\
 -- views.resolve_execution
-SELECT own.id AS own_id, m.id AS message_id, m.execution_id, m.trigger_id, m.session_id,
+SELECT own.id AS own_id, own.superseded_by IS NOT NULL AS is_superseded, m.id AS message_id, m.execution_id, m.trigger_id, m.session_id,
        m.accepted_at, m.requested_at IS NOT NULL AS is_requested
   FROM (SELECT $1::uuid AS tenant_id) asked
   LEFT JOIN executions own ON own.tenant_id = asked.tenant_id AND own.id = $2
@@ -57,6 +58,7 @@ pub async fn resolve_execution(
     Ok(row.map(|row| {
         let own: Option<ExecutionId> = row.get::<_, Option<_>>("own_id").map(ExecutionId);
         let other = row.get::<_, Option<_>>("execution_id").map(ExecutionId);
+        let execution = if row.get("is_superseded") { other.or(own) } else { own.or(other) };
         let message = row.get::<_, Option<_>>("message_id").map(|id| WaitingMessage {
             id: MessageId(id),
             trigger_id: TriggerId(row.get("trigger_id")),
@@ -64,6 +66,6 @@ pub async fn resolve_execution(
             accepted_at: row.get("accepted_at"),
             is_requested: row.get("is_requested"),
         });
-        Resolved { execution: own.or(other), message }
+        Resolved { execution, message }
     }))
 }

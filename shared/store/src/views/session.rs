@@ -1,11 +1,11 @@
 //! A session and what happens in it, at a bounded price.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
-use recado_types::{AgentId, SessionId, TenantId, TriggerId};
-use tokio_postgres::IsolationLevel;
+use recado_types::{AgentId, ExecutionId, SessionId, TenantId, TriggerId};
+use tokio_postgres::Row;
 
-use super::{Parameters, query};
+use super::Parameters;
+use super::snapshot::Snapshot;
 use crate::{Store, StoreError};
 
 /// How many executions of a session are looked at, the newest first, and how many open messages.
@@ -20,25 +20,50 @@ SELECT s.agent_id, a.name AS agent_name, s.trigger_id, t.name AS trigger_name, s
   LEFT JOIN triggers t ON t.id = s.trigger_id
  WHERE s.tenant_id = $1 AND s.id = $2";
 
-/// A message in no execution is in the session's open window. Both halves of a session's
-/// executions have an index of their own.
-const ACTIVITY: &str = "\
--- views.session_activity
-SELECT count(*) AS n_executions,
+/// What happened in `$session`. A message in no execution is in the session's open window. Both
+/// halves of a session's executions have an index of their own.
+macro_rules! activity {
+    ($session:literal) => {
+        concat!(
+            "SELECT count(*) AS n_executions,
        count(*) FILTER (WHERE NOT has_ended) AS n_unfinished,
        (coalesce(sum(n_messages), 0)
         + (SELECT count(*) FROM (SELECT FROM messages
-                                  WHERE session_id = $1 AND execution_id IS NULL
+                                  WHERE session_id = ",
+            $session,
+            " AND execution_id IS NULL
                                   LIMIT $2) open))::bigint AS n_messages,
        max(last_at) AS last_at
   FROM ((SELECT cardinality(message_ids) AS n_messages, finished_at AS last_at,
                 true AS has_ended
-           FROM executions WHERE session_id = $1 AND finished_at IS NOT NULL
+           FROM executions WHERE session_id = ",
+            $session,
+            " AND finished_at IS NOT NULL
           ORDER BY seq DESC LIMIT $2)
          UNION ALL
         (SELECT cardinality(message_ids), coalesce(started_at, created_at), false
-           FROM executions WHERE session_id = $1 AND finished_at IS NULL
-          ORDER BY seq DESC LIMIT $2)) activity";
+           FROM executions WHERE session_id = ",
+            $session,
+            " AND finished_at IS NULL
+          ORDER BY seq DESC LIMIT $2)) activity"
+        )
+    };
+}
+
+const ACTIVITY: &str = concat!(
+    "\
+-- views.session_activity
+",
+    activity!("$1")
+);
+
+/// Of the session that an execution is in.
+const ACTIVITY_AROUND: &str = concat!(
+    "\
+-- views.execution_activity
+",
+    activity!("(SELECT session_id FROM executions WHERE id = $1)")
+);
 
 /// The session of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,19 +116,13 @@ pub async fn session(
     tenant: TenantId,
     id: SessionId,
 ) -> Result<Option<SessionDetail>, StoreError> {
-    let failed = StoreError::query("views.session");
-    let mut client = store.client("views.session").await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(&failed)?;
+    let snapshot = Snapshot::of(store, "views.session").await?;
     let parameters: Parameters<'_> = &[&tenant.0, &id.0];
-    let rows = query(&snapshot, SESSION, "views.session", parameters).await?;
+    let rows = snapshot.query(SESSION, "views.session", parameters).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let activity = activity_of(&snapshot, id).await?;
+    let parameters: Parameters<'_> = &[&id.0, &MAX_COUNTED];
+    let rows = snapshot.query(ACTIVITY, "views.session_activity", parameters).await?;
+    let activity = activity_from(&rows);
     let created_at: DateTime<Utc> = row.get("created_at");
     let session = SessionView {
         id,
@@ -124,18 +143,22 @@ pub async fn session(
     }))
 }
 
-pub(super) async fn activity_of(
-    snapshot: &Transaction<'_>,
-    id: SessionId,
+pub(super) async fn activity_around(
+    snapshot: &Snapshot,
+    id: ExecutionId,
 ) -> Result<Activity, StoreError> {
     let parameters: Parameters<'_> = &[&id.0, &MAX_COUNTED];
-    let rows = query(snapshot, ACTIVITY, "views.session_activity", parameters).await?;
-    // An aggregate without GROUP BY is one row.
+    let rows = snapshot.query(ACTIVITY_AROUND, "views.execution_activity", parameters).await?;
+    Ok(activity_from(&rows))
+}
+
+/// An aggregate without GROUP BY is one row.
+fn activity_from(rows: &[Row]) -> Activity {
     let count = |column| rows.first().map_or(0, |row| row.get::<_, i64>(column));
-    Ok(Activity {
+    Activity {
         n_executions: count("n_executions"),
         n_unfinished: count("n_unfinished"),
         n_messages: count("n_messages"),
         last_at: rows.first().and_then(|row| row.get("last_at")),
-    })
+    }
 }

@@ -1,12 +1,11 @@
 //! How a tenant's triggers are doing, at a bounded price.
 
+use chrono::{DateTime, Utc};
 use recado_types::TenantId;
 
 use crate::{Store, StoreError};
 
-/// How many triggers are looked at, and how many executions of each and of all.
-const MAX_TRIGGERS: i64 = 1_000;
-const MAX_PER_TRIGGER: i64 = 1_000;
+/// How many executions are looked at.
 const MAX_EXECUTIONS: i64 = 10_000;
 
 const TRIGGERS: &str = "\
@@ -14,21 +13,15 @@ const TRIGGERS: &str = "\
 SELECT count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
   FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL";
 
-/// Walks `executions_by_trigger` backwards for each trigger and stops when it has seen enough:
-/// the price does not grow with the table. What sub-agents did is part of what they were asked in,
-/// and what people said in an agent's place is no execution.
+/// Walks `executions_by_tenant` backwards and stops when it has seen enough: the price does not grow
+/// with the table. What sub-agents did is part of what they were asked in, and what people said in
+/// an agent's place is no execution.
 const EXECUTIONS: &str = "\
 -- views.stats
-SELECT status, count(*) AS n_executions
-  FROM (SELECT recent.status
-          FROM (SELECT id FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL
-                 ORDER BY id DESC LIMIT $2) newest
-         CROSS JOIN LATERAL (
-               SELECT status FROM executions
-                WHERE executions.trigger_id = newest.id AND executions.tenant_id = $1
-                  AND executions.parent_execution_id IS NULL AND executions.author IS NULL
-                ORDER BY created_at DESC, id DESC LIMIT $3) recent
-         LIMIT $4) counted
+SELECT status, count(*) AS n_executions, min(created_at) AS since
+  FROM (SELECT status, created_at FROM executions
+         WHERE tenant_id = $1 AND parent_execution_id IS NULL AND author IS NULL
+         ORDER BY created_at DESC, id DESC LIMIT $2) newest
  GROUP BY status";
 
 /// How many triggers a tenant has.
@@ -47,6 +40,8 @@ pub struct StatusCount {
     pub status: String,
     /// How many.
     pub n_executions: i64,
+    /// When the oldest of them was admitted.
+    pub since: DateTime<Utc>,
 }
 
 /// How a tenant's triggers are doing.
@@ -56,9 +51,7 @@ pub struct Stats {
     pub triggers: TriggerCounts,
     /// Its newest executions, by status.
     pub executions: Vec<StatusCount>,
-    /// The most executions that are counted of one trigger; the newest ones are.
-    pub max_per_trigger: i64,
-    /// The most executions that are counted of all.
+    /// The most executions that are counted; the newest ones are.
     pub max_executions: i64,
 }
 
@@ -71,18 +64,15 @@ pub async fn stats(store: &Store, tenant: TenantId) -> Result<Stats, StoreError>
     let triggers = TriggerCounts { total: row.get("total"), enabled: row.get("enabled") };
 
     let statement = client.prepare_cached(EXECUTIONS).await.map_err(&failed)?;
-    let rows = client
-        .query(&statement, &[&tenant.0, &MAX_TRIGGERS, &MAX_PER_TRIGGER, &MAX_EXECUTIONS])
-        .await
-        .map_err(&failed)?;
+    let rows = client.query(&statement, &[&tenant.0, &MAX_EXECUTIONS]).await.map_err(&failed)?;
     let count = |row: &tokio_postgres::Row| StatusCount {
         status: row.get("status"),
         n_executions: row.get("n_executions"),
+        since: row.get("since"),
     };
     Ok(Stats {
         triggers,
         executions: rows.iter().map(count).collect(),
-        max_per_trigger: MAX_PER_TRIGGER,
         max_executions: MAX_EXECUTIONS,
     })
 }

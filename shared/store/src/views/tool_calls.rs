@@ -1,12 +1,12 @@
 //! Tool calls: those of one execution, and those of a tenant that wait for a person.
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use recado_types::{ExecutionId, SessionId, TenantId, ToolCallId, ToolId, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 
-use super::{Parameters, query};
+use super::Parameters;
+use super::snapshot::Snapshot;
 use crate::{Store, StoreError};
 
 /// The most calls that are shown, and the most bytes of their inputs and outputs together: of
@@ -114,11 +114,11 @@ pub struct WaitingCall {
 }
 
 pub(super) async fn tool_calls_of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     execution: ExecutionId,
 ) -> Result<Vec<ToolCallView>, StoreError> {
     let parameters: Parameters<'_> = &[&execution.0, &MAX_CALLS, &MAX_BYTES];
-    let rows = query(snapshot, TOOL_CALLS, "views.execution_tool_calls", parameters).await?;
+    let rows = snapshot.query(TOOL_CALLS, "views.execution_tool_calls", parameters).await?;
     Ok(rows.iter().map(call_from_row).collect())
 }
 

@@ -6,12 +6,11 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use recado_types::{ExecutionId, MessageId, SessionId, TenantId};
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::query;
+use super::snapshot::Snapshot;
 use crate::{Store, StoreError};
 
 /// The longest text that is shown, in characters.
@@ -161,24 +160,16 @@ pub async fn transcript(
     after: Option<TranscriptPosition>,
     limit: i64,
 ) -> Result<Transcript, StoreError> {
-    let failed = StoreError::query("views.transcript");
-    let mut client = store.client("views.transcript").await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(&failed)?;
+    let snapshot = Snapshot::of(store, "views.transcript").await?;
     let after = after.unwrap_or(TranscriptPosition::END);
     let n_wanted = usize::try_from(limit).unwrap_or_default();
-    let rows = query(
-        &snapshot,
-        EXCHANGES,
-        "views.transcript_exchanges",
-        &[&tenant.0, &session.0, &after.seq, &limit, &MAX_TEXT],
-    )
-    .await?;
+    let rows = snapshot
+        .query(
+            EXCHANGES,
+            "views.transcript_exchanges",
+            &[&tenant.0, &session.0, &after.seq, &limit, &MAX_TEXT],
+        )
+        .await?;
     let mut exchanges: Vec<Exchange> = rows.iter().map(exchange_from_row).collect();
     let last = exchanges.last().map(|last| TranscriptPosition { seq: last.seq, place: 0 });
     let stopped_at = last.filter(|_| exchanges.len() >= n_wanted);
@@ -199,9 +190,9 @@ pub async fn transcript(
         Place::Answer(_) => None,
     });
     let ids: Vec<Uuid> = ids.collect();
-    let messages =
-        query(&snapshot, MESSAGES, "views.transcript_messages", &[&tenant.0, &ids, &MAX_TEXT])
-            .await?;
+    let messages = snapshot
+        .query(MESSAGES, "views.transcript_messages", &[&tenant.0, &ids, &MAX_TEXT])
+        .await?;
     let messages: HashMap<Uuid, &Row> = messages.iter().map(|row| (row.get("id"), row)).collect();
     let said = places.into_iter().filter_map(|(at, place)| match place {
         Place::Answer(answer) => Some(answer.clone()),
@@ -250,12 +241,12 @@ fn exchange_from_row(row: &Row) -> Exchange {
 
 /// The messages that are in no execution yet.
 async fn open_window(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot,
     tenant: TenantId,
     session: SessionId,
 ) -> Result<Option<Exchange>, StoreError> {
     let operation = "views.transcript_open";
-    let rows = query(snapshot, OPEN, operation, &[&tenant.0, &session.0, &MAX_OPEN]).await?;
+    let rows = snapshot.query(OPEN, operation, &[&tenant.0, &session.0, &MAX_OPEN]).await?;
     Ok(rows.first().map(|first| Exchange {
         seq: first.get("seq"),
         messages: rows.iter().map(|row| row.get("id")).collect(),

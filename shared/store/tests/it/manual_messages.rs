@@ -91,13 +91,13 @@ async fn it_is_said_in_ones_own_sessions_with_a_callback_only() {
     admit_and_claim(&fixture, 1).await;
     let them = TenantId(Uuid::from_u128(77));
     assert_eq!(say(&fixture, them, "Hello.").await, Saying::NotFound);
-    for callback in [
-        "trigger_config #- '{execution,callback}'",
-        "jsonb_set(trigger_config, '{execution,callback}', 'null')",
-        "'{\"execution\": {\"callback\": {}}}', deleted_at = now()",
+    for (callback, refusal) in [
+        ("trigger_config #- '{execution,callback}'", Saying::NoCallback),
+        ("jsonb_set(trigger_config, '{execution,callback}', 'null')", Saying::NoCallback),
+        ("'{\"execution\": {\"callback\": {}}}', deleted_at = now()", Saying::TriggerDeleted),
     ] {
         fixture.execute(&format!("UPDATE triggers SET trigger_config = {callback}")).await;
-        assert_eq!(say(&fixture, TENANT, "Hello.").await, Saying::NoCallback);
+        assert_eq!(say(&fixture, TENANT, "Hello.").await, refusal);
     }
     assert_eq!(fixture.count("SELECT count(*) FROM deliveries").await, 0);
     assert_eq!(fixture.count("SELECT count(*) FROM lanes WHERE kind = 'delivery'").await, 0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use recado_store::event_endpoints::{self, Resend};
 use recado_store::executions::{self, History};
+use recado_store::messages;
 use recado_store::redeliver::{RedeliverFrom, Redelivery, redeliver};
 use recado_store::retention::{self, Job, Kept};
 use recado_store::tenants::Retention;
@@ -326,6 +327,35 @@ async fn a_session_goes_on_without_what_was_removed() {
     let turns = claimed[0].history.iter();
     let told: Vec<_> = turns.map(|turn| (turn.query.as_str(), turn.response.as_deref())).collect();
     assert_eq!(told, [("question 4", Some("answer")), ("question 5", Some("answer"))]);
+}
+
+#[tokio::test]
+async fn what_comes_under_the_id_of_a_removed_message_is_refused_and_not_kept() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let [first, second, new] = [message(1, 1), message(1, 2), message(1, 3)];
+    executions::admit(store, &[&request(&[first.clone(), second])], now()).await.unwrap();
+    let end = "UPDATE executions SET status = 'success', finished_at = created_at;
+               UPDATE lanes SET queued = 0, next_run_at = NULL";
+    fixture.execute(end).await;
+    tidy(store, TENANT, keeps(None, Some(2), None), now() + days(3)).await;
+    assert_eq!(fixture.count("SELECT count(*) FROM messages").await, 0);
+
+    // With a buffer it is recorded before it is asked for, here together with one that is new.
+    messages::record(store, &[&first]).await.unwrap();
+    let admitted =
+        executions::admit(store, &[&request(&[first.clone(), new.clone()])], now()).await;
+    let admitted = admitted.unwrap();
+    assert_eq!((admitted.n_messages, admitted.n_executions), (1, 1));
+    assert_eq!(admitted.conflicts, [first.id]);
+    let kept = format!("SELECT count(*) FROM messages WHERE id = '{}'", new.id.0);
+    assert_eq!(fixture.count(&kept).await, 1);
+    assert_eq!(fixture.count("SELECT count(*) FROM messages").await, 1);
+
+    let first_id = first.id;
+    let again = executions::admit(store, &[&request(&[first])], now()).await.unwrap();
+    assert_eq!((again.n_executions, again.conflicts.as_slice()), (0, [first_id].as_slice()));
+    assert_eq!(fixture.count("SELECT count(*) FROM executions").await, 2);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Runs that give way to newer messages.
 
 use recado_store::executions::{self, Finish, Finished, Superseded};
+use recado_store::views;
 use recado_types::MessageId;
 use uuid::Uuid;
 
 use crate::control::{admit, claim, claim_soon, expire_leases};
 use crate::executions::success;
-use crate::fixture::{Fixture, message, now, request, session, sync_request};
+use crate::fixture::{Fixture, TENANT, message, now, request, session, sync_request};
 
 /// What has to be written down of a run that had its answer already.
 fn in_vain(claimed: &executions::Claimed) -> Finish {
@@ -37,6 +38,8 @@ async fn a_run_that_has_its_answer_gives_way_and_is_paid_for() {
                     AND agent_response IS NULL";
     assert_eq!(fixture.count(ended).await, 1);
     assert_eq!(fixture.count("SELECT count(*) FROM llm_calls").await, 1);
+    let told = views::resolve_execution(store, TENANT, claimed.execution_id).await.unwrap();
+    assert_eq!(told.unwrap().execution, Some(newer), "what its sender was told leads on");
 
     let next = claim_soon(&fixture).await;
     assert_eq!((next.execution_id, next.supersede_count, next.n_messages), (newer, 1, 2));

@@ -8,14 +8,13 @@ use actix_web::HttpRequest;
 use actix_web::web::{self, Data, Json, Path};
 use chrono::{DateTime, Utc};
 use recado_http::auth::Role;
-use recado_http::problem::FieldReason;
 use recado_http::{ApiError, Problem};
 use recado_store::agents::{self, Agent, AgentDraft, Labels, Saved};
 use recado_types::scope::Scope;
 use recado_types::{AgentId, ProjectId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::draft::Reading;
 use super::{DONE, Done, Found};
@@ -23,7 +22,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::{deleted, store_failed};
+use crate::failure::{deleted, store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::optimistic::until_saved;
 use crate::page::{CURSOR, LIMIT, Listing, Page};
@@ -145,7 +144,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("agents/{}", caller.tenant);
     let page: Page<AgentId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -203,7 +202,7 @@ fn judged(saved: Saved, draft: &AgentDraft) -> Result<Option<Agent>, ApiError> {
     match saved {
         Saved::Saved(agent) => Ok(Some(agent)),
         Saved::Missing(missing) => Err(draft::refused(&draft.spec, &missing)),
-        Saved::ExternalIdTaken => Err(external_id_taken()),
+        Saved::ExternalIdTaken => Err(taken("agent", &["external_id"])),
         Saved::Stale => Ok(None),
     }
 }
@@ -217,14 +216,8 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     until_saved(async || {
-        let seen = if if_match.is_given() {
-            let current = find(&caller, id).await?;
-            if_match.check(&version(&current))?;
-            Some(current.version)
-        } else {
-            None
-        };
-        let now = api.clock.now();
+        let seen = if_match.confirmed(find(&caller, id), version).await?;
+        let (seen, now) = (seen.map(|agent| agent.version), api.clock.now());
         let deletion = agents::delete(&caller.store, caller.tenant, id, seen, now).await;
         deleted(deletion.map_err(store_failed)?, "agent", Problem::AgentNotFound)
     })
@@ -239,10 +232,4 @@ async fn find(caller: &Caller, id: AgentId) -> Result<Agent, ApiError> {
 
 fn parse_id(id: &str) -> Result<AgentId, ApiError> {
     id.parse().map_err(|_no_id| Problem::AgentNotFound.into())
-}
-
-fn external_id_taken() -> ApiError {
-    let (path, reason) = ("external_id".to_owned(), "is another agent's already".to_owned());
-    ApiError::new(Problem::AlreadyExists, "another agent has this external_id")
-        .with_details(json!({"fields": [FieldReason { path, reason }]}))
 }

@@ -80,7 +80,7 @@ async fn list(
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let id = parse_id(&id)?;
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("agents/{}/{id}/versions", caller.tenant);
     let page: Page<i32> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;

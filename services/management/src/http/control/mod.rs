@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::executions::execution_of;
 use super::{Found, schema};
 use crate::Api;
 use crate::access::Caller;
@@ -39,7 +40,10 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         &[Operation::post("Cancel an execution", Access::Role(Role::Editor), || {
             web::post().to(cancel)
         })
-        .details("It ends a moment later; asking twice changes nothing.")
+        .details(
+            "It ends a moment later; asking twice changes nothing. The id may be what the sender \
+             of a message was told, as for `GET`; the answer has that of the execution.",
+        )
         .answers_data::<Cancelled>(202)
         .problems(&[Problem::ExecutionNotFound, Problem::ExecutionEnded])],
     ),
@@ -208,10 +212,22 @@ pub(super) async fn deny(
 }
 
 async fn request_cancel(api: &Api, caller: &Caller, id: &str) -> Result<Cancelled, ApiError> {
-    let id = parse_execution(id)?;
-    let now = api.clock.now();
-    let cancellation = control::request_cancel(&caller.store, caller.tenant, id, now).await;
-    match cancellation.map_err(store_failed)? {
+    let told = parse_execution(id)?;
+    let cancel = async |id| {
+        let now = api.clock.now();
+        let cancellation = control::request_cancel(&caller.store, caller.tenant, id, now).await;
+        Ok::<_, ApiError>((id, cancellation.map_err(store_failed)?))
+    };
+    let (id, cancellation) = match cancel(told).await? {
+        known @ (_, Cancellation::Requested { .. }) => known,
+        // What a sender was told is the id of a message's own execution, which it may not have got,
+        // or which may have ended because a newer one took the message over.
+        known => match execution_of(caller, None, told).await? {
+            same if same == told => known,
+            other => cancel(other).await?,
+        },
+    };
+    match cancellation {
         Cancellation::Requested { status } => Ok(Cancelled { id, status }),
         Cancellation::AlreadyEnded { status } if status == "cancelled" => {
             Ok(Cancelled { id, status })

@@ -67,7 +67,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     if query.text("status").is_some_and(|status| status != WAITING) {
         query.refuse("status", format!("must be {WAITING}"));
     }

@@ -39,7 +39,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let filter = DeliveryFilter {
         status: query.choice("status", &DeliveryStatus::ALL, DeliveryStatus::as_str),
         trigger_id: query.parsed("trigger_id", "an id"),

@@ -17,7 +17,6 @@ use recado_types::scope::Scope;
 use recado_types::{AgentId, EventEndpointId};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use self::recover::{Recovered, recover};
 use self::rotate::rotate_secret;
@@ -27,9 +26,9 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::store_failed;
+use crate::failure::{store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 use crate::page::{CURSOR, LIMIT, Listing, Page};
 use crate::query::QueryReader;
 
@@ -229,7 +228,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("event-endpoints/{}", caller.tenant);
     let page: Page<String> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -281,7 +280,10 @@ async fn delete(
         let now = api.clock.now();
         let is_deleted =
             event_endpoints::delete(&caller.store, caller.tenant, id, read_at, now).await;
-        Ok(is_deleted.map_err(store_failed)?.then_some(()))
+        if is_deleted.map_err(store_failed)? {
+            return Ok(Some(()));
+        }
+        unless_stale(read_at, Problem::EventEndpointNotFound)
     })
     .await?;
     Ok(Json(DONE))
@@ -293,9 +295,8 @@ async fn seen_at(
     id: EventEndpointId,
     if_match: &IfMatch,
 ) -> Result<Option<DateTime<Utc>>, ApiError> {
-    let current = find(caller, id).await?;
-    if_match.check(&version(&current))?;
-    Ok(if_match.is_given().then_some(current.updated_at))
+    let seen = if_match.confirmed(find(caller, id), version).await?;
+    Ok(seen.map(|endpoint| endpoint.updated_at))
 }
 
 async fn find(caller: &Caller, id: EventEndpointId) -> Result<EventEndpoint, ApiError> {
@@ -308,20 +309,13 @@ fn accepted(saved: Saved) -> Result<Option<EventEndpoint>, ApiError> {
     match saved {
         Saved::Saved(endpoint) => Ok(Some(*endpoint)),
         Saved::Stale => Ok(None),
-        Saved::NameTaken => Err(name_taken()),
+        Saved::NameTaken => Err(taken("event endpoint", &["name"])),
         Saved::NoAgent => Err(ApiError::invalid_field("agent_id", "is no agent of this tenant")),
         Saved::TooMany => {
             let message = format!("a tenant has at most {MAX_ENDPOINTS} event endpoints");
             Err(ApiError::new(Problem::LimitReached, message))
         }
     }
-}
-
-/// 409, naming the field like the 400 of a field does.
-fn name_taken() -> ApiError {
-    let field = json!({"path": "name", "reason": "another event endpoint has it"});
-    ApiError::new(Problem::AlreadyExists, "another event endpoint has this name")
-        .with_details(json!({ "fields": [field] }))
 }
 
 fn parse_id(id: &str) -> Result<EventEndpointId, ApiError> {

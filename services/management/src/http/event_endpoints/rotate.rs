@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use chrono::TimeDelta;
-use recado_http::ApiError;
+use recado_http::{ApiError, Problem};
 use recado_store::event_endpoints;
 use recado_types::shape::{ObjectReader, Problems};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::body::Body;
 use crate::etag::{IfMatch, Tagged};
 use crate::failure::{invalid, store_failed};
 use crate::http::Found;
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 
 /// How long the old secret signs too if nothing is said: a day.
 pub(super) const DEFAULT_EXPIRES_IN_S: u32 = 86_400;
@@ -45,9 +45,12 @@ pub(super) async fn rotate_secret(
         let read_at = seen_at(&caller, id, &if_match).await?;
         let now = api.clock.now();
         let expires_at = (!rotation.expires_in.is_zero()).then(|| now + rotation.expires_in);
-        event_endpoints::rotate_secret(store, tenant, id, read_at, &secret, expires_at, now)
-            .await
-            .map_err(store_failed)
+        let rotated =
+            event_endpoints::rotate_secret(store, tenant, id, read_at, &secret, expires_at, now);
+        match rotated.await.map_err(store_failed)? {
+            Some(endpoint) => Ok(Some(endpoint)),
+            None => unless_stale(read_at, Problem::EventEndpointNotFound),
+        }
     })
     .await?;
     Ok(with_secret(endpoint, secret))
@@ -71,7 +74,6 @@ fn read(body: Option<&Value>) -> Result<Rotation, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use recado_http::Problem;
     use serde_json::json;
 
     use super::*;

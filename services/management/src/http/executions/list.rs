@@ -100,7 +100,7 @@ fn read(
     request: &HttpRequest,
     trigger: Option<TriggerId>,
 ) -> Result<(ExecutionFilter, Page<Position>), ApiError> {
-    let mut query = QueryReader::of(request)?;
+    let mut query = QueryReader::of(request);
     let filter = filter::read(&mut query, trigger);
     let scope = format!("executions/{}/{filter:?}", caller.tenant);
     let page = Page::read(&mut query, &api.cursors, scope);

@@ -11,7 +11,7 @@ mod tool_calls;
 pub(super) use context::redacted_value;
 pub(super) use filter::{AGENT, FROM, TO, TRIGGER, read_time};
 pub(super) use list::{list, list_of_trigger};
-pub(super) use show::{show, show_alone};
+pub(super) use show::{execution_of, show, show_alone};
 
 use actix_web::web;
 use chrono::{DateTime, Utc};

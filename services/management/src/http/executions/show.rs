@@ -118,11 +118,15 @@ pub(in crate::http) async fn show(
 ) -> Result<Json<Detail>, ApiError> {
     let (trigger, execution) = ids.into_inner();
     let trigger: TriggerId = trigger.parse().map_err(|_no_id| Problem::TriggerNotFound)?;
-    if !views::trigger_exists(&caller.store, caller.tenant, trigger).await.map_err(store_failed)? {
+    let found = match execution.parse() {
+        Ok(id) => find(&caller, Some(trigger), id).await,
+        Err(_no_id) => Err(Problem::ExecutionNotFound.into()),
+    };
+    // Only where there is nothing to show does it matter what it is that there is not.
+    if found.is_err() && !is_there(&caller, trigger).await? {
         return Err(Problem::TriggerNotFound.into());
     }
-    let execution: ExecutionId = execution.parse().map_err(|_no_id| Problem::ExecutionNotFound)?;
-    find(&caller, Some(trigger), execution).await
+    found
 }
 
 /// GET: an execution, a sub-agent's too, by its id alone.
@@ -132,6 +136,10 @@ pub(in crate::http) async fn show_alone(
 ) -> Result<Json<Detail>, ApiError> {
     let id: ExecutionId = id.parse().map_err(|_no_id| Problem::ExecutionNotFound)?;
     find(&caller, None, id).await
+}
+
+async fn is_there(caller: &Caller, trigger: TriggerId) -> Result<bool, ApiError> {
+    views::trigger_exists(&caller.store, caller.tenant, trigger).await.map_err(store_failed)
 }
 
 /// The execution of this id, or else the one that the message is in whose sender was told the id.
@@ -145,14 +153,26 @@ async fn find(
     if let Some(found) = found {
         return Ok(Json(detail(found)));
     }
-    let resolved = views::resolve_execution(store, tenant, id).await.map_err(store_failed)?;
-    let resolved = resolved.ok_or(Problem::ExecutionNotFound)?;
-    let Some(other) = resolved.execution else {
-        let waiting = resolved.message.filter(|it| trigger.is_none_or(|of| it.trigger_id == of));
-        return Err(waiting.as_ref().map_or_else(|| Problem::ExecutionNotFound.into(), not_yet));
-    };
+    let other = execution_of(caller, trigger, id).await?;
     let found = views::execution(store, tenant, trigger, other).await.map_err(store_failed)?;
     Ok(Json(detail(found.ok_or(Problem::ExecutionNotFound)?)))
+}
+
+/// The execution that the message is in whose sender was told the id.
+///
+/// # Errors
+/// 404 if there is none, which says where the message is if it waits.
+pub(in crate::http) async fn execution_of(
+    caller: &Caller,
+    trigger: Option<TriggerId>,
+    id: ExecutionId,
+) -> Result<ExecutionId, ApiError> {
+    let resolved = views::resolve_execution(&caller.store, caller.tenant, id).await;
+    let resolved = resolved.map_err(store_failed)?.ok_or(Problem::ExecutionNotFound)?;
+    resolved.execution.ok_or_else(|| {
+        let waiting = resolved.message.filter(|it| trigger.is_none_or(|of| it.trigger_id == of));
+        waiting.as_ref().map_or_else(|| Problem::ExecutionNotFound.into(), not_yet)
+    })
 }
 
 /// 404, saying where the message is that will be in one.

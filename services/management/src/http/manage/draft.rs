@@ -202,11 +202,7 @@ fn read_name(fields: &mut ObjectReader<'_>, is_required: bool) -> Option<String>
     } else {
         fields.name("name", MAX_NAME)
     };
-    let trimmed = name?.trim();
-    if trimmed.is_empty() {
-        fields.refuse("name", "must not be blank");
-    }
-    Some(trimmed.to_owned())
+    name.map(|name| name.trim().to_owned())
 }
 
 fn read_description(fields: &mut ObjectReader<'_>) -> Option<String> {

@@ -92,7 +92,7 @@ pub(crate) fn manage_error_schema() -> Value {
             "reason": text("What exactly went wrong, for programs: a code of Recado's."),
             "errors": {
                 "type": "array",
-                "description": "Of `invalid_input`: every mistake.",
+                "description": "Of `invalid_input`: every mistake; of `already_exists`: what is taken.",
                 "items": {
                     "type": "object",
                     "properties": {

@@ -14,7 +14,7 @@ use super::address::{Asked, Here, answer, name_of};
 use super::page::{LIMIT, Numbered, PAGE, Pages};
 use super::view::Document;
 use crate::failure::store_failed;
-use crate::http::executions::redacted_value;
+use crate::http::executions::{FROM, TO, read_time, redacted_value};
 use crate::http::operation::Parameter;
 use crate::query::QueryReader;
 
@@ -29,16 +29,8 @@ pub(super) const QUERY: &[Parameter] = &[
         about: "Those that stand here only.",
         schema: || json!({ "type": "string", "enum": InvocationStatus::ALL.map(InvocationStatus::as_str) }),
     },
-    Parameter {
-        name: "from",
-        about: "Those that were made then or later.",
-        schema: || json!({ "type": "string", "format": "date-time" }),
-    },
-    Parameter {
-        name: "to",
-        about: "Those that were made then or earlier.",
-        schema: || json!({ "type": "string", "format": "date-time" }),
-    },
+    FROM,
+    TO,
 ];
 
 /// An execution as seed 001 tells it.
@@ -89,12 +81,13 @@ pub(super) async fn list(
     answer(&request, async {
         let here = Here::find(&request, caller).await?;
         let trigger = here.trigger(&request).await?;
-        let mut query = QueryReader::of(&request)?;
+        let mut query = QueryReader::of(&request);
         let page = Numbered::read(&mut query);
+        let (from, to) = read_time(&mut query);
         let filter = InvocationFilter {
             status: query.choice("status", &InvocationStatus::ALL, InvocationStatus::as_str),
-            from: read_time(&mut query, "from"),
-            to: read_time(&mut query, "to"),
+            from,
+            to,
         };
         query.done()?;
         let (store, tenant) = (&here.caller.store, here.caller.tenant);
@@ -122,12 +115,4 @@ pub(super) async fn show(
         Ok(Json(Document { data: Shown::of(&name_of(&trigger), found) }))
     })
     .await
-}
-
-fn read_time(query: &mut QueryReader, name: &'static str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(query.text(name)?);
-    if time.is_err() {
-        query.refuse(name, "must be a time (RFC 3339), for example 2026-01-31T12:00:00Z");
-    }
-    time.ok().map(|time| time.with_timezone(&Utc))
 }

@@ -93,7 +93,7 @@ mod tests {
 
     fn read(query: &str) -> Option<Numbered> {
         let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
-        let mut query = QueryReader::of(&request).unwrap();
+        let mut query = QueryReader::of(&request);
         let read = Numbered::read(&mut query);
         query.done().is_ok().then_some(read)
     }

@@ -15,14 +15,12 @@ pub(super) fn new_trigger_schema() -> Value {
     let mut id = text(1, ChosenId::MAX_LENGTH);
     id["pattern"] = ChosenId::PATTERN.into();
     id["not"] = json!({ "enum": ["new", ".", ".."] });
-    let mut name = name(MAX_NAME);
-    name["allOf"] = json!([{ "pattern": "\\S" }]);
     let ignored = || about(text(0, 64), "Ignored: Recado knows when it was made.");
     let mut schema = object(
         &["name"],
         [
             ("id", about(id, "An id of your own, in addresses too; no UUID.")),
-            ("name", name),
+            ("name", name(MAX_NAME)),
             ("description", or(text(0, MAX_DESCRIPTION), "")),
             ("enabled", or(json!({ "type": "boolean" }), true)),
             ("createdAt", ignored()),

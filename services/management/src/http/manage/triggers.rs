@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
-use recado_http::{ApiError, Problem};
+use recado_http::ApiError;
 use recado_store::triggers::{self, Saved};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::view::{Created, Document, Shown};
 use crate::Api;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::store_failed;
+use crate::failure::{store_failed, taken};
 use crate::optimistic::until_saved;
 use crate::query::QueryReader;
 
@@ -28,7 +28,7 @@ pub(super) async fn list(
 ) -> Result<Json<Pages<Shown>>, ApiError> {
     answer(&request, async {
         let here = Here::find(&request, caller).await?;
-        let mut query = QueryReader::of(&request)?;
+        let mut query = QueryReader::of(&request);
         let page = Numbered::read(&mut query);
         query.done()?;
         let (store, tenant) = (&here.caller.store, here.caller.tenant);
@@ -58,10 +58,7 @@ pub(super) async fn create(
         let trigger = match saved.map_err(store_failed)? {
             Saved::Saved(trigger) => trigger,
             Saved::Missing(missing) => return Err(reading.refused(&missing)),
-            Saved::Taken | Saved::Stale => {
-                let message = "the agent has a trigger with this id already";
-                return Err(ApiError::new(Problem::AlreadyExists, message));
-            }
+            Saved::Taken | Saved::Stale => return Err(taken("trigger of the agent", &["id"])),
         };
         let location = format!("{}/{}", request.path(), name_of(&trigger));
         let webhook_secret = is_checked_by_us(&trigger.trigger_config).then_some(secret);

@@ -11,7 +11,7 @@ use recado_http::auth::Role;
 use recado_http::{ApiError, Problem};
 use recado_store::members::{self, Import, Imported, MemberDraft};
 use recado_types::MemberId;
-use recado_types::shape::Problems;
+use recado_types::shape::{FieldProblem, Problems};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -112,7 +112,9 @@ struct Line {
 /// The members of a table.
 fn read(text: &str) -> Result<Vec<Line>, ApiError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    // Lines that are too short or too long are told with all other mistakes.
+    let mut reader = ReaderBuilder::new();
+    let mut reader = reader.flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
     let malformed =
         |error: csv::Error| ApiError::new(Problem::MalformedBody, format!("no CSV: {error}"));
     let columns = columns(reader.headers().map_err(malformed)?)?;
@@ -123,13 +125,18 @@ fn read(text: &str) -> Result<Vec<Line>, ApiError> {
             let most = format!("has more than {MAX_LINES} lines of members");
             return Err(ApiError::invalid_field("", most));
         }
-        let body = value(&columns, &record.map_err(malformed)?);
-        match draft::judge_new(&body) {
-            Ok(draft) => lines.push(Line { draft, says_active: body.get("active").is_some() }),
+        let record = record.map_err(malformed)?;
+        match judged(&columns, &record) {
+            Ok(line) => lines.push(line),
             Err(mistakes) => {
                 n_problems += mistakes.len();
-                for mistake in mistakes {
-                    problems.add(format!("{}: {}", path(place), mistake.path), mistake.reason);
+                for FieldProblem { path: field, reason } in mistakes {
+                    let at = if field.is_empty() {
+                        path(place)
+                    } else {
+                        format!("{}: {field}", path(place))
+                    };
+                    problems.add(at, reason);
                 }
             }
         }
@@ -144,7 +151,39 @@ fn read(text: &str) -> Result<Vec<Line>, ApiError> {
     Ok(lines)
 }
 
+fn judged(columns: &[&str], record: &StringRecord) -> Result<Line, Vec<FieldProblem>> {
+    let (n_fields, n_columns) = (record.len(), columns.len());
+    if n_fields != n_columns {
+        let fields = if n_fields == 1 { "field" } else { "fields" };
+        let reason =
+            format!("has {n_fields} {fields}, and the first line names {n_columns} columns");
+        return Err(vec![FieldProblem { path: String::new(), reason }]);
+    }
+    let body = value(columns, record);
+    let draft = draft::judge_new(&body)?;
+    Ok(Line { draft, says_active: body.get("active").is_some() })
+}
+
+/// What spreadsheets write between columns where the comma is in the numbers.
+const OTHER_SEPARATORS: [(char, &str); 3] = [(';', "`;`"), ('\t', "a tab"), ('|', "`|`")];
+
+/// What stands between the columns, if it is no comma.
+fn other_separator(headers: &StringRecord) -> Option<&'static str> {
+    let is_column = |name: &str| {
+        let name = name.trim().trim_matches('"');
+        COLUMNS.iter().any(|column| column.eq_ignore_ascii_case(name))
+    };
+    let separates = |separator: char| {
+        headers.iter().any(|name| name.contains(separator) && name.split(separator).any(is_column))
+    };
+    OTHER_SEPARATORS.into_iter().find(|(separator, _)| separates(*separator)).map(|it| it.1)
+}
+
 fn columns(headers: &StringRecord) -> Result<Vec<&'static str>, ApiError> {
+    if let Some(separator) = other_separator(headers) {
+        let reason = format!("has {separator} between its columns: write a comma there");
+        return Err(ApiError::invalid_field("line 1", reason));
+    }
     let problems = Problems::default();
     let mut columns = Vec::new();
     for name in headers {
@@ -231,7 +270,19 @@ mod tests {
             refused("name,email,active\nAna,a@example.com,maybe\n").starts_with("line 2: active")
         );
         assert!(refused("name,email\nAna,a@example.com\nBia,A@EXAMPLE.com\n").contains("line 2"));
-        assert!(refused("name,email\nAna\n").starts_with("no CSV"));
+        for (separator, shown) in [(";", "`;`"), ("\t", "a tab"), ("|", "`|`")] {
+            let told = refused(&"NAME;phone\nAna;+5511999990000\n".replace(';', separator));
+            let expected = format!("line 1: has {shown} between its columns: write a comma there");
+            assert_eq!(told, expected);
+        }
+        let ragged = read("name,email\nAna\nBia,b@example.com,1,2\nC,c\n").unwrap_err();
+        let fields = ragged.details().unwrap()["fields"].clone();
+        assert_eq!(
+            fields[0],
+            json!({"path": "line 2", "reason": "has 1 field, and the first line names 2 columns"})
+        );
+        assert_eq!(fields[1]["reason"], "has 4 fields, and the first line names 2 columns");
+        assert_eq!(fields[2]["path"], "line 4: email");
         assert_eq!(refused(""), "name: is required in the first line, which names the columns");
         let long = format!("name,external_id\n{}", "x,\n".repeat(MAX_LINES + 1));
         assert!(read(&long).is_err());

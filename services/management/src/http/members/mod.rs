@@ -14,7 +14,6 @@ use recado_types::scope::Scope;
 use recado_types::trigger::MatchColumn;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use self::draft::{read_new, read_patch};
 use super::{DONE, Done, Found};
@@ -22,9 +21,9 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::store_failed;
+use crate::failure::{store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 use crate::page::{CURSOR, LIMIT, Listing, Page};
 use crate::query::QueryReader;
 
@@ -123,7 +122,7 @@ async fn create(
     let saved = members::create(&caller.store, caller.tenant, id, &draft, api.clock.now()).await;
     match saved.map_err(store_failed)? {
         Saved::Saved(member) => Ok(one(member).made_at(format!("/api/members/{id}"))),
-        Saved::Taken(columns) => Err(taken(&columns)),
+        Saved::Taken(columns) => Err(in_use(&columns)),
         Saved::Stale => Err(Problem::Conflict.into()),
     }
 }
@@ -134,7 +133,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("members/{}", caller.tenant);
     let page: Page<MemberId> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -166,7 +165,7 @@ async fn update(
         let saved = members::replace(&caller.store, caller.tenant, id, read_at, &draft, now).await;
         match saved.map_err(store_failed)? {
             Saved::Saved(member) => Ok(Some(member)),
-            Saved::Taken(columns) => Err(taken(&columns)),
+            Saved::Taken(columns) => Err(in_use(&columns)),
             Saved::Stale => Ok(None),
         }
     })
@@ -182,11 +181,13 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     until_saved(async || {
-        let current = find(&caller, id).await?;
-        if_match.check(&version(&current))?;
-        let read_at = if_match.is_given().then_some(current.updated_at);
-        let deleted = members::delete(&caller.store, caller.tenant, id, read_at).await;
-        Ok(deleted.map_err(store_failed)?.then_some(()))
+        let seen = if_match.confirmed(find(&caller, id), version).await?;
+        let read_at = seen.map(|member| member.updated_at);
+        let is_deleted = members::delete(&caller.store, caller.tenant, id, read_at).await;
+        if is_deleted.map_err(store_failed)? {
+            return Ok(Some(()));
+        }
+        unless_stale(read_at, Problem::MemberNotFound)
     })
     .await?;
     Ok(Json(DONE))
@@ -202,12 +203,9 @@ fn parse_id(id: &str) -> Result<MemberId, ApiError> {
 }
 
 /// 409, naming everything that another member has.
-fn taken(columns: &[MatchColumn]) -> ApiError {
-    let names: Vec<&str> = columns.iter().map(|column| field_of(*column)).collect();
-    let field = |path: &&str| json!({"path": path, "reason": "another member has it"});
-    let fields: Vec<Value> = names.iter().map(field).collect();
-    let message = format!("another member has this {}", names.join(" and this "));
-    ApiError::new(Problem::AlreadyExists, message).with_details(json!({ "fields": fields }))
+fn in_use(columns: &[MatchColumn]) -> ApiError {
+    let fields: Vec<&str> = columns.iter().map(|column| field_of(*column)).collect();
+    taken("member", &fields)
 }
 
 const fn field_of(column: MatchColumn) -> &'static str {
@@ -224,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_conflict_names_all_that_is_taken() {
-        let error = taken(&[MatchColumn::Phone, MatchColumn::ExternalId]);
+        let error = in_use(&[MatchColumn::Phone, MatchColumn::ExternalId]);
         assert_eq!(error.message(), "another member has this phone and this external_id");
     }
 }

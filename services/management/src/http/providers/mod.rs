@@ -21,7 +21,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::{deleted, store_failed};
+use crate::failure::{deleted, store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::optimistic::until_saved;
 use crate::page::{CURSOR, LIMIT, Listing, Page};
@@ -133,7 +133,7 @@ async fn create(
     let saved = providers::create(&caller.store, caller.tenant, &provider).await;
     match saved.map_err(store_failed)? {
         Saved::Saved(provider) => Ok(one(provider).made_at(format!("/api/providers/{id}"))),
-        Saved::NameTaken => Err(Problem::AlreadyExists.into()),
+        Saved::NameTaken => Err(taken("provider", &["name"])),
         Saved::UnknownSecret => Err(unknown_secret()),
         Saved::Stale => Err(Problem::Conflict.into()),
     }
@@ -145,7 +145,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("providers/{}", caller.tenant);
     let page: Page<String> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -194,13 +194,8 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     until_saved(async || {
-        let read_at = if if_match.is_given() {
-            let current = find(&caller, id).await?;
-            if_match.check(&version(&current))?;
-            Some(current.updated_at)
-        } else {
-            None
-        };
+        let seen = if_match.confirmed(find(&caller, id), version).await?;
+        let read_at = seen.map(|provider| provider.updated_at);
         let deletion = providers::delete(&caller.store, caller.tenant, id, read_at).await;
         deleted(deletion.map_err(store_failed)?, "provider", Problem::ProviderNotFound)
     })

@@ -70,7 +70,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let filter = read(&mut query);
     let scope = format!("sessions/{}/{filter:?}", caller.tenant);
     let page: Page<Position> = Page::read(&mut query, &api.cursors, scope);

@@ -106,6 +106,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         .problems(&[
             Problem::SessionNotFound,
             Problem::NoCallback,
+            Problem::TriggerDeleted,
             Problem::ContentRemoved,
         ])],
     ),

@@ -76,6 +76,7 @@ pub(in crate::http) async fn say(
             };
             Ok(HttpResponse::Accepted().json(Found::new(said)))
         }
+        Saying::TriggerDeleted => Err(Problem::TriggerDeleted.into()),
         Saying::NoCallback => Err(Problem::NoCallback.into()),
         Saying::Removed => Err(Problem::ContentRemoved.into()),
         Saying::NotFound => Err(Problem::SessionNotFound.into()),

@@ -63,7 +63,7 @@ pub(in crate::http) async fn list(
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
     let id = parse_id(&id)?;
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("transcript/{}/{id}", caller.tenant);
     let page: Page<TranscriptPosition> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;

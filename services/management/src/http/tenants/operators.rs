@@ -71,7 +71,7 @@ async fn list(
     operator: Operator,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let page: Page<TenantId> = Page::read(&mut query, &api.cursors, "tenants".to_owned());
     query.done()?;
     let found = tenants::list(&operator.store, page.after, page.n_rows()).await;

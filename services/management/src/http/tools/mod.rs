@@ -22,7 +22,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged, Version};
-use crate::failure::{deleted, store_failed};
+use crate::failure::{deleted, store_failed, taken};
 use crate::http::operation::{Access, Operation, RequestBody, Resource};
 use crate::optimistic::until_saved;
 use crate::page::{CURSOR, LIMIT, Listing, Page};
@@ -127,7 +127,7 @@ async fn create(
     let saved = tools::create(&caller.store, caller.tenant, id, &reading.draft, now).await;
     match saved.map_err(store_failed)? {
         Saved::Saved(tool) => Ok(one(tool).made_at(format!("/api/tools/{id}"))),
-        Saved::NameTaken => Err(Problem::AlreadyExists.into()),
+        Saved::NameTaken => Err(taken("tool", &["name"])),
         Saved::Missing(missing) => Err(reading.refused(&missing)),
         Saved::Stale => Err(Problem::Conflict.into()),
     }
@@ -139,7 +139,7 @@ async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let scope = format!("tools/{}", caller.tenant);
     let page: Page<String> = Page::read(&mut query, &api.cursors, scope);
     query.done()?;
@@ -173,7 +173,7 @@ async fn update(
         let saved = tools::replace(&caller.store, caller.tenant, id, read_at, draft, now).await;
         match saved.map_err(store_failed)? {
             Saved::Saved(tool) => Ok(Some(tool)),
-            Saved::NameTaken => Err(Problem::AlreadyExists.into()),
+            Saved::NameTaken => Err(taken("tool", &["name"])),
             Saved::Missing(missing) => Err(reading.refused(&missing)),
             Saved::Stale => Ok(None),
         }
@@ -190,13 +190,8 @@ async fn delete(
 ) -> Result<Json<Done>, ApiError> {
     let id = parse_id(&id)?;
     until_saved(async || {
-        let read_at = if if_match.is_given() {
-            let current = find(&caller, id).await?;
-            if_match.check(&version(&current))?;
-            Some(current.updated_at)
-        } else {
-            None
-        };
+        let seen = if_match.confirmed(find(&caller, id), version).await?;
+        let read_at = seen.map(|tool| tool.updated_at);
         let deletion = tools::delete(&caller.store, caller.tenant, id, read_at).await;
         deleted(deletion.map_err(store_failed)?, "tool", Problem::ToolNotFound)
     })

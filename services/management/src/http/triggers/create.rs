@@ -13,7 +13,7 @@ use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::Tagged;
-use crate::failure::store_failed;
+use crate::failure::{store_failed, taken};
 
 /// Besides that of a rotation, the only answer that holds a webhook secret.
 #[derive(Serialize, JsonSchema)]
@@ -44,10 +44,7 @@ pub(in crate::http) async fn create(
             Ok(answer.made_at(format!("/api/triggers/{id}")))
         }
         Saved::Missing(missing) => Err(reading.refused(&missing)),
-        Saved::Taken => {
-            let message = "the agent has a trigger with this external_id already";
-            Err(ApiError::new(Problem::AlreadyExists, message))
-        }
+        Saved::Taken => Err(taken("trigger of the agent", &["external_id"])),
         Saved::Stale => Err(Problem::Conflict.into()),
     }
 }

@@ -1,15 +1,15 @@
 //! POST `/api/triggers/{id}/enable` and `/disable`. Doing it twice changes nothing.
 
 use actix_web::web::{Data, Path};
-use recado_http::ApiError;
+use recado_http::{ApiError, Problem};
 use recado_store::triggers;
 
-use super::{One, Shown, one, parse_id, unless_stale, version_seen};
+use super::{One, Shown, one, parse_id, version_seen};
 use crate::Api;
 use crate::access::Caller;
 use crate::etag::{IfMatch, Tagged};
 use crate::failure::store_failed;
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 
 pub(in crate::http) async fn enable(
     api: Data<Api>,
@@ -43,7 +43,7 @@ async fn set_enabled(
         let set = triggers::set_enabled(store, caller.tenant, id, version, enabled, now).await;
         match set.map_err(store_failed)? {
             Some(trigger) => Ok(Some(trigger)),
-            None => unless_stale(version),
+            None => unless_stale(version, Problem::TriggerNotFound),
         }
     })
     .await?;

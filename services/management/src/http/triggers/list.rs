@@ -5,6 +5,7 @@ use actix_web::web::{Data, Json};
 use recado_http::ApiError;
 use recado_store::triggers::{self, Trigger, TriggerFilter, TriggerPosition};
 use recado_types::AgentId;
+use recado_types::shape::judge_name;
 use serde_json::json;
 
 use super::Shown;
@@ -39,13 +40,13 @@ pub(in crate::http) async fn list(
     caller: Caller,
     request: HttpRequest,
 ) -> Result<Json<Listing<Shown>>, ApiError> {
-    let mut query = QueryReader::of(&request)?;
+    let mut query = QueryReader::of(&request);
     let agent_id: Option<AgentId> = query.parsed("agent_id", "an id");
     let word = |is_enabled| if is_enabled { "true" } else { "false" };
     let enabled = query.choice("enabled", &[true, false], word);
     let name = query.text("name").map(str::to_owned);
-    if name.as_deref().is_some_and(|name| !is_name(name)) {
-        query.refuse("name", format!("must have 1 to {MAX_NAME} characters, on one line"));
+    if let Some(Err(reason)) = name.as_deref().map(judge) {
+        query.refuse("name", reason);
     }
     let scope = format!("triggers/{}/{agent_id:?}/{enabled:?}/{name:?}", caller.tenant);
     let page: Page<TriggerPosition> = Page::read(&mut query, &api.cursors, scope);
@@ -59,6 +60,9 @@ pub(in crate::http) async fn list(
     Ok(Json(page.listing(&api.cursors, found, position, show)))
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.chars().count()) && !text.contains(char::is_control)
+fn judge(name: &str) -> Result<(), String> {
+    if !(1..=MAX_NAME).contains(&name.chars().count()) {
+        return Err(format!("must have 1 to {MAX_NAME} characters"));
+    }
+    Ok(judge_name(name)?)
 }

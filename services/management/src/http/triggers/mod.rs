@@ -185,20 +185,10 @@ async fn version_seen(
     id: TriggerId,
     if_match: &IfMatch,
 ) -> Result<Option<i32>, ApiError> {
-    if !if_match.is_given() {
-        return Ok(None);
-    }
-    let found = triggers::find(&caller.store, caller.tenant, id).await;
-    let version = found.map_err(store_failed)?.ok_or(Problem::TriggerNotFound)?.version;
-    if_match.check(&Version::number(version))?;
-    Ok(Some(version))
-}
-
-/// What a change of this version, which found nothing to change, means: there is nothing, or
-/// somebody else was faster and it is made again.
-fn unless_stale<T>(version: Option<i32>) -> Result<Option<T>, ApiError> {
-    match version {
-        Some(_changed_meanwhile) => Ok(None),
-        None => Err(Problem::TriggerNotFound.into()),
-    }
+    let current = async {
+        let found = triggers::find(&caller.store, caller.tenant, id).await;
+        found.map_err(store_failed)?.ok_or_else(|| Problem::TriggerNotFound.into())
+    };
+    let seen = if_match.confirmed(current, |trigger| Version::number(trigger.version)).await?;
+    Ok(seen.map(|trigger| trigger.version))
 }

@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use chrono::{DateTime, TimeDelta, Utc};
-use recado_http::ApiError;
+use recado_http::{ApiError, Problem};
 use recado_store::triggers::{self, Replacement};
 use recado_types::shape::{ObjectReader, Problems};
 use schemars::JsonSchema;
@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::shown::told;
-use super::{One, Shown, parse_id, unless_stale, version_seen};
+use super::{One, Shown, parse_id, version_seen};
 use crate::Api;
 use crate::access::Caller;
 use crate::body::Body;
 use crate::etag::{IfMatch, Tagged};
 use crate::failure::{invalid, store_failed};
-use crate::optimistic::until_saved;
+use crate::optimistic::{unless_stale, until_saved};
 
 /// How long the old secret stays good if nothing is said: a day.
 pub(super) const DEFAULT_GRACE_S: u32 = 86_400;
@@ -55,7 +55,7 @@ pub(in crate::http) async fn rotate_secret(
         let rotated = triggers::rotate_secret(store, tenant, id, version, replacement, now).await;
         match rotated.map_err(store_failed)? {
             Some(rotated) => Ok(Some(rotated)),
-            None => unless_stale(version),
+            None => unless_stale(version, Problem::TriggerNotFound),
         }
     })
     .await?;
@@ -78,7 +78,6 @@ fn read_grace(body: Option<&Value>) -> Result<TimeDelta, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use recado_http::Problem;
     use serde_json::json;
 
     use super::*;

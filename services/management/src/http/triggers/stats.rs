@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::web::Json;
+use chrono::{DateTime, Utc};
 use recado_http::ApiError;
 use recado_store::views::{self, ExecutionStatus, Stats};
 use schemars::JsonSchema;
@@ -28,14 +29,15 @@ struct Triggers {
     by_type: BTreeMap<&'static str, i64>,
 }
 
-/// The newest executions: `max_per_trigger` of each trigger, `max_total` of all.
+/// The newest executions: at most `max_total`, and all there are `since` then.
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 struct Executions {
     total: i64,
     by_status: BTreeMap<String, i64>,
-    max_per_trigger: i64,
     max_total: i64,
+    /// When the oldest that is counted was admitted; `null` if there is none.
+    since: Option<DateTime<Utc>>,
 }
 
 pub(in crate::http) async fn stats(caller: Caller) -> Result<Json<Found<Shown>>, ApiError> {
@@ -44,7 +46,8 @@ pub(in crate::http) async fn stats(caller: Caller) -> Result<Json<Found<Shown>>,
 }
 
 fn show(stats: Stats) -> Shown {
-    let Stats { triggers, executions, max_per_trigger, max_executions } = stats;
+    let Stats { triggers, executions, max_executions } = stats;
+    let since = executions.iter().map(|count| count.since).min();
     let mut by_status: BTreeMap<String, i64> =
         ExecutionStatus::ALL.iter().map(|status| (status.as_str().to_owned(), 0)).collect();
     by_status.extend(executions.into_iter().map(|count| (count.status, count.n_executions)));
@@ -58,8 +61,8 @@ fn show(stats: Stats) -> Shown {
         executions: Executions {
             total: by_status.values().sum(),
             by_status,
-            max_per_trigger,
             max_total: max_executions,
+            since,
         },
     }
 }
@@ -70,16 +73,23 @@ mod tests {
 
     use super::*;
 
+    fn second(n: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(n, 0).expect("a time")
+    }
+
     #[test]
     fn every_status_is_told_and_counted_once() {
         let shown = show(Stats {
             triggers: TriggerCounts { total: 3, enabled: 2 },
-            executions: vec![StatusCount { status: "success".into(), n_executions: 7 }],
-            max_per_trigger: 1,
+            executions: vec![
+                StatusCount { status: "success".into(), n_executions: 7, since: second(5) },
+                StatusCount { status: "failed".into(), n_executions: 2, since: second(3) },
+            ],
             max_executions: 1,
         });
         assert_eq!(shown.executions.by_status.len(), ExecutionStatus::ALL.len());
-        assert_eq!(shown.executions.total, 7);
+        assert_eq!(shown.executions.total, 9);
+        assert_eq!(shown.executions.since, Some(second(3)));
         assert_eq!(shown.triggers.disabled, 1);
     }
 }

@@ -1,5 +1,7 @@
 //! What a token says, and what it has to say.
 
+use std::ops::Range;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use recado_types::TenantId;
 use serde::{Deserialize, Deserializer, de};
@@ -14,6 +16,9 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// Longer ones than any identity provider gives: `sub` has at most 255 characters in `OpenID`.
 const MAX_SUBJECT_BYTES: usize = 1_024;
 
+/// From 1970 to 9999. What is beyond is no time that somebody meant, but one in milliseconds, say.
+const TIMES: Range<i64> = 0..253_402_300_800;
+
 /// Everything that stands in a token whose signature was checked, and nothing of it believed yet.
 #[derive(Deserialize)]
 pub(super) struct Claims {
@@ -24,6 +29,9 @@ pub(super) struct Claims {
     exp: i64,
     #[serde(default, deserialize_with = "some_seconds")]
     pub(super) nbf: Option<i64>,
+    /// Says nothing to us, but has to be a time if it is there.
+    #[serde(rename = "iat", default, deserialize_with = "some_seconds")]
+    _iat: Option<i64>,
     #[serde(flatten)]
     ours: Map<String, Value>,
 }
@@ -88,7 +96,8 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> 
     let number = Number::deserialize(deserializer)?;
     #[expect(clippy::cast_possible_truncation, reason = "a time is cut to its second, or to range")]
     let whole = || number.as_f64().map(|seconds| seconds.floor() as i64);
-    number.as_i64().or_else(whole).ok_or_else(|| de::Error::custom("not a time"))
+    let time = number.as_i64().or_else(whole).filter(|seconds| TIMES.contains(seconds));
+    time.ok_or_else(|| de::Error::custom("not a time"))
 }
 
 /// One that may be missing.

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{Arrival, Channel, Incoming, Says, Secrets, as_it_is};
-use crate::auth::{Keys, Received};
+use crate::auth::{Keys, Proof, Received};
 use crate::refusal::Refusal;
 
 /// The longest text that a template may make, in bytes.
@@ -70,6 +70,14 @@ impl Channel for Generic {
         self.described.is_guarded()
             && self.headers.iter().all(|header| header.is_in(request))
             && self.described.signature.as_ref().is_none_or(is_signed)
+    }
+
+    fn proof(&self) -> Proof {
+        match (&self.described.signature, self.headers.is_empty()) {
+            (_, true) => Proof::Signature,
+            (None, false) => Proof::HeaderSecret,
+            (Some(_), false) => Proof::SignatureAndHeaderSecret,
+        }
     }
 
     fn always_checks(&self) -> bool {

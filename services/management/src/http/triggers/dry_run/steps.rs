@@ -133,6 +133,7 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use recado_intake::Refusal;
+    use recado_intake::auth::Proof;
     use serde_json::json;
 
     use super::*;
@@ -141,7 +142,7 @@ mod tests {
     fn every_step_is_told_and_a_failure_as_the_sender_would_be() {
         let mut steps = Steps::default();
         steps.pass("trigger", json!({"enabled": true}));
-        let judged: Result<(), _> = Err(Refusal::InvalidSignature);
+        let judged: Result<(), _> = Err(Refusal::InvalidSignature(Proof::HeaderSecret));
         assert!(matches!(steps.judged("auth", judged), Err(Stop::Here)));
         let all = serde_json::to_value(steps.all()).unwrap();
         assert_eq!(all.as_array().unwrap().len(), ORDER.len());
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(
             all[1],
             json!({"step": "auth", "status": "failed", "error": "invalid_signature",
-                   "message": "the signature is missing or wrong"})
+                   "message": "the secret in a header is missing or wrong"})
         );
         assert_eq!(all[12]["status"], "skipped");
     }

@@ -8,7 +8,7 @@ use recado_intake::auth::{Received, check_signatures};
 use recado_intake::channel::{Arrival, Incoming};
 use recado_intake::payload::{self, PayloadLimits};
 use recado_intake::sender::{self, Judged};
-use recado_intake::{CompiledTrigger, PublicUrl, Refusal, message};
+use recado_intake::{CompiledTrigger, Refusal, message};
 use recado_store::{members, messages, sessions, webhooks};
 use recado_types::scope::Scope;
 use recado_types::trigger::{ChannelKind, InboundAuth, SenderRule, SessionStrategy};
@@ -62,11 +62,9 @@ impl Walk<'_> {
         } else {
             steps.fail("trigger", Refusal::TriggerDisabled);
         }
-        let public_url: PublicUrl =
-            self.api.public_url.to_string().parse().map_err(ApiError::internal)?;
         let path_and_query = self.path_and_query();
         let received = Received {
-            public_url: &public_url,
+            public_url: &self.api.public_url,
             path_and_query: &path_and_query,
             headers: &self.sample.headers,
             body: self.body(),

@@ -167,6 +167,19 @@ async fn every_claim_is_required_and_checked() {
         ("exp", json!("never")),
         ("exp", json!(1_799_999_970)),
         ("exp", json!(-1)),
+        ("exp", json!(1e300)),
+        ("exp", json!(u64::MAX)),
+        // The year 10000, and a time in milliseconds.
+        ("exp", json!(253_402_300_800_i64)),
+        ("exp", json!(1_800_000_300_000_i64)),
+        ("exp", json!(true)),
+        ("nbf", json!(-1)),
+        ("nbf", json!(-1e300)),
+        ("nbf", json!("1800000000")),
+        ("iat", json!(1e300)),
+        ("iat", json!(-0.5)),
+        ("iat", json!("now")),
+        ("iat", Value::Null),
         ("nbf", json!(1_800_000_031)),
         ("nbf", json!(1e300)),
     ];
@@ -177,6 +190,9 @@ async fn every_claim_is_required_and_checked() {
     let also_good = [
         ("aud", json!(["other", "recado-api"])),
         ("exp", json!(1_800_000_300.75)),
+        ("exp", json!(253_402_300_799_i64)),
+        ("nbf", json!(0)),
+        ("iat", json!(1_799_999_999.25)),
         ("role", json!("owner")),
     ];
     for (name, value) in also_good {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::Proof;
 
 #[test]
 fn every_algorithm_and_spelling_is_verified() {
@@ -190,6 +191,7 @@ fn all_headers_have_to_match() {
         SECRET,
     );
     assert!(channel.always_checks());
+    assert_eq!(channel.proof(), Proof::HeaderSecret);
     let sent = |token: &str, second: &str| {
         let request = Request::post("x").header("X-Token", token).header("x-second", second);
         is_authentic(&*channel, &request)
@@ -236,6 +238,7 @@ fn headers_and_signature_are_both_checked() {
     assert!(is_authentic(&*both, &request("x", "x").header("X-Token", "t0ken")));
     assert!(!is_authentic(&*both, &request("x", "y").header("X-Token", "t0ken")));
     assert!(!is_authentic(&*both, &request("x", "x")));
+    assert_eq!(both.proof(), Proof::SignatureAndHeaderSecret);
 }
 
 #[test]

@@ -80,15 +80,27 @@ fn without_dot(host: Host) -> Host {
 
 impl HostPattern {
     fn allows(&self, host: &Host, url: &Url) -> bool {
-        let is_host = match (&self.host, host) {
+        // `Url::port` is `None` for the default port of its scheme.
+        let is_port = url.port() == self.port.filter(|port| Some(*port) != default_port(url));
+        is_port && self.is_host(host)
+    }
+
+    fn allows_service(&self, host: &Host, port: u16, usual_ports: &[u16]) -> bool {
+        let is_port = match self.port {
+            Some(only) => only == port,
+            None => usual_ports.contains(&port),
+        };
+        is_port && self.is_host(host)
+    }
+
+    fn is_host(&self, host: &Host) -> bool {
+        match (&self.host, host) {
             (PatternHost::This(this), host) => this == host,
             (PatternHost::Below(suffix), Host::Domain(domain)) => {
                 domain.len() > suffix.len() && domain.ends_with(suffix)
             }
             (PatternHost::Below(_), Host::Ipv4(_) | Host::Ipv6(_)) => false,
-        };
-        // `Url::port` is `None` for the default port of its scheme.
-        is_host && url.port() == self.port.filter(|port| Some(*port) != default_port(url))
+        }
     }
 }
 
@@ -147,6 +159,24 @@ impl DestinationHosts {
     /// empty one, which would open every door.
     pub fn of<S: AsRef<str>>(entries: &[S]) -> Self {
         Self((!entries.is_empty()).then(|| HostAllowList::of(entries)))
+    }
+
+    /// Whether a connection may be made to a service that is no web server; an entry without a
+    /// port opens the service's `usual_ports`.
+    ///
+    /// # Errors
+    /// If it may not.
+    pub fn check_service(
+        &self,
+        host: &Host,
+        port: u16,
+        usual_ports: &[u16],
+    ) -> Result<(), DestinationNotAllowed> {
+        let Some(HostAllowList(patterns)) = &self.0 else { return Ok(()) };
+        let host = without_dot(host.clone());
+        let mut patterns = patterns.iter();
+        let is_allowed = patterns.any(|it| it.allows_service(&host, port, usual_ports));
+        if is_allowed { Ok(()) } else { Err(DestinationNotAllowed) }
     }
 
     /// Whether requests may go to `url`; hosts are compared as by [`HostAllowList::allows`].
@@ -243,6 +273,28 @@ mod tests {
         ] {
             assert_eq!(hosts.check(&url(closed)), Err(DestinationNotAllowed), "{closed}");
         }
+    }
+
+    #[test]
+    fn an_entry_without_a_port_opens_the_usual_ports_of_a_service() {
+        let list = DestinationHosts::of(&["mail.example.com", "*.example.net:2465", "192.0.2.1"]);
+        for (host, port, is_allowed) in [
+            ("mail.example.com", 587, true),
+            ("MAIL.example.com.", 25, true),
+            ("mail.example.com", 443, false),
+            ("mail.example.com", 2465, false),
+            ("a.example.net", 2465, true),
+            ("a.example.net", 587, false),
+            ("192.0.2.1", 587, true),
+            ("192.0.2.2", 587, false),
+        ] {
+            let checked = list.check_service(&Host::parse(host).unwrap(), port, &[25, 587]);
+            assert_eq!(checked.is_ok(), is_allowed, "{host}:{port}");
+        }
+        let closed = DestinationHosts::of(&["no host"]);
+        let host = Host::parse("mail.example.com").unwrap();
+        assert!(closed.check_service(&host, 587, &[587]).is_err());
+        assert!(DestinationHosts::default().check_service(&host, 1, &[]).is_ok());
     }
 
     #[test]

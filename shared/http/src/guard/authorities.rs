@@ -9,7 +9,14 @@ use rustls::pki_types::pem::{self, PemObject};
 
 /// Certificate authorities of the operator's own. None, unless there is need.
 #[derive(Clone, Default)]
-pub struct Authorities(Vec<Certificate>);
+pub struct Authorities(Vec<Authority>);
+
+/// One certificate: as our requests need it, and as every other protocol does.
+#[derive(Clone)]
+struct Authority {
+    of_requests: Certificate,
+    der: CertificateDer<'static>,
+}
 
 /// A bundle that is of no use. Says which certificate is wrong, and nothing that is in it.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +55,7 @@ impl Authorities {
             .map(|(certificate, number)| {
                 let certificate =
                     certificate.map_err(|source| InvalidAuthorities::Pem { number, source })?;
-                authority(&certificate)
+                authority(certificate)
                     .map_err(|source| InvalidAuthorities::Certificate { number, source })
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -64,14 +71,21 @@ impl Authorities {
     }
 
     pub(super) fn certificates(&self) -> impl Iterator<Item = Certificate> {
-        self.0.iter().cloned()
+        self.0.iter().map(|authority| authority.of_requests.clone())
+    }
+
+    /// The same, in DER.
+    pub(super) fn ders(&self) -> impl Iterator<Item = CertificateDer<'static>> {
+        self.0.iter().map(|authority| authority.der.clone())
     }
 }
 
 /// Reads it here, where its number is known: the client would refuse all of them together.
-fn authority(certificate: &CertificateDer<'_>) -> Result<Certificate, rustls::Error> {
-    RootCertStore::empty().add(certificate.clone())?;
-    Certificate::from_der(certificate).map_err(|error| rustls::Error::General(error.to_string()))
+fn authority(der: CertificateDer<'static>) -> Result<Authority, rustls::Error> {
+    RootCertStore::empty().add(der.clone())?;
+    let malformed = |error: reqwest::Error| rustls::Error::General(error.to_string());
+    let of_requests = Certificate::from_der(&der).map_err(malformed)?;
+    Ok(Authority { of_requests, der })
 }
 
 impl fmt::Debug for Authorities {

@@ -10,6 +10,7 @@ use reqwest::{Client, Response, StatusCode, redirect, retry, tls};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::dial::Dialer;
 use super::resolver::{GuardedResolver, LookUp, System};
 use super::{
     Authorities, ForbiddenDestination, Guard, Outbound, Phase, Route, SendError, Streamed,
@@ -17,7 +18,7 @@ use super::{
 };
 
 /// How long the name, the connection and TLS may take together. Of this, the name has its own limit.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many unused connections to one host are kept, and for how long. Gateways commonly close
 /// theirs after 60 s.
@@ -36,16 +37,22 @@ pub struct GuardedClient {
     guard: Guard,
     own: Clients,
     transports: Clients,
+    dialer: Dialer,
 }
 
 /// One for each route.
 #[derive(Debug, Clone)]
-struct Clients(HashMap<Route, Client>);
+struct Clients(Arc<HashMap<Route, Client>>);
 
 /// The client cannot be built, for example because the system has no certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to set up the outbound client")]
-pub struct ClientError(#[source] reqwest::Error);
+pub enum ClientError {
+    /// What makes requests.
+    Requests(#[source] reqwest::Error),
+    /// What connects for other protocols.
+    Dialer(#[source] rustls::Error),
+}
 
 /// What was answered. Its `Debug` does not show the body.
 #[derive(Clone)]
@@ -95,10 +102,11 @@ impl GuardedClient {
     ) -> Result<Self, ClientError> {
         let clients = |idle| {
             let of = |route| Ok((route, client(&guard, authorities, names, route, idle)?));
-            Route::all(&guard).map(of).collect::<Result<_, _>>().map(Clients)
+            let all = Route::all(&guard).map(of).collect::<Result<HashMap<_, _>, _>>();
+            all.map(|all| Clients(Arc::new(all)))
         };
-        let own = clients(None).map_err(ClientError)?;
-        let transports = clients(Some(TRANSPORT_IDLE)).map_err(ClientError)?;
+        let own = clients(None).map_err(ClientError::Requests)?;
+        let transports = clients(Some(TRANSPORT_IDLE)).map_err(ClientError::Requests)?;
         if !guard.allow.is_empty() {
             tracing::info!(networks = ?guard.allow, "requests may go to private networks");
         }
@@ -108,7 +116,12 @@ impl GuardedClient {
                 "servers may be vouched for by the operator's authorities"
             );
         }
-        Ok(Self { guard, own, transports })
+        let dialer = Dialer::new(authorities, names).map_err(ClientError::Dialer)?;
+        Ok(Self { guard, own, transports, dialer })
+    }
+
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// The guard, for checks ahead of time.

@@ -16,11 +16,15 @@
 //!   ([`GuardedClient::send_streaming`]), with at most 100 headers in some 400 KiB, and are taken as
 //!   they are sent: nothing is decompressed.
 //!
+//! Other protocols than HTTP go the same way: [`GuardedClient::dial`] connects, and
+//! [`GuardedClient::start_tls`] finds out who answers.
+//!
 //! [`Guard::check_url`] tells a tenant early; the checks of [`GuardedClient`] are the ones that count.
 
 mod address;
 mod authorities;
 mod client;
+mod dial;
 mod error;
 mod outbound;
 mod ports;
@@ -33,6 +37,7 @@ mod tests;
 
 pub use authorities::{Authorities, InvalidAuthorities};
 pub use client::{Answer, ClientError, GuardedClient};
+pub use dial::{Destination, DialError, Service};
 pub use error::{Phase, SendError};
 pub use outbound::{InvalidOutbound, Outbound};
 pub use ports::{InvalidPorts, Ports};
@@ -54,6 +59,12 @@ pub struct Guard {
     allow: Arc<[IpNet]>,
     allow_plain_http: bool,
     ports: Ports,
+}
+
+/// Whether an address is not on the public internet: what goes to a public one passes through the
+/// hands of others.
+pub fn is_private(address: IpAddr) -> bool {
+    !is_public(canonical(address))
 }
 
 /// Why a destination is closed. Says nothing about the address itself.
@@ -114,12 +125,21 @@ impl Guard {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ForbiddenDestination::UserInfo);
         }
-        match url.host().ok_or(ForbiddenDestination::NoHost)? {
-            Host::Ipv4(address) => self.check_address(address.into(), route)?,
-            Host::Ipv6(address) => self.check_address(address.into(), route)?,
-            Host::Domain(name) => self.check_name(name, route)?,
-        }
+        self.check_host(&url.host().ok_or(ForbiddenDestination::NoHost)?, route)?;
         Ok(route)
+    }
+
+    /// What can be known of a host before its name, if it is one, is resolved.
+    fn check_host<S: AsRef<str>>(
+        &self,
+        host: &Host<S>,
+        route: Route,
+    ) -> Result<(), ForbiddenDestination> {
+        match host {
+            Host::Ipv4(address) => self.check_address((*address).into(), route),
+            Host::Ipv6(address) => self.check_address((*address).into(), route),
+            Host::Domain(name) => self.check_name(name.as_ref(), route),
+        }
     }
 
     /// Where `port` is open, if it is anywhere.

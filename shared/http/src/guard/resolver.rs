@@ -51,18 +51,19 @@ impl Resolve for GuardedResolver {
         let (guard, route) = (self.guard.clone(), self.route);
         Box::pin(async move {
             let found = timeout(LOOK_UP_TIMEOUT, looking_up).await.map_err(io::Error::from)??;
-            let open = open_addresses(&guard, route, found)?;
+            let open = open_addresses(&guard, route, found)
+                .map_err(Box::<dyn Error + Send + Sync>::from)?;
             Ok(Box::new(open.into_iter()) as Addrs)
         })
     }
 }
 
 /// The first open ones of `found`; if there are none, why.
-fn open_addresses(
+pub(super) fn open_addresses(
     guard: &Guard,
     route: Route,
     found: Vec<SocketAddr>,
-) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+) -> Result<Vec<SocketAddr>, ForbiddenDestination> {
     let mut open = Vec::new();
     let mut closed = ForbiddenDestination::NoHost;
     for address in found {
@@ -72,7 +73,7 @@ fn open_addresses(
         }
     }
     open.truncate(MAX_ADDRESSES);
-    if open.is_empty() { Err(closed.into()) } else { Ok(open) }
+    if open.is_empty() { Err(closed) } else { Ok(open) }
 }
 
 #[cfg(test)]
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(open, [found[2]]);
 
         let none = open_addresses(&guard, TLS, found[..2].to_vec()).unwrap_err();
-        assert_eq!(none.downcast_ref(), Some(&ForbiddenDestination::NotPublic));
+        assert_eq!(none, ForbiddenDestination::NotPublic);
     }
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
             assert_eq!(open, [found[only]]);
             let closed = found[1 - only];
             let none = open_addresses(&guard, route, vec![closed]).unwrap_err();
-            assert_eq!(none.downcast_ref(), Some(&ForbiddenDestination::Port));
+            assert_eq!(none, ForbiddenDestination::Port);
         }
     }
 

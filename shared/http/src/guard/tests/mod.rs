@@ -1,6 +1,7 @@
 //! Closed addresses, names that change, and servers that misbehave.
 
 mod addresses;
+mod dial;
 mod names;
 mod receivers;
 mod requests;

@@ -20,6 +20,7 @@ run: servers ## All of Recado on this machine, left running; its data is kept in
 
 test: servers check ## What CI runs: the checks, then every test on real servers
 	scripts/install-nextest.sh
+	scripts/install-mail-servers.sh
 	scripts/install-mcp.sh $(TARGET_DIR)/mcp
 	cargo nextest run --workspace --no-run
 	$(TARGET_DIR)/debug/with-servers cargo nextest run --workspace

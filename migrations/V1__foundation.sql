@@ -172,7 +172,8 @@ CREATE TABLE triggers (
     external_id           text,
     name                  text NOT NULL,
     description           text NOT NULL DEFAULT '',
-    trigger_type          text NOT NULL CHECK (trigger_type IN ('webhook')),
+    trigger_type          text NOT NULL CHECK (trigger_type IN
+                                  ('webhook', 'schedule', 'db_event', 'email')),
     trigger_config        jsonb NOT NULL,
     webhook_secret_key_id text NOT NULL,
     webhook_secret_sealed bytea NOT NULL,
@@ -200,6 +201,99 @@ CREATE INDEX triggers_by_name ON triggers (tenant_id, name, created_at, id)
     WHERE deleted_at IS NULL;
 CREATE INDEX triggers_by_agent ON triggers (agent_id, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX triggers_by_app ON triggers (app_id) WHERE deleted_at IS NULL;
+
+-- A trigger that fires by itself has a row here, from the moment it is saved until it is deleted.
+CREATE TABLE sources (
+    trigger_id    uuid PRIMARY KEY REFERENCES triggers,
+    tenant_id     uuid NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('schedule', 'db_event', 'imap')),
+    -- When there is something to do next, by the clock of whoever looks: a schedule is about time as
+    -- people have it. -infinity for at once; NULL for never: the trigger is disabled, or has no
+    -- tick left.
+    due_at        timestamptz,
+    -- Where it begins if there is no position.
+    since         timestamptz NOT NULL,
+    -- How far it got, in the words of its kind; NULL before the first time.
+    position      jsonb,
+    -- Who is at it, and until when, by the database's clock.
+    lease_token   uuid,
+    leased_until  timestamptz,
+    -- What went wrong, as long as it does.
+    failure_count integer NOT NULL DEFAULT 0,
+    error_code    text,
+    error_message text,
+    failing_since timestamptz,
+    -- When something last came of it.
+    fired_at      timestamptz,
+    -- What did not become a message since it was last changed, and why the last of it did not.
+    left_out_count  bigint NOT NULL DEFAULT 0,
+    left_out_reason text
+);
+CREATE INDEX sources_due ON sources (kind, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX sources_by_tenant ON sources (tenant_id, trigger_id);
+
+-- What a configuration says of where to look, without how: the same means that it is read on from
+-- where it was left. NULL for nothing, however that is written.
+CREATE FUNCTION source_of(config jsonb, kind text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE kind
+        WHEN 'schedule' THEN nullif(config -> 'schedule', 'null')
+        WHEN 'db_event' THEN jsonb_build_array(
+            nullif(config #> '{db_event,listen}', 'null'),
+            nullif(config #> '{db_event,outbox}', 'null')
+                - '{settle_ms,poll_ms,batch,notify}'::text[])
+        ELSE nullif(config #> '{email,imap}', 'null')
+            - '{port,tls,secret_ref,mark_seen}'::text[]
+    END $$;
+
+-- Derived from triggers, whoever changes them. Any change interrupts who is at work: they read the
+-- trigger again. What a schedule missed before it was changed or enabled is not made up for; a
+-- database and a mailbox are read on from where they were left, unless another one is meant.
+CREATE FUNCTION derive_source() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    kind text := CASE NEW.trigger_type
+        WHEN 'schedule' THEN 'schedule'
+        WHEN 'db_event' THEN 'db_event'
+        WHEN 'email' THEN CASE WHEN source_of(NEW.trigger_config, 'imap') IS NOT NULL
+                               THEN 'imap' END
+    END;
+    begins_anew boolean := true;
+BEGIN
+    IF kind IS NULL OR NEW.deleted_at IS NOT NULL THEN
+        DELETE FROM sources WHERE trigger_id = NEW.id;
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        begins_anew := OLD.deleted_at IS NOT NULL
+            OR (kind = 'schedule' AND NOT OLD.enabled)
+            OR source_of(NEW.trigger_config, kind) IS DISTINCT FROM source_of(OLD.trigger_config, kind);
+    END IF;
+    INSERT INTO sources (trigger_id, tenant_id, kind, due_at, since)
+    VALUES (NEW.id, NEW.tenant_id, kind, CASE WHEN NEW.enabled THEN '-infinity'::timestamptz END,
+            NEW.updated_at)
+    ON CONFLICT (trigger_id) DO UPDATE
+       SET kind = excluded.kind, due_at = excluded.due_at,
+           since = CASE WHEN begins_anew THEN excluded.since ELSE sources.since END,
+           position = CASE WHEN begins_anew THEN NULL ELSE sources.position END,
+           lease_token = NULL, leased_until = NULL, failure_count = 0,
+           error_code = NULL, error_message = NULL, failing_since = NULL,
+           left_out_count = 0, left_out_reason = NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER derive_source
+    AFTER INSERT OR UPDATE OF trigger_config, enabled, deleted_at ON triggers
+    FOR EACH ROW EXECUTE FUNCTION derive_source();
+
+-- What failed for want of a secret, or because of a wrong one, is tried again at once.
+CREATE FUNCTION retry_sources() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sources SET due_at = '-infinity'
+     WHERE tenant_id = NEW.tenant_id AND error_code IS NOT NULL AND due_at IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER retry_sources AFTER INSERT OR UPDATE ON secrets
+    FOR EACH ROW EXECUTE FUNCTION retry_sources();
 
 CREATE TABLE sessions (
     id         uuid PRIMARY KEY,
@@ -754,18 +848,21 @@ CREATE TABLE usage_spans (
     PRIMARY KEY (tenant_id, starts_at)
 );
 
--- Ingress refuses the messages of a tenant that is over its quota.
-CREATE FUNCTION announce_quota() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Ingress refuses the messages of a tenant that is over its quota, and sources let go of databases and
+-- mailboxes that it may not reach any more.
+CREATE FUNCTION announce_tenant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('recado_configuration', 'tenants ' || NEW.id || ' ' || NEW.id);
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER announce AFTER UPDATE OF over_quota, over_quota_until ON tenants
+CREATE TRIGGER announce
+    AFTER UPDATE OF over_quota, over_quota_until, destination_hosts ON tenants
     FOR EACH ROW
     WHEN (OLD.over_quota IS DISTINCT FROM NEW.over_quota
-          OR OLD.over_quota_until IS DISTINCT FROM NEW.over_quota_until)
-    EXECUTE FUNCTION announce_quota();
+          OR OLD.over_quota_until IS DISTINCT FROM NEW.over_quota_until
+          OR OLD.destination_hosts IS DISTINCT FROM NEW.destination_hosts)
+    EXECUTE FUNCTION announce_tenant();
 
 -- Two roles, of which neither owns anything (docs/adr/0017-row-level-security.md). A process logs
 -- in as whoever it is told to be, and then becomes one of them.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, RECADO, SOON, Story};
 
-/// Three servers and five roles, on a machine that is busy.
+/// Three servers and six roles, on a machine that is busy.
 const UP_WITHIN: Duration = Duration::from_secs(90);
 const DOWN_WITHIN: Duration = Duration::from_mins(1);
 

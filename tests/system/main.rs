@@ -1,4 +1,4 @@
-//! The whole system: five roles as processes, on real servers, seen from outside.
+//! The whole system: six roles as processes, on real servers, seen from outside.
 //!
 //! What lies beyond this network (Twilio, models, callbacks) are stubs that are real HTTP servers.
 //! Each test tells a story; `faults` tells those in which something dies.

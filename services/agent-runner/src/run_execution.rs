@@ -79,6 +79,7 @@ struct Plan {
 }
 
 impl LaneWork for RunExecution {
+    type Lease = Lease;
     type Claimed = Claimed;
     type Error = StoreError;
 
@@ -207,8 +208,7 @@ impl RunExecution {
                 }
                 Ok(Ok(End::Waiting) | Err(RunError::Suspended)) => Verdict::Waits,
                 Ok(Ok(End::Answer { response, last })) => {
-                    let deliver = claimed.parent.is_none()
-                        && plan.config.execution.callback.is_some();
+                    let deliver = claimed.parent.is_none() && plan.config.sends_answers();
                     over(Outcome::Success { response, deliver }, Some(*last))
                 }
                 Ok(Err(RunError::Lost)) => Verdict::Lost,

@@ -13,6 +13,7 @@
 //! * `events` sends events to the endpoints that want them.
 //! * [`recado_text`] makes chunks of a response: without Markdown, cut where it hurts least.
 //! * [`callback`] makes a request of a chunk, and sense of its answer.
+//! * `smtp` makes a mail of it, and sense of what the mail server says.
 
 mod announced;
 pub mod callback;
@@ -20,6 +21,7 @@ mod config;
 mod deliver;
 mod events;
 mod metrics;
+mod smtp;
 
 use std::sync::Arc;
 

@@ -16,11 +16,13 @@ const RESERVED: usize = 16 * 1024;
 /// The body of a request, which is not compressed.
 ///
 /// A compressed one is refused: what is signed, and what is limited, are the bytes on the wire.
+/// `admit` is told the length that is announced, and each that is about to be reached; it may refuse.
 pub(crate) async fn read(
     request: &HttpRequest,
     payload: Payload,
     max_body: usize,
     within: Duration,
+    mut admit: impl FnMut(usize) -> Result<(), Refusal>,
 ) -> Result<Bytes, Refusal> {
     let headers = request.headers();
     let announced = announced_length(headers);
@@ -30,18 +32,25 @@ pub(crate) async fn read(
     if !is_identity(headers) {
         return Err(Refusal::UnsupportedEncoding);
     }
+    admit(announced.unwrap_or_default())?;
     let mut body = BytesMut::with_capacity(announced.unwrap_or_default().min(RESERVED));
-    let reading = fill(&mut body, payload, max_body);
+    let reading = fill(&mut body, payload, max_body, admit);
     timeout(within, reading).await.map_err(|_elapsed| Refusal::BodyTimeout)??;
     Ok(body.freeze())
 }
 
-async fn fill(body: &mut BytesMut, mut payload: Payload, max_body: usize) -> Result<(), Refusal> {
+async fn fill(
+    body: &mut BytesMut,
+    mut payload: Payload,
+    max_body: usize,
+    mut admit: impl FnMut(usize) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_cut_off| Refusal::BodyIncomplete)?;
         if body.len() + chunk.len() > max_body {
             return Err(Refusal::TooLarge { max_body });
         }
+        admit(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
     Ok(())
@@ -68,7 +77,7 @@ mod tests {
     async fn read_of(request: TestRequest, max_body: usize) -> Result<Bytes, Refusal> {
         let (request, mut payload) = request.to_http_parts();
         let payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        read(&request, payload, max_body, Duration::from_secs(5)).await
+        read(&request, payload, max_body, Duration::from_secs(5), |_length| Ok(())).await
     }
 
     #[actix_web::test]

@@ -35,6 +35,11 @@ pub struct Config {
 pub struct Limits {
     /// `RECADO_INGRESS_MAX_BODY`: the largest body, in bytes.
     pub max_body: usize,
+    /// `RECADO_INGRESS_MAX_MAIL`: the largest mail, in bytes, with everything that is attached.
+    pub max_mail: usize,
+    /// `RECADO_INGRESS_MAX_MAILS`: how many mails over 1 MiB are read at a time, half of them
+    /// of one tenant; more are told to come back.
+    pub max_mails: usize,
     /// `RECADO_INGRESS_MAX_HEADERS`: the largest headers, in bytes of names and values together.
     pub max_headers: usize,
     /// `RECADO_INGRESS_MAX_JSON_DEPTH`, `RECADO_INGRESS_MAX_JSON_FIELDS`,
@@ -86,6 +91,9 @@ impl Limits {
         Self {
             // RabbitMQ is not made for large messages; what is larger belongs in a store.
             max_body: read.within("RECADO_INGRESS_MAX_BODY", 1 << 20, 1..=16 << 20),
+            // What mail servers take: 25 MB attached, and a third more for its encoding.
+            max_mail: read.within("RECADO_INGRESS_MAX_MAIL", 40 << 20, 1..=128 << 20),
+            max_mails: read.within("RECADO_INGRESS_MAX_MAILS", 8, 1..=1_000),
             max_headers: read.within("RECADO_INGRESS_MAX_HEADERS", 32 << 10, 1 << 10..=128 << 10),
             payload: PayloadLimits {
                 // The parser reads 127 levels.

@@ -4,19 +4,24 @@
 //! trigger's own checks, and in which form it answers. Everything between is here and, from the
 //! payload on, in `take.rs`.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
-use actix_web::web::{Bytes, Payload};
+use actix_web::web::{self, Bytes, Payload};
 use recado_clock::Clock;
 use recado_intake::auth::Received;
+use recado_intake::channel::Arrival;
 use recado_intake::{CompiledTrigger, PublicUrl};
 use recado_types::TriggerId;
+use recado_types::trigger::{InboundAuth, Source};
+use serde_json::Value;
 
 use crate::auth::{self, ApiKeys};
 use crate::body;
 use crate::config::Limits;
+use crate::mails::{self, MailPlace, MailPlaces};
 use crate::metrics::BODY_BYTES;
 use crate::novelty::Novelty;
 use crate::outbox::Outbox;
@@ -26,6 +31,9 @@ use crate::sender::Senders;
 use crate::sync::Answers;
 use crate::toll::Toll;
 use crate::trigger::{KnownTrigger, Triggers};
+
+/// How much longer than another body a mail may take to arrive.
+const MAIL_PATIENCE: u32 = 6;
 
 /// Everything a request needs. Shared by all workers.
 #[derive(Debug)]
@@ -37,6 +45,8 @@ pub(crate) struct Ingress {
     pub(crate) api_keys: Arc<ApiKeys>,
     pub(crate) senders: Arc<Senders>,
     pub(crate) toll: Toll,
+    /// Places for large mails while they are read.
+    pub(crate) mails: Arc<MailPlaces>,
     pub(crate) outbox: Outbox,
     pub(crate) answers: Answers,
     pub(crate) novelty: Novelty,
@@ -50,19 +60,38 @@ impl Ingress {
         trigger.ok_or(Refusal::TriggerNotFound)
     }
 
-    /// The body of a request, within the limits.
+    /// The body of a request to `trigger`, within the limits. Mails may be large, for what is
+    /// attached; few such are held at a time, and what remains of them is small.
     pub(crate) async fn body(
         &self,
+        trigger: &CompiledTrigger,
         request: &HttpRequest,
         payload: Payload,
-    ) -> Result<Bytes, Refusal> {
-        let Limits { max_headers, max_body, body_timeout, .. } = self.limits;
+    ) -> Result<Body, Refusal> {
+        let Limits { max_headers, max_body, max_mail, body_timeout, .. } = self.limits;
+        let is_mail = matches!(trigger.config.source, Source::Email(_));
+        let max_body = if is_mail { max_mail } else { max_body };
         if size_of(request.headers()) > max_headers {
             return Err(Refusal::HeadersTooLarge { max_headers });
         }
-        let body = body::read(request, payload, max_body, body_timeout).await?;
-        BODY_BYTES.observe(f64::from(u32::try_from(body.len()).unwrap_or(u32::MAX)));
-        Ok(body)
+        let mut within = body_timeout;
+        let mut place = None;
+        if is_mail {
+            if trigger.config.auth == InboundAuth::ApiKey {
+                // Strangers get no place.
+                self.authenticate(trigger, &self.received(request, b"")).await?;
+            }
+            within = body_timeout * MAIL_PATIENCE;
+        }
+        let admit = |length: usize| {
+            if is_mail && length > mails::LARGE && place.is_none() {
+                place = Some(Arc::new(self.mails.take(trigger.tenant_id)?));
+            }
+            Ok(())
+        };
+        let bytes = body::read(request, payload, max_body, within, admit).await?;
+        BODY_BYTES.observe(f64::from(u32::try_from(bytes.len()).unwrap_or(u32::MAX)));
+        Ok(Body { bytes, place })
     }
 
     /// A request as it was received, at this moment.
@@ -77,6 +106,38 @@ impl Ingress {
         }
     }
 
+    /// What the request holds, as its channel understands it. A large mail takes too long for those
+    /// who share this thread.
+    pub(crate) async fn interpret(
+        &self,
+        trigger: &CompiledTrigger,
+        request: &Received<'_>,
+        body: &Body,
+        payload: Value,
+    ) -> Result<Arrival, Refusal> {
+        let Some(place) = body.place.clone() else {
+            return Ok(trigger.channel.interpret(request, payload)?);
+        };
+        let (channel, body) = (Arc::clone(&trigger.channel), body.bytes.clone());
+        let (public_url, headers) = (request.public_url.clone(), request.headers.clone());
+        let path_and_query = request.path_and_query.to_owned();
+        let Received { at, limits, .. } = *request;
+        let interpreted = web::block(move || {
+            // Whether or not its sender still waits.
+            let _place = place;
+            let request = Received {
+                public_url: &public_url,
+                path_and_query: &path_and_query,
+                headers: &headers,
+                body: &body,
+                at,
+                limits,
+            };
+            channel.interpret(&request, payload)
+        });
+        Ok(interpreted.await.expect("it does not panic, and nobody cancels it")?)
+    }
+
     /// Does the request pass the trigger's own checks?
     pub(crate) async fn authenticate(
         &self,
@@ -84,6 +145,20 @@ impl Ingress {
         request: &Received<'_>,
     ) -> Result<(), Refusal> {
         auth::authenticate(trigger, request, &self.api_keys).await
+    }
+}
+
+/// A body, with its place among the mails if it is a large one.
+pub(crate) struct Body {
+    bytes: Bytes,
+    place: Option<Arc<MailPlace>>,
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -21,6 +21,7 @@ mod config;
 mod health;
 mod ingress;
 mod lookup;
+mod mails;
 mod metrics;
 mod novelty;
 mod outbox;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 use auth::ApiKeys;
 use ingress::Ingress;
+use mails::MailPlaces;
 use novelty::Novelty;
 use outbox::Outbox;
 use place::Places;
@@ -113,6 +115,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         api_keys,
         senders,
         toll,
+        mails: MailPlaces::of(config.limits.max_mails),
         outbox,
         answers,
         novelty,

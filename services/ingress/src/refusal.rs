@@ -20,6 +20,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) enum Refusal {
     #[error("the body is larger than {max_body} bytes")]
     TooLarge { max_body: usize },
+    #[error("too many mails are being read")]
+    Busy,
     #[error("the body did not arrive in time")]
     BodyTimeout,
     #[error("the body broke off")]
@@ -124,7 +126,7 @@ impl Refusal {
             Self::HandOver(HandOverError::Publish(PublishError::Encode(_))) | Self::Lookup(_) => {
                 Problem::InternalError
             }
-            Self::HandOver(_) => Problem::Unavailable,
+            Self::HandOver(_) | Self::Busy => Problem::Unavailable,
         }
     }
 }
@@ -143,6 +145,7 @@ impl From<Refusal> for ApiError {
             Refusal::ExecutionFailed { execution, code } => {
                 error.with_public_details(json!({ "execution_id": execution, "reason": code }))
             }
+            Refusal::Busy => error.with_retry_after(RETRY_AFTER),
             Refusal::Lookup(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             Refusal::HandOver(source) => error.with_source(source).with_retry_after(RETRY_AFTER),
             _ => error,

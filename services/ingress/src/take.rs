@@ -11,7 +11,7 @@ use recado_messages::Inbound;
 use recado_types::{ExecutionId, MessageId, SessionId, identity};
 use serde_json::Value;
 
-use crate::ingress::Ingress;
+use crate::ingress::{Body, Ingress};
 use crate::metrics::LEFT_OUT;
 use crate::outbox::{HandOverError, Outgoing};
 use crate::refusal::Refusal;
@@ -78,12 +78,13 @@ impl Ingress {
         &self,
         trigger: &KnownTrigger,
         request: &Received<'_>,
+        body: &Body,
         payload: Value,
         telling: Telling,
     ) -> Result<Taken<'_>, Refusal> {
         // A tenant over its limit must cost the others nothing.
         self.toll.check(trigger, &*self.clock).await?;
-        let incoming = match trigger.channel.interpret(request, payload)? {
+        let incoming = match self.interpret(trigger, request, body, payload).await? {
             Arrival::Messages(incoming) => incoming,
             Arrival::Notice(answer) => return Ok(Taken::Notice(answer)),
         };

@@ -81,6 +81,10 @@ impl Triggers {
     async fn load(&self, id: TriggerId) -> Result<Option<Arc<KnownTrigger>>, StoreError> {
         let Some(row) = webhooks::trigger(&self.store, id).await? else { return Ok(None) };
         let config = parse(&row)?;
+        // One that fires by itself is nobody's to call.
+        if !config.source.is_requested() {
+            return Ok(None);
+        }
         let previous = row.previous_webhook_secret.as_ref();
         let previous = previous.map(|(secret, until)| (secret.as_str(), *until));
         let own_keys = Keys::own(&row.webhook_secret, previous);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use recado_broker::topology::{self, Queue};
 use recado_types::DeadLetterId;
+use recado_types::trigger::db_event::{Identifier, TableName};
 use uuid::Uuid;
 
 use crate::client::cli as client;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     AgentRunner(Role),
     /// Carry answers back: transform, split, call back
     Delivery(Role),
+    /// Fire triggers that fire by themselves: schedules, databases, mailboxes
+    Sources(Role),
     /// Serve the REST API
     Management(Role),
     /// Run all roles in one process, with private servers where none are given
@@ -54,6 +57,9 @@ pub(crate) enum Command {
     /// List, show, redrive or discard messages that nobody could handle
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Help with triggers that watch a database
+    #[command(subcommand)]
+    DbEvent(DbEvent),
     /// List, make and change triggers, over the REST API
     Triggers(client::Client<client::Triggers>),
     /// Look agents up, over the REST API
@@ -125,6 +131,8 @@ pub(crate) enum BenchPart {
     Deliveries,
     /// Lists and details among a million executions, and webhooks beside those who ask for them
     Management,
+    /// A hundred thousand schedules, ten thousand of them due at once
+    Sources,
     /// How fast answers are cut and taken out of their marks, without any server: seconds
     Text,
 }
@@ -185,6 +193,47 @@ fn work_queue(name: &str) -> Result<&'static Queue, String> {
         let names: Vec<_> = topology::QUEUES.iter().map(|queue| queue.name).collect();
         format!("there are {}", names.join(", "))
     })
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DbEvent {
+    /// Print the SQL that makes an outbox of a table, for a database trigger; run nothing
+    InstallSql(InstallSql),
+}
+
+#[derive(Args)]
+pub(crate) struct InstallSql {
+    /// The table to watch
+    #[arg(long, value_name = "SCHEMA.TABLE")]
+    pub(crate) table: TableName,
+    /// What to note of it
+    #[arg(
+        long,
+        value_enum,
+        value_name = "EVENTS",
+        value_delimiter = ',',
+        default_value = "insert,update,delete"
+    )]
+    pub(crate) events: Vec<TableEvent>,
+    /// Where to note it; several tables may share an outbox
+    #[arg(long, value_name = "SCHEMA.TABLE", default_value = "public.recado_outbox")]
+    pub(crate) outbox: TableName,
+    /// What to note of its rows; everything unless given
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) columns: Vec<Identifier>,
+    /// Have every transaction that noted something say so on this channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) notify: Option<Identifier>,
+    /// Let this role read the outbox
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) reader: Option<Identifier>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableEvent {
+    Insert,
+    Update,
+    Delete,
 }
 
 #[derive(Args)]

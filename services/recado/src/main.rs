@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod client;
+mod db_event;
 mod dead_letters;
 mod demo;
 mod dev;
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         Command::Delivery(role) => roles::run("delivery", role, async |context, config| {
             recado_delivery::run(context, config).await
         }),
+        Command::Sources(role) => roles::run("sources", role, async |context, config| {
+            recado_sources::run(context, config).await
+        }),
         Command::Management(role) => roles::run("management", role, async |context, config| {
             recado_management::run(context, config).await
         }),
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Command::Health(options) => health::main(&options),
         Command::Token(options) => token::main(&options),
         Command::DeadLetters(command) => dead_letters::main(&command),
+        Command::DbEvent(command) => db_event::main(&command),
         Command::Triggers(options) => client::main(&client::Command::Triggers(options)),
         Command::Agents(options) => client::main(&client::Command::Agents(options)),
         Command::Executions(options) => client::main(&client::Command::Executions(options)),

@@ -25,6 +25,7 @@ pub(crate) fn names() -> Names {
         .and::<recado_buffer::Config>()
         .and::<recado_agent_runner::Config>()
         .and::<recado_delivery::Config>()
+        .and::<recado_sources::Config>()
         .and::<recado_management::Config>()
         .and::<client::Environment>()
 }

@@ -37,6 +37,11 @@ impl SentSecret {
         Self { parts, redactor: OnceLock::new() }
     }
 
+    /// A secret that is sent otherwise than by a callback: each form in which it is.
+    pub fn of_parts(parts: Vec<String>) -> Self {
+        Self { parts, redactor: OnceLock::new() }
+    }
+
     /// How much of an answer has to be read so that the first `most` bytes of it can be kept.
     pub fn to_be_read(&self, most: usize) -> usize {
         most + self.margin()

@@ -4,14 +4,14 @@
 //! gets the first answer again, from whichever instance.
 //!
 //! It is 202, as seed 000 says of asynchronous triggers, but where a provider asks for 200: Twilio
-//! (the `twiml` format), Meta, Slack and Teams. That holds for a configured `ack_response` and for
+//! (the `twiml` format), Meta, Slack, Teams, and those who post mails. That holds for a configured `ack_response` and for
 //! the default alike. There is always a `Content-Type`: Twilio counts an answer without one as a
 //! failure (error 11200).
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use recado_types::trigger::{ChannelKind, ResponseFormat};
+use recado_types::trigger::{ChannelKind, ResponseFormat, Source, TriggerConfig};
 use recado_types::{ExecutionId, MessageId, SessionId};
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub fn acknowledge(trigger: &CompiledTrigger, first: Option<Accepted>) -> Answer
     let kind = config.channel.as_ref().map(|channel| channel.kind);
     let format = config.response_adapter.format;
     if let Some(ack) = &config.execution.ack_response {
-        return Answer::new(status(kind, format), &ack.content_type, ack.body.clone());
+        return Answer::new(status(config), &ack.content_type, ack.body.clone());
     }
     match (kind, format, first) {
         // Slack shows a body to the user who typed a command, and Teams expects a message.
@@ -96,13 +96,20 @@ fn accepted(trigger: &CompiledTrigger, message: Accepted) -> Answer {
         buffered,
     };
     let body = serde_json::to_string(&accepted).expect("texts and flags are JSON");
-    Answer::new(StatusCode::ACCEPTED, "application/json", body)
+    let config = &trigger.config;
+    Answer::new(status(config), "application/json", body)
 }
 
-fn status(kind: Option<ChannelKind>, format: ResponseFormat) -> StatusCode {
-    let wants_200 =
-        matches!(kind, Some(ChannelKind::MetaWhatsapp | ChannelKind::Slack | ChannelKind::Teams));
-    if wants_200 || format == ResponseFormat::Twiml { StatusCode::OK } else { StatusCode::ACCEPTED }
+fn status(config: &TriggerConfig) -> StatusCode {
+    let kind = config.channel.as_ref().map(|channel| channel.kind);
+    // To Mailgun and Postmark, anything but 200 is a failure.
+    let wants_200 = matches!(config.source, Source::Email(_))
+        || matches!(
+            kind,
+            Some(ChannelKind::MetaWhatsapp | ChannelKind::Slack | ChannelKind::Teams)
+        );
+    let is_twiml = config.response_adapter.format == ResponseFormat::Twiml;
+    if wants_200 || is_twiml { StatusCode::OK } else { StatusCode::ACCEPTED }
 }
 
 impl Answer {

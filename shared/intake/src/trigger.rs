@@ -54,7 +54,7 @@ impl CompiledTrigger {
         secrets: HashMap<String, String>,
     ) -> Self {
         let secrets = Secrets::new(secrets, own_keys.clone());
-        let channel = channel::adapter(config.channel.as_ref(), &secrets);
+        let channel = channel::adapter(&config, &secrets);
         let Owner { id, tenant_id, project_id, agent_id, enabled } = owner;
         Self { id, tenant_id, project_id, agent_id, enabled, config, own_keys, channel }
     }

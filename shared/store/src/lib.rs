@@ -27,6 +27,7 @@ pub mod retention;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
+pub mod sources;
 pub mod tenants;
 pub mod tools;
 pub mod triggers;

@@ -20,7 +20,8 @@ use crate::{Store, StoreError};
 const PLACE: &str = "\
 -- manual_messages.place
 SELECT s.trigger_id, s.agent_id, t.deleted_at IS NOT NULL AS is_deleted,
-       t.trigger_config #>> '{execution,callback}' IS NOT NULL
+       coalesce(t.trigger_config #>> '{execution,callback}',
+                t.trigger_config #>> '{email,smtp}') IS NOT NULL
        AND coalesce((SELECT parent_execution_id FROM executions
                       WHERE session_id = s.id AND finished_at IS NOT NULL
                       ORDER BY seq LIMIT 1),

@@ -16,6 +16,7 @@ pub mod receiver;
 pub mod scratch;
 pub mod servers;
 pub mod shared;
+pub mod smtp;
 pub mod sql;
 pub mod stub;
 pub mod tool;
@@ -24,5 +25,5 @@ mod wait;
 pub mod with_servers;
 
 pub use http_client::http_client;
-pub use shared::{TestDatabase, TestRedis, Vhost, database, redis, vhost};
+pub use shared::{TestDatabase, TestMail, TestRedis, Vhost, database, mail, redis, vhost};
 pub use wait::wait_for;

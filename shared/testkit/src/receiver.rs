@@ -8,7 +8,7 @@
 mod connection;
 mod paths;
 mod script;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};

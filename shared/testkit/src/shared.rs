@@ -9,10 +9,12 @@ use tokio::runtime;
 use uuid::Uuid;
 
 mod database;
+mod mail;
 mod redis;
 mod vhost;
 
 pub use database::{TestDatabase, database};
+pub use mail::{TestMail, mail};
 pub use redis::{TestRedis, redis};
 pub use vhost::{Vhost, vhost};
 

@@ -21,6 +21,9 @@ mod tests;
 
 /// What stands in the place of what is hidden.
 pub const HIDDEN: &str = "[hidden]";
+/// The hidden field with what an answer to a mail needs: ids, addresses, the subject. It is for the
+/// answer and not for prompts, and is no secret: the sender wrote it.
+pub const MAIL_THREAD: &str = "_email";
 /// The shortest value that is looked for, in characters: shorter ones are part of ordinary words.
 pub const MIN_LENGTH: usize = 6;
 /// The most hidden values that are compared with what is visible: each takes a look at all of that.
@@ -118,13 +121,14 @@ impl Redactor {
     /// What a visible field shows anyway (`userName` counts as one: it is shown, if in one place
     /// only) is not hidden: a telephone number that is `phoneNumber` and a part of `_payload`
     /// remains readable, unless there are more than 256 hidden values. A secret is hidden always.
+    /// [`MAIL_THREAD`] is not looked for: who writes a mail may be told their address.
     pub fn of<S: AsRef<str>>(
         context: &Map<String, Value>,
         extra_secrets: impl IntoIterator<Item = S>,
     ) -> Self {
         let mut hidden = BTreeSet::new();
         let mut visible = Vec::new();
-        for (name, value) in context {
+        for (name, value) in context.iter().filter(|(name, _)| *name != MAIL_THREAD) {
             let is_visible = ContextField::is_visible(name) || name == "userName";
             sort_out(value, is_visible, &mut hidden, &mut visible);
         }

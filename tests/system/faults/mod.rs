@@ -6,6 +6,7 @@
 mod redis;
 mod roles;
 mod servers;
+mod sources;
 mod sync;
 
 use std::time::Duration;

@@ -13,6 +13,7 @@
 //! No connection to the database is held while a request is on its way.
 
 mod breaker;
+mod carrier;
 mod destinations;
 mod held;
 mod in_work;
@@ -93,6 +94,7 @@ pub(crate) struct Taken {
 }
 
 impl LaneWork for Deliver {
+    type Lease = Lease;
     type Claimed = Taken;
     type Error = StoreError;
 

@@ -10,19 +10,17 @@ use recado_store::lanes::Held;
 use recado_store::webhooks;
 use recado_text::split::Split;
 use recado_types::hosts::DestinationHosts;
-use recado_types::trigger::{Callback, Execution, TriggerConfig};
+use recado_types::trigger::{Execution, Transform, TriggerConfig};
 
 use super::Ended;
+use super::carrier::{Carrier, Way};
 use super::held::{HeldLane, Unstored};
 use crate::callback::sent::SentSecret;
 
 /// What has to be sent, and how.
 pub(super) struct Plan {
-    pub(super) callback: Callback,
-    /// The value of the secret that the callback names. Looked up for each delivery, so that a
-    /// changed secret counts from the next one on.
-    pub(super) secret: Option<String>,
-    /// What answers must not show of it.
+    pub(super) carrier: Carrier,
+    /// What answers must not show of its secret.
     pub(super) sent: SentSecret,
     /// Where the tenant lets requests go.
     pub(super) destinations: DestinationHosts,
@@ -72,37 +70,34 @@ impl HeldLane<'_> {
             let message = format!("the trigger's configuration is wrong: {}", paths.join(", "));
             Unsendable::never("trigger_invalid", message)
         })?;
-        let Execution { callback, split, .. } = &config.execution;
         let no_callback = || Unsendable::never("no_callback", "the trigger has no callback");
-        let callback = callback.clone().ok_or_else(no_callback)?;
+        let way = Way::of(&config).ok_or_else(no_callback)?;
         let Cut { chunks, is_stored, truncated } =
-            self.chunks(&config.execution, &callback).await?;
-        let secret = self.secret(&callback).await?;
-        let sent = SentSecret::of(&callback.auth, secret.as_deref());
-        let pause_ms = split.map_or(0, |split| split.inter_chunk_delay_ms);
+            self.chunks(&config.execution, &way.transform()).await?;
+        let secret = self.secret(way.secret_ref()).await?;
+        let carrier = way
+            .with_secret(secret)
+            .map_err(|error| Unsendable::never(error.code(), error.to_string()))?;
+        let sent = carrier.sent_secret();
+        let pause_ms = config.execution.split.map_or(0, |split| split.inter_chunk_delay_ms);
         let pause_between_chunks = Duration::from_millis(pause_ms.into());
         let destinations = DestinationHosts::of(&self.claimed.destination_hosts);
-        Ok(Plan {
-            callback,
-            secret,
-            sent,
-            destinations,
-            chunks,
-            is_stored,
-            truncated,
-            pause_between_chunks,
-        })
+        Ok(Plan { carrier, sent, destinations, chunks, is_stored, truncated, pause_between_chunks })
     }
 
     /// The chunks that were planned before, or new ones, which are stored first if there are
     /// several.
-    async fn chunks(&self, execution: &Execution, callback: &Callback) -> Result<Cut, Unsendable> {
+    async fn chunks(
+        &self,
+        execution: &Execution,
+        transform: &Transform,
+    ) -> Result<Cut, Unsendable> {
         let Claimed { chunks, truncated, response, .. } = self.claimed;
         if !chunks.is_empty() {
             let (chunks, truncated) = (chunks.clone(), *truncated);
             return Ok(Cut { chunks, is_stored: true, truncated });
         }
-        let Split { chunks, truncated } = chunks::of(response, execution, callback);
+        let Split { chunks, truncated } = chunks::transformed(response, execution, transform);
         if chunks.is_empty() {
             return Err(Unsendable::never("empty_response", "the agent's response is empty"));
         }
@@ -125,11 +120,11 @@ impl HeldLane<'_> {
         }
     }
 
-    async fn secret(&self, callback: &Callback) -> Result<Option<String>, Unsendable> {
-        let Some(name) = callback.auth.secret_ref() else { return Ok(None) };
+    async fn secret(&self, name: Option<&str>) -> Result<Option<String>, Unsendable> {
+        let Some(name) = name else { return Ok(None) };
         let (store, tenant) = (&self.deliver.store, self.claimed.tenant_id);
         let secret = self.stored(|| webhooks::secret(store, tenant, name)).await;
-        secret.map_err(Unsendable::unstored("the callback's secret could not be read"))
+        secret.map_err(Unsendable::unstored("the trigger's secret could not be read"))
     }
 }
 

@@ -8,16 +8,19 @@ use recado_http::guard::Outbound;
 use recado_store::deliveries::{After, AttemptRecord, ChunkStatus, PlannedChunk, Recording};
 use recado_store::lanes::Held;
 use recado_types::AttemptId;
+use recado_types::trigger::Callback;
 use tokio::time::Instant;
 use url::Url;
 
 use super::Ended;
+use super::carrier::Carrier;
 use super::held::{HeldLane, LONGEST_PAUSE_HELD, Parking, Unstored};
 use super::plan::Plan;
 use crate::callback::answer::{self, MAX_KEPT_BODY, Problem, Report};
 use crate::callback::render::{self, Chunk};
 use crate::callback::retry::{self, Next};
 use crate::metrics::{ATTEMPT_SECONDS, ATTEMPTS, CHUNKS_SENT};
+use crate::smtp::{Composed, Mailer, Which};
 
 /// One request that was made.
 struct Attempt {
@@ -26,6 +29,12 @@ struct Attempt {
     started_at: DateTime<Utc>,
     duration: Duration,
     report: Report,
+}
+
+/// What can be sent.
+enum Ready<'a> {
+    Request { callback: &'a Callback, request: Outbound },
+    Mail { mailer: &'a Mailer, mail: Composed },
 }
 
 /// What comes after an attempt.
@@ -80,7 +89,45 @@ impl HeldLane<'_> {
         Ok(())
     }
 
-    fn render(&self, plan: &Plan, chunk: &PlannedChunk) -> Result<Outbound, render::RenderError> {
+    /// Makes one attempt. `Err` if there is nothing that can be sent.
+    async fn attempt(
+        &self,
+        plan: &Plan,
+        chunk: &PlannedChunk,
+        number: u32,
+    ) -> Result<Attempt, Ended> {
+        let clock = &self.deliver.clock;
+        let ready = match &plan.carrier {
+            Carrier::Callback { callback, secret } => {
+                let request = self.request(plan, callback, secret.as_deref(), chunk).await?;
+                Ready::Request { callback, request }
+            }
+            Carrier::Mail(mailer) => Ready::Mail { mailer, mail: self.mail(mailer, chunk).await? },
+        };
+        let id = AttemptId(clock.fresh_id());
+        let (started_at, started) = (clock.now(), Instant::now());
+        let client = &self.deliver.client;
+        let (report, duration) = match ready {
+            Ready::Request { callback, request } => {
+                let result = client.send(request).await;
+                let duration = started.elapsed();
+                (answer::read(result, &callback.success, &plan.sent, clock.now()), duration)
+            }
+            Ready::Mail { mailer, mail } => {
+                let report = mailer.send(client, &plan.destinations, &plan.sent, &mail).await;
+                (report, started.elapsed())
+            }
+        };
+        Ok(Attempt { id, number, started_at, duration, report })
+    }
+
+    async fn request(
+        &self,
+        plan: &Plan,
+        callback: &Callback,
+        secret: Option<&str>,
+        chunk: &PlannedChunk,
+    ) -> Result<Outbound, Ended> {
         let claimed = self.claimed;
         let values = Chunk {
             context: &claimed.context,
@@ -93,19 +140,9 @@ impl HeldLane<'_> {
             session_id: claimed.lease.session_id,
             trigger_id: claimed.trigger_id,
         };
-        let now = self.deliver.clock.now();
-        let request = render::render(&plan.callback, &values, plan.secret.as_deref(), now)?;
-        Ok(request.max_body_bytes(plan.sent.to_be_read(MAX_KEPT_BODY)))
-    }
-
-    async fn attempt(
-        &self,
-        plan: &Plan,
-        chunk: &PlannedChunk,
-        number: u32,
-    ) -> Result<Attempt, Ended> {
-        let request = match self.render(plan, chunk) {
-            Ok(request) => request,
+        let request = render::render(callback, &values, secret, self.deliver.clock.now());
+        let request = match request {
+            Ok(request) => request.max_body_bytes(plan.sent.to_be_read(MAX_KEPT_BODY)),
             Err(error) => {
                 tracing::debug!(error = &error as &dyn Error, "a request cannot be written");
                 return Err(self.fail(error.code(), &error.to_string()).await);
@@ -115,13 +152,25 @@ impl HeldLane<'_> {
             let message = format!("{}: {error}", authority(&request.url));
             return Err(self.fail("destination_not_allowed", &message).await);
         }
-        let clock = &self.deliver.clock;
-        let id = AttemptId(clock.fresh_id());
-        let (started_at, started) = (clock.now(), Instant::now());
-        let result = self.deliver.client.send(request).await;
-        let duration = started.elapsed();
-        let report = answer::read(result, &plan.callback.success, &plan.sent, clock.now());
-        Ok(Attempt { id, number, started_at, duration, report })
+        Ok(request)
+    }
+
+    async fn mail(&self, mailer: &Mailer, chunk: &PlannedChunk) -> Result<Composed, Ended> {
+        let claimed = self.claimed;
+        let which = Which {
+            context: &claimed.context,
+            text: &chunk.body,
+            number: chunk.index + 1,
+            delivery_id: claimed.delivery_id,
+            whole_round: claimed.whole_round,
+        };
+        match mailer.compose(&which, claimed.requested_at) {
+            Ok(mail) => Ok(mail),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn Error, "a mail cannot be written");
+                Err(self.fail(error.code(), &error.to_string()).await)
+            }
+        }
     }
 
     /// Writes the attempt down, with what follows from it. While the database is away, the result
@@ -206,7 +255,7 @@ impl HeldLane<'_> {
 fn step(plan: &Plan, chunk: &PlannedChunk, attempt: &Attempt, is_open: bool) -> Step {
     let jitter = rand::random_range(0.0..=1.0);
     let Report { outcome, problem, .. } = &attempt.report;
-    let next = retry::next(&plan.callback.retry, attempt.number, outcome, jitter);
+    let next = retry::next(plan.carrier.retry(), attempt.number, outcome, jitter);
     let between = plan.pause_between_chunks;
     let (after, parked) = match next {
         Next::Done if chunk.index + 1 == count(plan) => (After::Delivered, None),

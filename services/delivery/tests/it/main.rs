@@ -12,3 +12,4 @@ mod retries;
 mod running;
 mod secrets;
 mod sending;
+mod smtp;

@@ -23,7 +23,7 @@ use recado_types::{
     AgentId, DeliveryId, ExecutionId, MessageId, ProjectId, SecretId, SessionId, TenantId,
     TriggerId,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::runtime::{self, Runtime};
 use uuid::Uuid;
 
@@ -60,11 +60,13 @@ pub(crate) struct Setup {
     pub(crate) slots: usize,
     pub(crate) lease: Duration,
     pub(crate) may_reach_loopback: bool,
+    /// Who vouches for servers, besides those of the system, in PEM.
+    pub(crate) authority: Option<&'static str>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { slots: 16, lease: LEASE, may_reach_loopback: true }
+        Self { slots: 16, lease: LEASE, may_reach_loopback: true, authority: None }
     }
 }
 
@@ -98,16 +100,18 @@ impl System {
 
     /// A trigger whose answers go out by `callback`, split by `split` unless that is null.
     pub(crate) async fn trigger(&self, callback: &Value, split: &Value) -> TriggerId {
+        let config = json!({
+            "auth": {"type": "none"},
+            "context_mapping": {"phoneNumber": "$.From"},
+            "execution": {"mode": "async", "callback": callback, "split_config": split},
+        });
+        self.trigger_of(&config).await
+    }
+
+    /// A trigger with this configuration.
+    pub(crate) async fn trigger_of(&self, config: &Value) -> TriggerId {
         let id = TriggerId(self.clock.fresh_id());
-        let draft = TriggerDraft::new(
-            AGENT,
-            "test",
-            json!({
-                "auth": {"type": "none"},
-                "context_mapping": {"phoneNumber": "$.From"},
-                "execution": {"mode": "async", "callback": callback, "split_config": split},
-            }),
-        );
+        let draft = TriggerDraft::new(AGENT, "test", config.clone());
         let saved =
             triggers::create(&self.store, TENANT, id, &draft, "whs_x", self.clock.now()).await;
         assert!(matches!(saved, Ok(Saved::Saved(_))), "{saved:?}");
@@ -130,9 +134,20 @@ impl System {
         session: u128,
         response: &str,
     ) -> DeliveryId {
+        let context = json!({"phoneNumber": "whatsapp:+5511999990000"});
+        self.answer_in(trigger, session, response, &context).await
+    }
+
+    /// The same, where the message that is answered has this context.
+    pub(crate) async fn answer_in(
+        &self,
+        trigger: TriggerId,
+        session: u128,
+        response: &str,
+        context: &Value,
+    ) -> DeliveryId {
         let n = self.next_message.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
-        let phone = ("phoneNumber".to_owned(), json!("whatsapp:+5511999990000"));
         let message = Inbound {
             id: MessageId(Uuid::from_u128(n.into())),
             tenant_id: TENANT,
@@ -140,7 +155,7 @@ impl System {
             session_id: SessionId(Uuid::from_u128(session)),
             accepted_at: now,
             text: format!("question {n}"),
-            context: Map::from_iter([phone]),
+            context: context.as_object().unwrap().clone(),
             fingerprint: None,
             payload: None,
         };
@@ -175,6 +190,8 @@ impl System {
 
     pub(crate) fn start_with(&self, setup: &Setup) -> Instance {
         let timeout = Duration::from_secs(2);
+        let authorities = setup.authority.map(|pem| Authorities::from_pem(pem.as_bytes()).unwrap());
+        let authorities = authorities.unwrap_or_default();
         let loopback = setup.may_reach_loopback.then(|| "127.0.0.0/8".parse().unwrap());
         let config = Config {
             postgres: Postgres { url: self.database_url.parse().unwrap(), pool_size: 4, timeout },
@@ -184,7 +201,7 @@ impl System {
                 allow_private: loopback.into_iter().collect(),
                 allow_plain_http: true,
                 ports: Ports::default(),
-                authorities: Authorities::default(),
+                authorities,
             },
             slots: setup.slots,
             event_slots: 64,

@@ -7,9 +7,8 @@ mod api_key;
 
 pub(crate) use api_key::ApiKeys;
 
-use recado_http::auth::API_KEY_HEADER;
 use recado_intake::CompiledTrigger;
-use recado_intake::auth::{Received, check_signatures};
+use recado_intake::auth::{Received, check_signatures, presented_key};
 use recado_types::trigger::InboundAuth;
 
 use crate::refusal::Refusal;
@@ -21,8 +20,8 @@ pub(crate) async fn authenticate(
     api_keys: &ApiKeys,
 ) -> Result<(), Refusal> {
     if trigger.config.auth == InboundAuth::ApiKey {
-        let key = request.only_header(API_KEY_HEADER);
-        api_keys.check(key, trigger.tenant_id, request.at).await?;
+        let key = presented_key(request);
+        api_keys.check(key.as_deref(), trigger.tenant_id, request.at).await?;
     }
     Ok(check_signatures(trigger, request)?)
 }

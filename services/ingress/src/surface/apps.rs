@@ -75,14 +75,14 @@ async fn take(
     if app.status != AppStatus::Published || !trigger.enabled {
         return Err(Refusal::AppNotLive);
     }
-    let body = ingress.body(request, payload).await?;
+    let body = ingress.body(&trigger, request, payload).await?;
     let received = ingress.received(request, &body);
     check_token(&trigger, &received)?;
     if trigger.channel.always_checks() && !trigger.channel.is_authentic(&received) {
         return Err(recado_intake::Refusal::InvalidSignature(trigger.channel.proof()).into());
     }
     let value = payload::anything(&body, ingress.limits.payload)?;
-    let messages = match ingress.take(&trigger, &received, value, Telling::Novelty).await? {
+    let messages = match ingress.take(&trigger, &received, &body, value, Telling::Novelty).await? {
         Taken::Notice(answer) => return Ok((answer.into(), "notice")),
         Taken::Messages(messages) => messages,
     };

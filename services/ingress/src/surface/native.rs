@@ -62,7 +62,7 @@ async fn take(
     if !trigger.enabled {
         return Err(recado_intake::Refusal::TriggerDisabled.into());
     }
-    let body = ingress.body(request, payload).await?;
+    let body = ingress.body(&trigger, request, payload).await?;
     let received = ingress.received(request, &body);
     ingress.authenticate(&trigger, &received).await?;
     let value = payload::of(&trigger, &received)?;
@@ -70,7 +70,7 @@ async fn take(
         Mode::Sync => Telling::Answer,
         Mode::Async => Telling::Acceptance,
     };
-    let mut messages = match ingress.take(&trigger, &received, value, telling).await? {
+    let mut messages = match ingress.take(&trigger, &received, &body, value, telling).await? {
         Taken::Notice(answer) => return Ok((answer.into(), "notice")),
         Taken::Messages(messages) => messages,
     };

@@ -121,11 +121,11 @@ async fn take(
     if !is_here || !trigger.enabled {
         return Err(Refusal::TriggerNotFound);
     }
-    let body = ingress.body(request, payload).await?;
+    let body = ingress.body(&trigger, request, payload).await?;
     let received = ingress.received(request, &body);
     ingress.authenticate(&trigger, &received).await?;
     let value = payload::of(&trigger, &received)?;
-    match ingress.take(&trigger, &received, value, Telling::Acceptance).await? {
+    match ingress.take(&trigger, &received, &body, value, Telling::Acceptance).await? {
         Taken::Notice(answer) => Ok((answer.into(), "notice")),
         Taken::Messages(messages) => {
             let first = messages.first();

@@ -11,6 +11,7 @@ mod expressions;
 mod faults;
 mod instance;
 mod limits;
+mod mails;
 mod meta;
 mod queue;
 mod quotas;

@@ -34,6 +34,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("POST", "/api/triggers/{id}/disable", Role::Editor),
     ("POST", "/api/triggers/{id}/rotate-secret", Role::Editor),
     ("POST", "/api/triggers/{id}/test", Role::Editor),
+    ("GET", "/api/triggers/{id}/source", Role::Viewer),
     ("GET", MANAGED, Role::Viewer),
     ("POST", MANAGED, Role::Editor),
     ("GET", concat!(managed!(), "/{id}"), Role::Viewer),

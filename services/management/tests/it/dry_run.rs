@@ -45,6 +45,46 @@ impl Server {
     }
 }
 
+impl Server {
+    /// However they come, they are tried as they are, or as they are understood.
+    async fn tries_mails(&self) {
+        self.secret("MAILBOX", "support:the-mailbox-s3cret").await;
+        let imap = json!({"host": "imap.acme.example", "secret_ref": "MAILBOX"});
+        for (way, at) in [("http", json!({"provider": "raw"})), ("imap", imap)] {
+            let mut trigger = new_trigger(&self.agent().await);
+            trigger["trigger_type"] = json!("email");
+            trigger["trigger_config"] = json!({
+                "email": {"address": "support@acme.example", way: at},
+                "auth": {"type": "none"},
+                "context_mapping": {"subject": "$.subject"},
+            });
+            let trigger = self.post("/api/triggers", &trigger).await.id();
+            let mail = "From: Ana <ana@client.example>\r\nSubject: Order\r\n\
+                Message-ID: <1@client.example>\r\n\r\nWhere is it?\r\n\r\n-- \r\nAna\r\n";
+            let answer = self.try_out(&trigger, &json!({ "body": mail })).await;
+            assert_eq!(answer.data(200)["would_execute"], true, "{way}: {answer:?}");
+            assert_eq!(step(&answer, "extraction")["text"], "Subject: Order\n\nWhere is it?");
+            let context = step(&answer, "context");
+            assert_eq!(context["hidden"], json!(["_email"]));
+            assert_eq!(context["visible"], json!({"subject": "Order"}));
+            assert_eq!(step(&answer, "sender_access")["sender"], "ana@client.example");
+
+            let machine = format!("Auto-Submitted: auto-replied\r\n{mail}");
+            let answer = self.try_out(&trigger, &json!({ "body": machine })).await;
+            assert_eq!(answer.data(200)["would_execute"], false, "{way}: {answer:?}");
+            assert_eq!(step(&answer, "channel")["messages"], 0);
+
+            let payload = json!({
+                "subject": "Order", "text": "Where is it?", "message_id": "<1@client.example>",
+                "from": {"address": "ana@client.example"},
+            });
+            let answer = self.try_out(&trigger, &json!({ "payload": payload })).await;
+            assert_eq!(answer.data(200)["would_execute"], true, "{way}: {answer:?}");
+            assert_eq!(step(&answer, "extraction")["text"], "Subject: Order\n\nWhere is it?");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_webhook_of_twilio_is_shown_step_by_step() {
     let server = Server::start().await;
@@ -210,6 +250,7 @@ async fn every_channel_can_be_tried() {
         let asked = step(&answer, "extraction")["text"].as_str().unwrap();
         assert!(asked.contains(text), "{kind}: {asked}");
     }
+    server.tries_mails().await;
     assert_eq!(server.traces().await, 0);
 }
 

@@ -26,6 +26,7 @@ mod members;
 mod openapi;
 mod outage;
 mod rotation;
+mod schedules;
 mod server;
 mod sessions;
 mod tenants;

@@ -67,7 +67,7 @@ async fn a_configuration_is_judged_with_every_path() {
     let server = Server::start().await;
     let agent = server.agent().await;
     let mut trigger = new_trigger(&agent);
-    trigger["trigger_type"] = json!("schedule");
+    trigger["trigger_type"] = json!("carrier_pigeon");
     trigger["trigger_config"]["auth"]["type"] = json!("magic");
     trigger["trigger_config"]["execution"] =
         json!({"mode": "later", "timeout_ms": 1, "split_config": {"max_chunks": 51}});
@@ -83,7 +83,7 @@ async fn a_configuration_is_judged_with_every_path() {
         ]
     );
     let reason = refused.body["details"]["fields"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("not available in this release"), "{reason}");
+    assert!(reason.contains("webhook, schedule, db_event, email"), "{reason}");
 }
 
 #[tokio::test]

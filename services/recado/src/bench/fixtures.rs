@@ -53,6 +53,11 @@ impl Fixtures {
         Self { store, clock, tenant, project, agent, ingress }.with_agent("Echo", &echo()).await
     }
 
+    /// The database, as the roles see it.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes another agent, whose triggers the result makes.
     pub(super) async fn with_agent(&self, name: &str, spec: &Value) -> anyhow::Result<Self> {
         let agent = AgentId(self.clock.fresh_id());

@@ -22,6 +22,7 @@ mod message;
 mod report;
 mod sink;
 mod soak;
+mod sources;
 mod system;
 mod text;
 
@@ -86,6 +87,9 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     if matches!(options.only, None | Some(BenchPart::Management)) {
         findings.add(Box::pin(management::measure()).await?);
     }
+    if matches!(options.only, None | Some(BenchPart::Sources)) {
+        findings.add(Box::pin(sources::measure()).await?);
+    }
     if matches!(options.only, None | Some(BenchPart::Text)) {
         progress("cutting texts");
         findings.add(text::measure());
@@ -103,7 +107,7 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
 
 /// What becomes of messages, whatever agents do with them.
 async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
-    progress("starting private servers and the five roles");
+    progress("starting private servers and the six roles");
     let ledger = Arc::new(Ledger::new());
     let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
     let mut system = System::start(sink.address, &[]).await?;

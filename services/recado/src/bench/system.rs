@@ -75,6 +75,7 @@ impl System {
         let secret_keys = format!("bench:{}", BASE64.encode(rand::random::<[u8; 32]>()));
         let mut builder = TestApp::builder(binary)
             .private_servers()
+            .instances(Role::Sources, 1)
             .env("RECADO_SECRET_KEYS", secret_keys.as_str())
             .env("RECADO_LEASE_MS", LEASE_MS);
         for (name, value) in settings {
@@ -217,6 +218,11 @@ impl System {
         let lines =
             metrics.lines().filter(|line| line.contains(&key) && line.contains("confirmed"));
         Ok(lines.map(|line| sum_of(line, PUBLISHED)).sum())
+    }
+
+    /// How many messages have come of sources.
+    pub(super) async fn n_fired(&self) -> anyhow::Result<f64> {
+        Ok(sum_of(&self.metrics(Role::Sources).await?, "sources_published_total"))
     }
 
     async fn metrics(&self, role: Role) -> anyhow::Result<String> {

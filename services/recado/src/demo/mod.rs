@@ -21,7 +21,7 @@ use crate::say;
 pub(crate) fn main() -> ExitCode {
     let started = Instant::now();
     say("Recado demo: three WhatsApp messages become one execution and three ordered callbacks.\n");
-    say("Starting PostgreSQL, RabbitMQ, Redis and the five roles, privately …");
+    say("Starting PostgreSQL, RabbitMQ, Redis and the six roles, privately …");
     let scratch = match ScratchDir::new().context("there is no place for the servers' data") {
         Ok(scratch) => scratch,
         Err(error) => return failed(&error),

@@ -90,6 +90,7 @@ impl Local {
                 Box::pin(recado_buffer::run(context.for_role("buffer"), config.buffer)),
                 Box::pin(recado_agent_runner::run(context.for_role("agent-runner"), config.runner)),
                 Box::pin(recado_delivery::run(context.for_role("delivery"), config.delivery)),
+                Box::pin(recado_sources::run(context.for_role("sources"), config.sources)),
                 Box::pin(recado_management::run(context.for_role("management"), config.management)),
                 Box::pin(scenario),
             )?;
@@ -108,6 +109,7 @@ struct AllRoles {
     buffer: recado_buffer::Config,
     runner: recado_agent_runner::Config,
     delivery: recado_delivery::Config,
+    sources: recado_sources::Config,
     management: recado_management::Config,
 }
 
@@ -117,12 +119,14 @@ impl Settings for AllRoles {
         let buffer = recado_buffer::Config::read(read);
         let runner = recado_agent_runner::Config::read(read);
         let delivery = recado_delivery::Config::read(read);
+        let sources = recado_sources::Config::read(read);
         let management = recado_management::Config::read(read);
         Some(Self {
             ingress: ingress?,
             buffer: buffer?,
             runner: runner?,
             delivery: delivery?,
+            sources: sources?,
             management: management?,
         })
     }

@@ -11,7 +11,10 @@ pub use keys::Keys;
 use std::fmt;
 
 use actix_web::http::header::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, Utc};
+use recado_http::auth::API_KEY_HEADER;
 use recado_types::trigger::InboundAuth;
 
 use crate::payload::PayloadLimits;
@@ -84,6 +87,22 @@ impl fmt::Display for Proof {
     }
 }
 
+/// The API key that `request` shows: in `X-Api-Key`, or as the password of Basic credentials
+/// (RFC 7617), for systems that can be given an address and nothing else:
+/// `https://recado:rk_…@example.com/…`.
+pub fn presented_key(request: &Received<'_>) -> Option<String> {
+    if let Some(key) = request.only_header(API_KEY_HEADER) {
+        return Some(key.to_owned());
+    }
+    let (scheme, credentials) = request.only_header("authorization")?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let credentials = BASE64.decode(credentials.trim()).ok()?;
+    let credentials = String::from_utf8(credentials).ok()?;
+    credentials.split_once(':').map(|(_, password)| password.to_owned())
+}
+
 /// Does `request` come from somebody who may use `trigger`, as far as its bytes tell?
 ///
 /// Not if an API key is asked for: who knows which keys there are has to look that up first.
@@ -117,6 +136,23 @@ pub fn check_signatures(trigger: &CompiledTrigger, request: &Received<'_>) -> Re
 #[cfg(test)]
 mod tests {
     use crate::channel::tests::Request;
+
+    #[test]
+    fn a_key_is_in_its_header_or_the_password_of_basic_credentials() {
+        let key = |name: &str, value: &str| {
+            super::presented_key(&Request::post("").header(name, value).received())
+        };
+        assert_eq!(key("X-Api-Key", "rk_1").as_deref(), Some("rk_1"));
+        // recado:rk_1, and :rk_1
+        assert_eq!(key("Authorization", "Basic cmVjYWRvOnJrXzE=").as_deref(), Some("rk_1"));
+        assert_eq!(key("Authorization", "basic OnJrXzE=").as_deref(), Some("rk_1"));
+        for bad in ["Basic", "Basic ###", "Bearer rk_1", "Basic cmtfMQ==", "Basic /w=="] {
+            assert_eq!(key("Authorization", bad), None, "{bad}");
+        }
+        let both = Request::post("").header("authorization", "Basic OnJrXzE=");
+        let both = both.header("authorization", "Basic OnJrXzI=");
+        assert_eq!(super::presented_key(&both.received()), None);
+    }
 
     #[test]
     fn a_header_that_is_repeated_or_no_text_is_none() {

@@ -3,6 +3,7 @@
 //! Each is an adapter in a file of its own, behind [`Channel`]. To add one: write the adapter,
 //! give it a [`ChannelKind`] in `recado_types`, and name it in `adapter`.
 
+pub mod email;
 mod form_json;
 mod generic;
 mod github;
@@ -24,8 +25,8 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use recado_types::trigger::{self, ChannelKind};
-use serde_json::Value;
+use recado_types::trigger::{ChannelKind, Source, TriggerConfig};
+use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::auth::{Keys, Proof, Received};
@@ -103,13 +104,23 @@ pub struct Incoming {
     pub description: Option<String>,
     /// Who wrote it, as the channel names people.
     pub sender: Option<String>,
+    /// What an answer to it needs, by hidden names: it goes into the context.
+    pub hidden: Map<String, Value>,
 }
 
 impl Incoming {
     /// A message that is what its payload is.
     pub fn of(payload: Value) -> Self {
         let says = Says::Payload;
-        Self { payload, original: None, provider_id: None, says, description: None, sender: None }
+        Self {
+            payload,
+            original: None,
+            provider_id: None,
+            says,
+            description: None,
+            sender: None,
+            hidden: Map::new(),
+        }
     }
 
     /// The payload as it was sent.
@@ -221,8 +232,11 @@ fn echo(challenge: &str) -> Option<Answer> {
 }
 
 /// The adapter of a trigger's channel.
-pub(crate) fn adapter(channel: Option<&trigger::Channel>, secrets: &Secrets) -> Arc<dyn Channel> {
-    let Some(channel) = channel else { return Arc::new(plain::Plain) };
+pub(crate) fn adapter(config: &TriggerConfig, secrets: &Secrets) -> Arc<dyn Channel> {
+    if let Source::Email(email) = &config.source {
+        return Arc::new(email::PostedMails((**email).clone()));
+    }
+    let Some(channel) = &config.channel else { return Arc::new(plain::Plain) };
     match channel.kind {
         ChannelKind::TwilioWhatsapp | ChannelKind::TwilioSms => {
             Arc::new(twilio::Twilio::new(channel, secrets))
@@ -310,10 +324,10 @@ pub(crate) mod tests {
     /// trigger's own is `whs_test`.
     pub(crate) fn adapter_of(channel: &Value, secrets: &[(&str, &str)]) -> Arc<dyn Channel> {
         let config = json!({"channel": channel, "execution": {"mode": "async"}});
-        let config = trigger::TriggerConfig::parse(&config).expect("the test's channel is valid");
+        let config = TriggerConfig::parse(&config).expect("the test's channel is valid");
         let named = secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let secrets = Secrets::new(named.collect(), Keys::own("whs_test", None));
-        adapter(config.channel.as_ref(), &secrets)
+        adapter(&config, &secrets)
     }
 
     /// The messages of a request.

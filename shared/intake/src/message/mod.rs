@@ -31,9 +31,10 @@ pub fn normalise(
     trigger: &CompiledTrigger,
     headers: &HeaderMap,
     incoming: &Incoming,
-    context: Map<String, Value>,
+    mut context: Map<String, Value>,
     clock: &dyn Clock,
 ) -> Result<Inbound, Refusal> {
+    context.extend(incoming.hidden.clone());
     let text = text_of(trigger, incoming)?;
     let named = named_id(trigger, headers, incoming)?;
     let id = named.unwrap_or_else(|| clock.fresh_id().into());
@@ -49,6 +50,21 @@ pub fn normalise(
         fingerprint: named.map(|_| fingerprint(trigger, incoming)),
         payload: payload_of(trigger, incoming),
     })
+}
+
+/// The message that a happening is: nobody sent a request. Its id has to tell it from every other
+/// one, as there is nobody who could be told that it does not.
+///
+/// # Errors
+/// As [`normalise`].
+pub fn of_happening(
+    trigger: &CompiledTrigger,
+    incoming: &Incoming,
+    context: Map<String, Value>,
+    clock: &dyn Clock,
+) -> Result<Inbound, Refusal> {
+    let message = normalise(trigger, &HeaderMap::new(), incoming, context, clock)?;
+    Ok(Inbound { fingerprint: None, ..message })
 }
 
 /// What is kept for those who look the message up: of generic channels only, as seed 001 has it.

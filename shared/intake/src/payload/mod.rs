@@ -9,7 +9,7 @@ mod media_type;
 mod walk;
 
 use actix_web::http::header::CONTENT_TYPE;
-use recado_types::trigger::{QueryExtraction, TriggerConfig};
+use recado_types::trigger::{QueryExtraction, Source, TriggerConfig};
 use serde_json::Value;
 
 use crate::auth::Received;
@@ -41,6 +41,10 @@ impl Default for PayloadLimits {
 /// # Errors
 /// When it is of another type, malformed, or holds too much.
 pub fn of(trigger: &CompiledTrigger, request: &Received<'_>) -> Result<Value, Refusal> {
+    // The bytes of a mail are for its channel to understand.
+    if let Source::Email(_) = trigger.config.source {
+        return Ok(Value::Null);
+    }
     let content_type = content_type(request)?;
     parse(content_type, request.body, takes_text(&trigger.config), request.limits)
 }

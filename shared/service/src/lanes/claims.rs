@@ -13,12 +13,12 @@ use tokio_util::task::TaskTracker;
 use super::held::{Held, HeldLeases};
 use super::metrics::Metrics;
 use super::outage::{Outage, answer_within};
-use super::{LaneLoop, LaneWork, Wake};
+use super::{LaneLease as _, LaneLoop, LaneWork, Wake};
 
-pub(super) struct Claims<'a, W> {
+pub(super) struct Claims<'a, W: LaneWork> {
     pub(super) settings: &'a LaneLoop,
     pub(super) work: &'a Arc<W>,
-    pub(super) held: &'a Arc<HeldLeases>,
+    pub(super) held: &'a Arc<HeldLeases<W::Lease>>,
     pub(super) metrics: &'a Metrics,
 }
 
@@ -95,9 +95,9 @@ impl<W: LaneWork> Claims<'_, W> {
 }
 
 /// One lane being worked.
-struct Run<W> {
+struct Run<W: LaneWork> {
     work: Arc<W>,
-    held: Held,
+    held: Held<W::Lease>,
     lost: CancellationToken,
     metrics: Metrics,
     kind: &'static str,
@@ -105,7 +105,7 @@ struct Run<W> {
 
 impl<W: LaneWork> Run<W> {
     async fn finish(self, claimed: W::Claimed) {
-        let lane = W::lease_of(&claimed).session_id;
+        let lane = W::lease_of(&claimed).owner();
         self.metrics.running.inc();
         let work = async { self.work.work(claimed, self.lost.clone()).await };
         let watch = async {
@@ -122,12 +122,12 @@ impl<W: LaneWork> Run<W> {
             self.metrics.panicked.inc();
             tracing::error!(
                 lane.kind = self.kind,
-                session.id = %lane,
+                lane.owner = %lane,
                 "the work of a lane panicked; it is tried again when its lease runs out"
             );
         } else if self.lost.is_cancelled() {
             self.metrics.lost.inc();
-            tracing::warn!(lane.kind = self.kind, session.id = %lane, "lost a lane while working it");
+            tracing::warn!(lane.kind = self.kind, lane.owner = %lane, "lost a lane while working it");
         }
     }
 }

@@ -11,41 +11,46 @@ use uuid::Uuid;
 
 use super::metrics::Metrics;
 use super::outage::{Outage, answer_within};
-use super::{LaneLoop, LaneWork, Lease};
+use super::{LaneLease, LaneLoop, LaneWork};
 
 /// How many renewals have to fail in a row before a lease runs out.
 const RENEWALS_PER_LEASE: u32 = 3;
 
 /// All leases of one loop, by token.
-#[derive(Default)]
-pub(super) struct HeldLeases {
-    leases: Mutex<HashMap<Uuid, Entry>>,
+pub(super) struct HeldLeases<L> {
+    leases: Mutex<HashMap<Uuid, Entry<L>>>,
     released: Notify,
 }
 
-struct Entry {
-    lease: Lease,
+struct Entry<L> {
+    lease: L,
     runs_out_at: Instant,
     lost: CancellationToken,
 }
 
 /// One lease, for as long as its lane is worked. Dropping it frees the slot.
-pub(super) struct Held {
-    leases: Arc<HeldLeases>,
+pub(super) struct Held<L: LaneLease> {
+    leases: Arc<HeldLeases<L>>,
     token: Uuid,
 }
 
-impl HeldLeases {
+impl<L> Default for HeldLeases<L> {
+    fn default() -> Self {
+        Self { leases: Mutex::default(), released: Notify::default() }
+    }
+}
+
+impl<L: LaneLease> HeldLeases<L> {
     /// Takes note of a lease; answers it with the token that is cancelled when it is lost.
     pub(super) fn hold(
         self: &Arc<Self>,
-        lease: Lease,
+        lease: L,
         runs_out_at: Instant,
-    ) -> (Held, CancellationToken) {
+    ) -> (Held<L>, CancellationToken) {
         let lost = CancellationToken::new();
         let entry = Entry { lease, runs_out_at, lost: lost.clone() };
-        self.entries().insert(lease.token, entry);
-        (Held { leases: Arc::clone(self), token: lease.token }, lost)
+        self.entries().insert(lease.token(), entry);
+        (Held { leases: Arc::clone(self), token: lease.token() }, lost)
     }
 
     /// How many lanes are being worked.
@@ -66,7 +71,7 @@ impl HeldLeases {
     }
 
     /// Renews every lease in time, for ever.
-    pub(super) async fn keep_renewed<W: LaneWork>(
+    pub(super) async fn keep_renewed<W: LaneWork<Lease = L>>(
         &self,
         settings: &LaneLoop,
         work: &W,
@@ -98,12 +103,12 @@ impl HeldLeases {
         }
     }
 
-    fn still_ours(&self) -> Vec<Lease> {
+    fn still_ours(&self) -> Vec<L> {
         let entries = self.entries();
         entries.values().filter(|entry| !entry.lost.is_cancelled()).map(|e| e.lease).collect()
     }
 
-    fn renewed(&self, asked: &[Lease], lost: &[Lease], run_out_at: Instant) {
+    fn renewed(&self, asked: &[L], lost: &[L], run_out_at: Instant) {
         let mut entries = self.entries();
         for lease in asked {
             // Nobody else can have claimed a lane before its lease ran out. So one that is not
@@ -113,18 +118,18 @@ impl HeldLeases {
                 continue;
             }
             // Those that were released meanwhile are gone.
-            if let Some(entry) = entries.get_mut(&lease.token) {
+            if let Some(entry) = entries.get_mut(&lease.token()) {
                 entry.runs_out_at = run_out_at;
             }
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<Uuid, Entry<L>>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl<L: LaneLease> Held<L> {
     /// Returns once the lease has run out, its token then being cancelled.
     pub(super) async fn run_out(&self) {
         loop {
@@ -141,7 +146,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl<L: LaneLease> Drop for Held<L> {
     fn drop(&mut self) {
         self.leases.entries().remove(&self.token);
         self.leases.released.notify_one();

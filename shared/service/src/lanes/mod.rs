@@ -28,8 +28,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use recado_store::sources::SourceLease;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use claims::Claims;
 use held::HeldLeases;
@@ -38,8 +40,39 @@ use metrics::Metrics;
 /// How long a lost wake-up may go unnoticed.
 pub const POLL: Duration = Duration::from_millis(250);
 
+/// The right to work one lane until it runs out, however the lanes of its kind are named.
+pub trait LaneLease: Copy + PartialEq + Send + Sync + 'static {
+    /// What tells this claim from every other.
+    fn token(&self) -> Uuid;
+
+    /// Whose lane it is, for logs.
+    fn owner(&self) -> Uuid;
+}
+
+impl LaneLease for Lease {
+    fn token(&self) -> Uuid {
+        self.token
+    }
+
+    fn owner(&self) -> Uuid {
+        self.session_id.0
+    }
+}
+
+impl LaneLease for SourceLease {
+    fn token(&self) -> Uuid {
+        self.token
+    }
+
+    fn owner(&self) -> Uuid {
+        self.trigger_id.0
+    }
+}
+
 /// What lanes are, and what working one means.
 pub trait LaneWork: Send + Sync + 'static {
+    /// The right to work one of them.
+    type Lease: LaneLease;
     /// A lane that was claimed, with whatever is needed to work it.
     type Claimed: Send + 'static;
     /// Why the lanes cannot be reached.
@@ -52,11 +85,13 @@ pub trait LaneWork: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Claimed>, Self::Error>> + Send;
 
     /// The lease of a claimed lane.
-    fn lease_of(claimed: &Self::Claimed) -> Lease;
+    fn lease_of(claimed: &Self::Claimed) -> Self::Lease;
 
     /// Extends the leases that are still ours by the whole lease time; answers the others.
-    fn renew(&self, held: &[Lease])
-    -> impl Future<Output = Result<Vec<Lease>, Self::Error>> + Send;
+    fn renew(
+        &self,
+        held: &[Self::Lease],
+    ) -> impl Future<Output = Result<Vec<Self::Lease>, Self::Error>> + Send;
 
     /// Works the head of one lane to its end, and releases or parks the lane. If more waits in
     /// the lane, it should [`Wake::wake`] the loop. `lost` is cancelled once the lane may belong
@@ -92,7 +127,7 @@ impl LaneLoop {
         shutdown: CancellationToken,
     ) {
         let metrics = Metrics::of(self.kind);
-        let held = Arc::new(HeldLeases::default());
+        let held = Arc::new(HeldLeases::<W::Lease>::default());
         let claims = Claims { settings: &self, work: &work, held: &held, metrics: &metrics };
         let claim_then_drain = async {
             claims.run(&wake, &tasks, &shutdown).await;

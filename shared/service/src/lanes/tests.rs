@@ -48,6 +48,7 @@ struct Claimed {
 struct Away;
 
 impl LaneWork for Lanes {
+    type Lease = Lease;
     type Claimed = Claimed;
     type Error = Away;
 

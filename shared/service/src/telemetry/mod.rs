@@ -63,7 +63,9 @@ impl Telemetry {
         // rmcp logs what MCP servers say.
         let rmcp = "rmcp=off".parse().map_err(TelemetryError::Filter)?;
         let filter = EnvFilter::try_new(&settings.log).map_err(TelemetryError::Filter)?;
-        let filter = filter.add_directive(lapin).add_directive(rmcp);
+        // async-imap logs what it sends, passwords too.
+        let imap = "async_imap=off".parse().map_err(TelemetryError::Filter)?;
+        let filter = filter.add_directive(lapin).add_directive(rmcp).add_directive(imap);
         global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = traces(role, settings)?;
         let installed = Registry::default()

@@ -1,6 +1,7 @@
 //! Making a trigger, or making it again.
 
 use chrono::{DateTime, Utc};
+use recado_types::trigger::TriggerType;
 use recado_types::{ChosenId, TenantId, TriggerId};
 
 use super::hold::hold;
@@ -15,12 +16,13 @@ const CREATE: &str = concat!(
 INSERT INTO triggers (id, tenant_id, project_id, agent_id, app_id, external_id, name, description,
                       trigger_type, trigger_config, webhook_secret_key_id, webhook_secret_sealed,
                       enabled, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'webhook', $9, $10, $11, $12, $13, $13)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)
 ON CONFLICT (id) DO UPDATE
    SET deleted_at = NULL, version = triggers.version + 1,
        project_id = excluded.project_id, app_id = excluded.app_id,
        name = excluded.name, description = excluded.description,
-       trigger_config = excluded.trigger_config, enabled = excluded.enabled,
+       trigger_type = excluded.trigger_type, trigger_config = excluded.trigger_config,
+       enabled = excluded.enabled,
        webhook_secret_key_id = excluded.webhook_secret_key_id,
        webhook_secret_sealed = excluded.webhook_secret_sealed,
        previous_webhook_secret_key_id = NULL, previous_webhook_secret_sealed = NULL,
@@ -63,6 +65,7 @@ pub async fn create(
                 &draft.external_id.as_ref().map(ChosenId::as_str),
                 &draft.name,
                 &draft.description,
+                &TriggerType::of(&draft.trigger_config).as_str(),
                 &draft.trigger_config,
                 &sealed.key_id,
                 &sealed.bytes,

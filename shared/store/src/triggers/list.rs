@@ -68,7 +68,8 @@ SELECT ",
 
 const COUNT_OF_AGENT: &str = "\
 -- triggers.count_of_agent
-SELECT count(*) FROM triggers WHERE tenant_id = $1 AND agent_id = $2 AND deleted_at IS NULL";
+SELECT count(*) FROM triggers
+ WHERE tenant_id = $1 AND agent_id = $2 AND trigger_type = 'webhook' AND deleted_at IS NULL";
 
 const PAGE_OF_AGENT: &str = concat!(
     "\
@@ -76,7 +77,8 @@ const PAGE_OF_AGENT: &str = concat!(
 SELECT ",
     columns!(),
     "
-  FROM triggers WHERE tenant_id = $1 AND agent_id = $2 AND deleted_at IS NULL
+  FROM triggers
+ WHERE tenant_id = $1 AND agent_id = $2 AND trigger_type = 'webhook' AND deleted_at IS NULL
  ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4"
 );
 
@@ -86,7 +88,9 @@ const OF_AGENT: &str = concat!(
 SELECT ",
     columns!(),
     "
-  FROM triggers WHERE tenant_id = $1 AND id = $2 AND agent_id = $3 AND deleted_at IS NULL"
+  FROM triggers
+ WHERE tenant_id = $1 AND id = $2 AND agent_id = $3 AND trigger_type = 'webhook'
+   AND deleted_at IS NULL"
 );
 
 /// Which triggers to list.

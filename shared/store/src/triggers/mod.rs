@@ -57,7 +57,7 @@ pub struct Trigger {
     pub name: String,
     /// What people should know about it; may be empty.
     pub description: String,
-    /// `webhook`.
+    /// What makes it fire: `webhook`, `schedule`, `db_event` or `email`.
     pub trigger_type: String,
     /// Its configuration, as it was saved.
     pub trigger_config: Value,
@@ -72,6 +72,20 @@ pub struct Trigger {
 }
 
 impl Trigger {
+    /// Whether its messages come as requests: then it has an address, and a secret of its own.
+    pub fn takes_requests(&self) -> bool {
+        let by_http =
+            |config: &Value| config.pointer("/email/http").is_some_and(|it| !it.is_null());
+        let by_imap =
+            |config: &Value| config.pointer("/email/imap").is_some_and(|it| !it.is_null());
+        match self.trigger_type.as_str() {
+            "webhook" => true,
+            // HTTP is what is meant if nothing is said.
+            "email" => by_http(&self.trigger_config) || !by_imap(&self.trigger_config),
+            _ => false,
+        }
+    }
+
     fn from_row(row: &Row) -> Self {
         Self {
             id: TriggerId(row.get("id")),

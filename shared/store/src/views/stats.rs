@@ -10,8 +10,9 @@ const MAX_EXECUTIONS: i64 = 10_000;
 
 const TRIGGERS: &str = "\
 -- views.stats
-SELECT count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
-  FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL";
+SELECT trigger_type, count(*) AS total, count(*) FILTER (WHERE enabled) AS enabled
+  FROM triggers WHERE tenant_id = $1 AND deleted_at IS NULL
+ GROUP BY trigger_type";
 
 /// Walks `executions_by_tenant` backwards and stops when it has seen enough: the price does not grow
 /// with the table. What sub-agents did is part of what they were asked in, and what people said in
@@ -24,9 +25,11 @@ SELECT status, count(*) AS n_executions, min(created_at) AS since
          ORDER BY created_at DESC, id DESC LIMIT $2) newest
  GROUP BY status";
 
-/// How many triggers a tenant has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How many triggers of a type a tenant has.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TriggerCounts {
+    /// The type.
+    pub trigger_type: String,
     /// All that were not deleted.
     pub total: i64,
     /// Those of them that take messages.
@@ -47,8 +50,8 @@ pub struct StatusCount {
 /// How a tenant's triggers are doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Its triggers.
-    pub triggers: TriggerCounts,
+    /// Its triggers, by type.
+    pub triggers: Vec<TriggerCounts>,
     /// Its newest executions, by status.
     pub executions: Vec<StatusCount>,
     /// The most executions that are counted; the newest ones are.
@@ -60,8 +63,13 @@ pub async fn stats(store: &Store, tenant: TenantId) -> Result<Stats, StoreError>
     let failed = StoreError::query("views.stats");
     let client = store.client("views.stats").await?;
     let statement = client.prepare_cached(TRIGGERS).await.map_err(&failed)?;
-    let row = client.query_one(&statement, &[&tenant.0]).await.map_err(&failed)?;
-    let triggers = TriggerCounts { total: row.get("total"), enabled: row.get("enabled") };
+    let rows = client.query(&statement, &[&tenant.0]).await.map_err(&failed)?;
+    let triggers = rows.iter().map(|row| TriggerCounts {
+        trigger_type: row.get("trigger_type"),
+        total: row.get("total"),
+        enabled: row.get("enabled"),
+    });
+    let triggers = triggers.collect();
 
     let statement = client.prepare_cached(EXECUTIONS).await.map_err(&failed)?;
     let rows = client.query(&statement, &[&tenant.0, &MAX_EXECUTIONS]).await.map_err(&failed)?;

@@ -23,6 +23,7 @@ mod plans;
 mod redelivery;
 mod retention;
 mod row_security;
+mod sources;
 mod superseding;
 mod usage;
 mod waiting;

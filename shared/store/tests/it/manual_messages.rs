@@ -101,4 +101,7 @@ async fn it_is_said_in_ones_own_sessions_with_a_callback_only() {
     }
     assert_eq!(fixture.count("SELECT count(*) FROM deliveries").await, 0);
     assert_eq!(fixture.count("SELECT count(*) FROM lanes WHERE kind = 'delivery'").await, 0);
+    let by_mail = "'{\"email\": {\"smtp\": {}}}', deleted_at = NULL";
+    fixture.execute(&format!("UPDATE triggers SET trigger_config = {by_mail}")).await;
+    assert!(matches!(say(&fixture, TENANT, "Hello.").await, Saying::Queued { .. }));
 }

@@ -30,14 +30,22 @@ pub enum Role {
     AgentRunner,
     /// Calls back.
     Delivery,
+    /// Fires triggers that fire by themselves.
+    Sources,
     /// Serves the REST API.
     Management,
 }
 
 impl Role {
     /// All of them, in the order in which they are started.
-    pub const ALL: [Self; 5] =
-        [Self::Management, Self::Delivery, Self::AgentRunner, Self::Buffer, Self::Ingress];
+    pub const ALL: [Self; 6] = [
+        Self::Management,
+        Self::Delivery,
+        Self::AgentRunner,
+        Self::Buffer,
+        Self::Sources,
+        Self::Ingress,
+    ];
 
     /// As on the command line.
     pub fn as_str(self) -> &'static str {
@@ -46,7 +54,16 @@ impl Role {
             Self::Buffer => "buffer",
             Self::AgentRunner => "agent-runner",
             Self::Delivery => "delivery",
+            Self::Sources => "sources",
             Self::Management => "management",
+        }
+    }
+
+    /// How many there are where a test does not say.
+    pub(super) fn usual_instances(self) -> usize {
+        match self {
+            Self::Sources => 0,
+            _ => 1,
         }
     }
 
@@ -55,7 +72,7 @@ impl Role {
         match self {
             Self::Ingress => Some("RECADO_INGRESS_LISTEN"),
             Self::Management => Some("RECADO_MANAGEMENT_LISTEN"),
-            Self::Buffer | Self::AgentRunner | Self::Delivery => None,
+            Self::Buffer | Self::AgentRunner | Self::Delivery | Self::Sources => None,
         }
     }
 }

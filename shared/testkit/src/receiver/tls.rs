@@ -38,6 +38,16 @@ const KEY: &str = "\
     mImhRANCAATukL7OaBYYGwbuXoY7GaJdLTDRQCFaqHtLVR47fxBWLFZsOOW8lA+mVjgZfUY1oepm7cp0KVnbeeqR\
     o+Z1vMiA";
 
+/// The certificate for a server that is no receiver, in PEM.
+pub(crate) fn certificate_pem() -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{CERTIFICATE}\n-----END CERTIFICATE-----\n")
+}
+
+/// The key of [`certificate_pem`].
+pub(crate) fn key_pem() -> String {
+    format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n")
+}
+
 pub(super) fn acceptor() -> TlsAcceptor {
     let decode = |text: &str| BASE64_STANDARD.decode(text).expect("it is base64");
     let key = PrivatePkcs8KeyDer::from(decode(KEY));

@@ -10,10 +10,12 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum ServerError {
     /// The program is not on this machine.
-    #[error("{program} was not found: run scripts/install-servers.sh")]
+    #[error("{program} was not found: run {script}")]
     NotInstalled {
         /// What was looked for.
         program: &'static str,
+        /// What installs it.
+        script: &'static str,
     },
     /// The operating system refused something.
     #[error("failed to {action} ({path})", path = path.display())]

@@ -1,4 +1,5 @@
-//! Private servers: a `PostgreSQL`, a Redis and a `RabbitMQ` of one's own, on free loopback ports.
+//! Private servers: a `PostgreSQL`, a Redis, a `RabbitMQ` and mail servers of one's own, on free
+//! loopback ports.
 //!
 //! They are children of this process and die with it, even if it is killed.
 //! Their data lives under a directory that the caller names, and is found again by the next start.
@@ -7,8 +8,10 @@
 //! The servers listen on 127.0.0.1 only and ask for no secret worth the name.
 //! They are for development and tests, never for production.
 
+mod account;
 mod error;
 mod left_running;
+mod mail;
 mod port;
 mod postgres;
 pub(crate) mod process;
@@ -26,6 +29,7 @@ use tokio::net::TcpStream;
 
 pub use error::ServerError;
 pub use left_running::processes_of;
+pub use mail::{Mail, MailRecipe, PASSWORD as MAIL_PASSWORD};
 pub use port::PortLease;
 pub use postgres::{Postgres, PostgresRecipe};
 pub use process::{Launch, Ready, ServerProcess, Signals};

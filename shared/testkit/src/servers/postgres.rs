@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::account::Account;
 use super::process::{Launch, Ready, Signals};
 use super::{PortLease, Recipe, Server, ServerError, programs};
 use crate::sql;
@@ -119,56 +119,5 @@ impl Recipe for PostgresRecipe {
         // Fails while the server starts and when the database exists: the next poll tells.
         let _ = sql::execute(&self.url("postgres"), "CREATE DATABASE recado").await;
         false
-    }
-}
-
-/// Who runs the server: `PostgreSQL` refuses to run as root.
-enum Account {
-    Ours,
-    Postgres { uid: u32, gid: u32 },
-}
-
-impl Account {
-    fn of_servers() -> Result<Self, ServerError> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ours);
-        }
-        // The package made this directory for the account it made.
-        let home = Path::new("/var/lib/postgresql");
-        let metadata = fs::metadata(home).map_err(ServerError::io("find the owner of", home))?;
-        Ok(Self::Postgres { uid: metadata.uid(), gid: metadata.gid() })
-    }
-
-    fn own(&self, directory: &Path) -> Result<(), ServerError> {
-        match self {
-            Self::Ours => Ok(()),
-            Self::Postgres { uid, gid } => chown(directory, Some(*uid), Some(*gid))
-                .map_err(ServerError::io("give PostgreSQL its directory", directory)),
-        }
-    }
-
-    /// The command line that runs `program` as this account.
-    ///
-    /// The capability lets it pass through directories that only root may enter, such as a fresh
-    /// temporary directory or a checkout below /root.
-    fn run(
-        &self,
-        program: PathBuf,
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<(PathBuf, Vec<OsString>), ServerError> {
-        let Self::Postgres { uid, gid } = self else {
-            return Ok((program, arguments.into_iter().collect()));
-        };
-        let switch = [
-            format!("--reuid={uid}"),
-            format!("--regid={gid}"),
-            "--clear-groups".to_owned(),
-            "--inh-caps=+dac_override".to_owned(),
-            "--ambient-caps=+dac_override".to_owned(),
-        ];
-        let mut all: Vec<OsString> = switch.into_iter().map(OsString::from).collect();
-        all.push(program.into());
-        all.extend(arguments);
-        Ok((programs::on_path("setpriv")?, all))
     }
 }

@@ -5,13 +5,24 @@ use std::path::{Path, PathBuf};
 
 use super::ServerError;
 
+const SCRIPT: &str = "scripts/install-servers.sh";
+const MAIL_SCRIPT: &str = "scripts/install-mail-servers.sh";
+
 /// Looks for `program` in the usual directories of binaries.
 pub(super) fn on_path(program: &'static str) -> Result<PathBuf, ServerError> {
     ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"]
         .map(|directory| Path::new(directory).join(program))
         .into_iter()
         .find(|candidate| candidate.is_file())
-        .ok_or(ServerError::NotInstalled { program })
+        .ok_or(ServerError::NotInstalled { program, script: SCRIPT })
+}
+
+/// A program of the mail servers, which needs `file` as well. Debian's own: a Python of somebody
+/// else's would not find Debian's modules.
+pub(super) fn of_mail_servers(program: &'static str, file: &str) -> Result<PathBuf, ServerError> {
+    let is_installed = Path::new(program).is_file() && Path::new(file).exists();
+    let missing = ServerError::NotInstalled { program, script: MAIL_SCRIPT };
+    is_installed.then(|| program.into()).ok_or(missing)
 }
 
 /// Looks for `program` in `<parent>/<any version>/<below>`; the greatest version wins.
@@ -27,7 +38,7 @@ pub(super) fn in_versions(
         .filter(|(_, candidate)| candidate.is_file())
         .max()
         .map(|(_, candidate)| candidate)
-        .ok_or(ServerError::NotInstalled { program })
+        .ok_or(ServerError::NotInstalled { program, script: SCRIPT })
 }
 
 /// The numbers in a name, so that version 9 comes before version 15.

@@ -93,42 +93,56 @@ impl Execution {
         let default_timeout_ms = top_level_timeout_ms.unwrap_or(Self::DEFAULT_TIMEOUT_MS);
         let Some(mut fields) = reader.object("execution") else {
             // Anything but an object has been refused.
-            return Self::answering_within(default_timeout_ms);
+            return Self::within(Mode::Sync, default_timeout_ms);
         };
         let modes = [("sync", Mode::Sync), ("async", Mode::Async)];
         let mode = fields.choice("mode", &modes).unwrap_or(Mode::Sync);
-        let timeout_ms =
-            fields.integer("timeout_ms", 1_000..=600_000).unwrap_or(default_timeout_ms);
         let ack_response = AckResponse::read(&mut fields);
-        let callback = Callback::read(&mut fields, Transform::derived_from(format), context);
-        let split = SplitConfig::read(&mut fields);
-        let buffer = MessageBuffer::read(&mut fields);
+        let execution = Self::read_rest(fields, mode, default_timeout_ms, format, context);
         if mode == Mode::Sync {
             let only_async = [
                 ("ack_response", ack_response.is_some()),
-                ("callback", callback.is_some()),
-                ("message_buffer", buffer.is_some()),
+                ("callback", execution.callback.is_some()),
+                ("message_buffer", execution.buffer.is_some()),
             ];
             for (key, _) in only_async.into_iter().filter(|(_, is_there)| *is_there) {
-                fields.refuse(
-                    key,
+                reader.refuse(
+                    &format!("execution.{key}"),
                     "needs `mode: \"async\"`: in `sync` the webhook's answer is the agent's",
                 );
             }
         }
-        fields.done();
-        Self { mode, timeout_ms, ack_response, callback, split, buffer }
+        Self { ack_response, ..execution }
     }
 
-    fn answering_within(timeout_ms: u32) -> Self {
-        Self {
-            mode: Mode::Sync,
-            timeout_ms,
-            ack_response: None,
-            callback: None,
-            split: None,
-            buffer: None,
-        }
+    /// Of a trigger whose senders are not there to wait for an answer, or to be told something.
+    pub(super) fn read_async(reader: &mut ObjectReader<'_>, context: &[ContextField]) -> Self {
+        let Some(mut fields) = reader.object("execution") else {
+            return Self::within(Mode::Async, Self::DEFAULT_TIMEOUT_MS);
+        };
+        fields.choice("mode", &[("async", ())]);
+        let (timeout_ms, format) = (Self::DEFAULT_TIMEOUT_MS, ResponseFormat::Raw);
+        Self::read_rest(fields, Mode::Async, timeout_ms, format, context)
+    }
+
+    fn read_rest(
+        mut fields: ObjectReader<'_>,
+        mode: Mode,
+        default_timeout_ms: u32,
+        format: ResponseFormat,
+        context: &[ContextField],
+    ) -> Self {
+        let timeout_ms =
+            fields.integer("timeout_ms", 1_000..=600_000).unwrap_or(default_timeout_ms);
+        let callback = Callback::read(&mut fields, Transform::derived_from(format), context);
+        let split = SplitConfig::read(&mut fields);
+        let buffer = MessageBuffer::read(&mut fields);
+        fields.done();
+        Self { mode, timeout_ms, ack_response: None, callback, split, buffer }
+    }
+
+    fn within(mode: Mode, timeout_ms: u32) -> Self {
+        Self { mode, timeout_ms, ack_response: None, callback: None, split: None, buffer: None }
     }
 }
 

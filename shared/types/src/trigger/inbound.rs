@@ -122,9 +122,10 @@ enum ExtractionMode {
 }
 
 impl QueryExtraction {
-    pub(super) fn read(reader: &mut ObjectReader<'_>, channel: Option<&Channel>) -> Option<Self> {
+    /// Where the way in `knows_texts`, nothing has to be said.
+    pub(super) fn read(reader: &mut ObjectReader<'_>, knows_texts: bool) -> Option<Self> {
         let Some(mut fields) = reader.object("query_extraction") else {
-            return Some(channel.map_or(Self::FullBody, |_| Self::Channel));
+            return Some(if knows_texts { Self::Channel } else { Self::FullBody });
         };
         let modes = [
             ("field", ExtractionMode::Field),
@@ -262,8 +263,21 @@ enum StrategyMode {
 
 impl SessionStrategy {
     pub(super) fn read(reader: &mut ObjectReader<'_>) -> Option<Self> {
+        Self::read_or(reader, || Self::Ephemeral)
+    }
+
+    /// One conversation with each sender of mails.
+    pub(super) fn of_mails() -> Self {
+        Self::Derive(vec!["sender".parse().expect("it is a path")])
+    }
+
+    /// Like [`Self::read`], with another strategy where none is given.
+    pub(super) fn read_or(
+        reader: &mut ObjectReader<'_>,
+        usual: impl FnOnce() -> Self,
+    ) -> Option<Self> {
         let Some(mut fields) = reader.object("session_strategy") else {
-            return Some(Self::Ephemeral);
+            return Some(usual());
         };
         let modes = [
             ("derive", StrategyMode::Derive),

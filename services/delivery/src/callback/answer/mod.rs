@@ -43,7 +43,7 @@ pub struct Report {
     /// PostgreSQL takes.
     pub body: Option<String>,
     /// See [`Self::is_destination_fault`].
-    destination_fault: bool,
+    pub(crate) destination_fault: bool,
 }
 
 impl Report {

@@ -21,8 +21,9 @@ use crate::failure::{store_failed, taken};
 pub(in crate::http) struct Created {
     #[serde(flatten)]
     trigger: Shown,
-    /// What its webhooks are signed with. It is told here and never again.
-    webhook_secret: String,
+    /// What its webhooks are signed with, if it takes any. It is told here and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<String>,
 }
 
 /// Makes a trigger. Its webhook secret is in this answer and in no other.
@@ -31,15 +32,16 @@ pub(in crate::http) async fn create(
     caller: Caller,
     body: Body,
 ) -> Result<Tagged<One<Created>>, ApiError> {
-    let reading = Reading::of_new(&body.json().await?);
+    let now = api.clock.now();
+    let reading = Reading::of_new(&body.json().await?, now);
     let draft = reading.draft(&caller.store, caller.tenant).await?;
     let chosen = draft.external_id.as_ref().map(|chosen| TriggerId::chosen(draft.agent_id, chosen));
     let id = chosen.unwrap_or_else(|| TriggerId(api.clock.fresh_id()));
     let webhook_secret = triggers::generate_webhook_secret();
-    let now = api.clock.now();
     let saved = triggers::create(&caller.store, caller.tenant, id, &draft, &webhook_secret, now);
     match saved.await.map_err(store_failed)? {
         Saved::Saved(trigger) => {
+            let webhook_secret = trigger.takes_requests().then_some(webhook_secret);
             let answer = told(&api, trigger, |trigger| Created { trigger, webhook_secret });
             Ok(answer.made_at(format!("/api/triggers/{id}")))
         }

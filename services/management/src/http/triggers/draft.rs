@@ -1,14 +1,20 @@
 //! From a body to a trigger that can be saved, or to all that is wrong with it.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use recado_http::ApiError;
+use recado_intake::auth::Keys;
+use recado_intake::channel::Incoming;
+use recado_intake::{CompiledTrigger, Owner, message};
 use recado_store::Store;
 use recado_store::triggers::{self, Missing, Trigger, TriggerDraft};
 use recado_types::shape::{FieldProblem, ObjectReader, Problems};
-use recado_types::trigger::TriggerConfig;
-use recado_types::{AgentId, AppId, ChosenId, TenantId};
+use recado_types::trigger::{Source, TriggerConfig, TriggerType};
+use recado_types::{AgentId, AppId, ChosenId, MessageId, ProjectId, TenantId, TriggerId};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::failure::{invalid, store_failed};
 use crate::merge::merge_patch;
@@ -16,9 +22,6 @@ use crate::merge::merge_patch;
 /// The longest name and description, in characters.
 pub(in crate::http) const MAX_NAME: usize = 255;
 pub(in crate::http) const MAX_DESCRIPTION: usize = 1_000;
-
-/// Kinds that the product knows and this release does not have.
-const FUTURE_TYPES: [&str; 3] = ["email", "db_event", "schedule"];
 
 /// What a trigger is besides what can be changed.
 const READ_ONLY: [&str; 7] = [
@@ -39,7 +42,11 @@ pub(super) struct Reading {
     external_id: Option<ChosenId>,
     name: Option<String>,
     description: String,
+    /// `None` if it could not be read: then the configuration is taken for what it looks like.
+    trigger_type: Option<TriggerType>,
     trigger_config: Option<Value>,
+    /// What the configuration says, if it is right.
+    source: Option<Source>,
     enabled: bool,
     secret_refs: Vec<SecretRef>,
     problems: Vec<FieldProblem>,
@@ -54,7 +61,7 @@ struct SecretRef {
 
 impl Reading {
     /// Of the body of a POST.
-    pub(super) fn of_new(body: &Value) -> Self {
+    pub(super) fn of_new(body: &Value, now: DateTime<Utc>) -> Self {
         let mut reading = Self::nothing();
         let problems = Problems::default();
         if let Some(mut fields) = ObjectReader::new(body, "", &problems) {
@@ -64,13 +71,13 @@ impl Reading {
             reading.external_id = read_chosen(&mut fields, "external_id");
             reading.name = fields.required_name("name", MAX_NAME).map(str::to_owned);
             reading.description = read_description(&mut fields).unwrap_or_default();
-            read_type(&mut fields);
+            reading.trigger_type = read_type(&mut fields);
             reading.trigger_config = fields.required("trigger_config").cloned();
             reading.enabled = fields.boolean("enabled").unwrap_or(true);
             fields.read_only(&READ_ONLY);
             fields.done();
         }
-        reading.judged(problems)
+        reading.judged(problems).refused_if_over(now)
     }
 
     /// Of the body of a PATCH, on top of what is there. Fields replace; `trigger_config` is a
@@ -103,6 +110,7 @@ impl Reading {
             reading.trigger_config = Some(patch.map_or(config.clone(), |p| merge_patch(config, p)));
             fields.read_only(&READ_ONLY);
             fields.read_only(&["external_id", "trigger_type"]);
+            reading.trigger_type = current.trigger_type.parse().ok();
             fields.done();
         }
         reading.judged(problems)
@@ -115,7 +123,9 @@ impl Reading {
             external_id: None,
             name: None,
             description: String::new(),
+            trigger_type: None,
             trigger_config: None,
+            source: None,
             enabled: true,
             secret_refs: Vec::new(),
             problems: Vec::new(),
@@ -125,10 +135,62 @@ impl Reading {
     /// With what is wrong with the configuration, too.
     fn judged(mut self, problems: Problems) -> Self {
         self.problems = problems.finish(()).err().unwrap_or_default();
-        match self.trigger_config.as_ref().map(TriggerConfig::parse) {
-            Some(Ok(config)) => self.secret_refs = secret_refs(&config),
-            Some(Err(problems)) => self.problems.extend(problems),
-            None => {}
+        let Some(config) = &self.trigger_config else { return self };
+        let trigger_type = self.trigger_type.unwrap_or_else(|| TriggerType::of(config));
+        match TriggerConfig::parse_as(trigger_type, config) {
+            Ok(config) => {
+                self.secret_refs = secret_refs(&config);
+                self.source = Some(config.source.clone());
+                self.refused_if_mute(config);
+            }
+            Err(problems) => self.problems.extend(problems),
+        }
+        if self.app_id.is_some() && trigger_type != TriggerType::Webhook {
+            self.problems.push(FieldProblem {
+                path: "app_id".into(),
+                reason: "is for webhook triggers: they are channels of apps".into(),
+            });
+        }
+        self
+    }
+
+    /// With the mistake that a tick of a schedule would become no message, if it would not: nobody is
+    /// there to be told when it fires.
+    fn refused_if_mute(&mut self, config: TriggerConfig) {
+        let Source::Schedule(schedule) = &config.source else { return };
+        let id = TriggerId(Uuid::nil());
+        let payload = schedule.payload(id, DateTime::UNIX_EPOCH);
+        let owner = Owner {
+            id,
+            tenant_id: TenantId(Uuid::nil()),
+            project_id: ProjectId(Uuid::nil()),
+            agent_id: AgentId(Uuid::nil()),
+            enabled: true,
+        };
+        let trigger = CompiledTrigger::new(owner, config, Keys::default(), HashMap::new());
+        let tick = Incoming::of(payload);
+        let judged = message::context_of(&trigger.config.context_mapping, &tick.payload)
+            .and_then(|context| {
+                message::session_of(&trigger, MessageId(Uuid::nil()), &context, &tick)
+            })
+            .and_then(|_| message::text_of(&trigger, &tick));
+        if let Err(refusal) = judged {
+            self.problems.push(FieldProblem {
+                path: "trigger_config.schedule.payload".into(),
+                reason: format!("makes no message: {refusal}"),
+            });
+        }
+    }
+
+    /// With the mistake that a new schedule has no tick left, if it has none.
+    fn refused_if_over(mut self, now: DateTime<Utc>) -> Self {
+        if let Some(Source::Schedule(schedule)) = &self.source
+            && schedule.next_after(now).is_none()
+        {
+            self.problems.push(FieldProblem {
+                path: "trigger_config.schedule".into(),
+                reason: "has no tick left: all of them are in the past".into(),
+            });
         }
         self
     }
@@ -191,13 +253,9 @@ fn read_description(fields: &mut ObjectReader<'_>) -> Option<String> {
     fields.string("description", 0..=MAX_DESCRIPTION).map(str::to_owned)
 }
 
-fn read_type(fields: &mut ObjectReader<'_>) {
-    let Some(name) = fields.required_string("trigger_type", 1..=64) else { return };
-    if FUTURE_TYPES.contains(&name) {
-        fields.refuse("trigger_type", format!("`{name}` is not available in this release"));
-    } else if name != "webhook" {
-        fields.refuse("trigger_type", "must be `webhook`");
-    }
+fn read_type(fields: &mut ObjectReader<'_>) -> Option<TriggerType> {
+    let name = fields.required_string("trigger_type", 1..=64)?;
+    fields.accept("trigger_type", name.parse::<TriggerType>())
 }
 
 /// Every secret a configuration names. A secret that is named twice stands in two places.
@@ -208,8 +266,6 @@ fn secret_refs(config: &TriggerConfig) -> Vec<SecretRef> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-    use recado_types::{ProjectId, TriggerId};
     use serde_json::json;
 
     use super::*;
@@ -249,13 +305,17 @@ mod tests {
         }
     }
 
+    fn new_reading(body: &Value) -> Reading {
+        Reading::of_new(body, current().created_at)
+    }
+
     fn paths(reading: &Reading) -> Vec<&str> {
         reading.problems.iter().map(|problem| problem.path.as_str()).collect()
     }
 
     #[test]
     fn every_place_of_a_secret_is_known() {
-        let reading = Reading::of_new(&body());
+        let reading = new_reading(&body());
         assert_eq!(paths(&reading), [""; 0]);
         let refs = |s: &SecretRef| (s.path.clone(), s.name.clone());
         let refs: Vec<(String, String)> = reading.secret_refs.iter().map(refs).collect();
@@ -275,7 +335,7 @@ mod tests {
         assert_eq!(app(json!({"app_id": other})), Some(other.parse().unwrap()));
         let wrong = Reading::of_patch(&current(), &json!({"app_id": "app_x"}));
         assert_eq!(paths(&wrong), ["app_id"]);
-        assert_eq!(Reading::of_new(&body()).app_id, None);
+        assert_eq!(new_reading(&body()).app_id, None);
     }
 
     #[test]
@@ -302,10 +362,10 @@ mod tests {
         let mut new = body();
         for bad in ["new", "a b", "", "00000000-0000-0000-0000-000000000001"] {
             new["external_id"] = json!(bad);
-            assert_eq!(paths(&Reading::of_new(&new)), ["external_id"], "{bad}");
+            assert_eq!(paths(&new_reading(&new)), ["external_id"], "{bad}");
         }
         new["external_id"] = json!("push");
-        assert_eq!(Reading::of_new(&new).external_id.unwrap().as_str(), "push");
+        assert_eq!(new_reading(&new).external_id.unwrap().as_str(), "push");
     }
 
     #[test]
@@ -313,11 +373,11 @@ mod tests {
         let mut wrong = body();
         wrong["agent_id"] = json!("nobody");
         wrong["name"] = json!("");
-        wrong["trigger_type"] = json!("email");
+        wrong["trigger_type"] = json!("carrier_pigeon");
         wrong["webhook_secret"] = json!("whs_mine");
         wrong["surprise"] = json!(1);
         wrong["trigger_config"]["execution"]["timeout_ms"] = json!(5);
-        let reading = Reading::of_new(&wrong);
+        let reading = new_reading(&wrong);
         assert_eq!(
             paths(&reading),
             [
@@ -329,12 +389,37 @@ mod tests {
                 "trigger_config.execution.timeout_ms",
             ]
         );
-        assert!(reading.problems[2].reason.contains("not available in this release"));
+        assert!(reading.problems[2].reason.contains("webhook, schedule, db_event, email"));
         assert_eq!(
-            paths(&Reading::of_new(&json!({}))),
+            paths(&new_reading(&json!({}))),
             ["agent_id", "name", "trigger_type", "trigger_config"]
         );
-        assert_eq!(paths(&Reading::of_new(&json!([]))), [""]);
+        assert_eq!(paths(&new_reading(&json!([]))), [""]);
+    }
+
+    #[test]
+    fn each_type_has_its_own_configuration() {
+        let of_type = |trigger_type: &str, config: Value| {
+            let mut body = body();
+            body["trigger_type"] = json!(trigger_type);
+            body["trigger_config"] = config;
+            paths(&new_reading(&body)).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let daily = json!({"schedule": {"cron": "0 9 * * *"}});
+        assert_eq!(of_type("schedule", daily.clone()), [""; 0]);
+        assert_eq!(of_type("webhook", daily), ["trigger_config.schedule"]);
+        assert_eq!(of_type("schedule", json!({})), ["trigger_config.schedule"]);
+        let mute = json!({"schedule": {"cron": "0 9 * * *", "payload": {"a": 1}},
+                          "query_extraction": {"mode": "field", "field": "chatInput"}});
+        assert_eq!(of_type("schedule", mute), ["trigger_config.schedule.payload"]);
+        let past = json!({"schedule": {"at": "2001-01-01T00:00:00Z"}});
+        assert_eq!(of_type("schedule", past), ["trigger_config.schedule"]);
+        let sync = json!({"schedule": {"interval_seconds": 60}, "execution": {"mode": "sync"},
+                          "auth": {"type": "none"}});
+        assert_eq!(
+            of_type("schedule", sync),
+            ["trigger_config.execution.mode", "trigger_config.auth"]
+        );
     }
 
     #[test]

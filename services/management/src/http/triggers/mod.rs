@@ -10,6 +10,7 @@ mod rotate;
 mod schema;
 mod show;
 mod shown;
+mod source;
 mod stats;
 mod types;
 mod update;
@@ -21,6 +22,7 @@ pub(super) use enable::{disable, enable};
 pub(super) use list::list;
 pub(super) use rotate::rotate_secret;
 pub(super) use show::show;
+pub(super) use source::source;
 pub(super) use stats::stats;
 pub(super) use types::types;
 pub(super) use update::update;
@@ -80,7 +82,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         &[Operation::get("List the kinds of triggers", Access::Key(Scope::ReadTriggers), || {
             web::get().to(types)
         })
-        .answers_data::<Vec<types::TriggerType>>(200)],
+        .answers_data::<Vec<types::Kind>>(200)],
     ),
     Resource::new(
         "/api/triggers/stats",
@@ -155,6 +157,18 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             .body(RequestBody::json(dry_run::body_schema, dry_run::body_example))
             .answers_data::<dry_run::DryRun>(200)
             .problems(&[Problem::TriggerNotFound])],
+    ),
+    Resource::new(
+        "/api/triggers/{id}/source",
+        "Triggers",
+        &[Operation::get(
+            "Show how a trigger that fires by itself is doing",
+            Access::Key(Scope::ReadTriggers),
+            || web::get().to(source),
+        )
+        .details("Whether it works, when it is looked at next, and how far it got.")
+        .answers_data::<source::Shown>(200)
+        .problems(&[Problem::TriggerNotFound])],
     ),
     Resource::new(
         "/api/triggers/{id}/rotate-secret",

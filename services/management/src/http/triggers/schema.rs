@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use recado_types::ChosenId;
-use recado_types::trigger::config_schema;
+use recado_types::trigger::{TriggerType, config_schema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
@@ -27,7 +27,8 @@ impl JsonSchema for TriggerConfigSchema {
 }
 
 pub(super) fn trigger_type_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["webhook"] })
+    let names = TriggerType::ALL.map(TriggerType::as_str);
+    json_schema!({ "type": "string", "enum": names })
 }
 
 /// The body of a POST.
@@ -40,6 +41,7 @@ pub(super) fn new_trigger_schema() -> Value {
         "An id of your own, in addresses too; no UUID. The trigger stays with its agent then.",
     );
     let app = about(id(), "The app whose webhook channel it is.");
+    let trigger_types = TriggerType::ALL.map(TriggerType::as_str);
     let description = about(text(0, MAX_DESCRIPTION), "What people should know about it.");
     let mut schema = object(
         &["agent_id", "name", "trigger_type", "trigger_config"],
@@ -49,7 +51,7 @@ pub(super) fn new_trigger_schema() -> Value {
             ("external_id", external_id),
             ("name", name(MAX_NAME)),
             ("description", or(description, "")),
-            ("trigger_type", json!({ "type": "string", "enum": ["webhook"] })),
+            ("trigger_type", json!({ "type": "string", "enum": trigger_types })),
             ("trigger_config", json!({ "$ref": format!("#/$defs/{TRIGGER_CONFIG}") })),
             ("enabled", or(json!({ "type": "boolean" }), true)),
         ],

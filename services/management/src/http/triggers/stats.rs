@@ -6,6 +6,7 @@ use actix_web::web::Json;
 use chrono::{DateTime, Utc};
 use recado_http::ApiError;
 use recado_store::views::{self, ExecutionStatus, Stats};
+use recado_types::trigger::TriggerType;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ struct Triggers {
     total: i64,
     enabled: i64,
     disabled: i64,
-    by_type: BTreeMap<&'static str, i64>,
+    by_type: BTreeMap<String, i64>,
 }
 
 /// The newest executions: at most `max_total`, and all there are `since` then.
@@ -51,13 +52,13 @@ fn show(stats: Stats) -> Shown {
     let mut by_status: BTreeMap<String, i64> =
         ExecutionStatus::ALL.iter().map(|status| (status.as_str().to_owned(), 0)).collect();
     by_status.extend(executions.into_iter().map(|count| (count.status, count.n_executions)));
+    let total = triggers.iter().map(|count| count.total).sum();
+    let enabled = triggers.iter().map(|count| count.enabled).sum();
+    let mut by_type: BTreeMap<String, i64> =
+        TriggerType::ALL.iter().map(|it| (it.as_str().to_owned(), 0)).collect();
+    by_type.extend(triggers.into_iter().map(|count| (count.trigger_type, count.total)));
     Shown {
-        triggers: Triggers {
-            total: triggers.total,
-            enabled: triggers.enabled,
-            disabled: triggers.total - triggers.enabled,
-            by_type: BTreeMap::from([("webhook", triggers.total)]),
-        },
+        triggers: Triggers { total, enabled, disabled: total - enabled, by_type },
         executions: Executions {
             total: by_status.values().sum(),
             by_status,
@@ -80,7 +81,10 @@ mod tests {
     #[test]
     fn every_status_is_told_and_counted_once() {
         let shown = show(Stats {
-            triggers: TriggerCounts { total: 3, enabled: 2 },
+            triggers: vec![
+                TriggerCounts { trigger_type: "webhook".into(), total: 2, enabled: 1 },
+                TriggerCounts { trigger_type: "schedule".into(), total: 1, enabled: 1 },
+            ],
             executions: vec![
                 StatusCount { status: "success".into(), n_executions: 7, since: second(5) },
                 StatusCount { status: "failed".into(), n_executions: 2, since: second(3) },
@@ -90,6 +94,7 @@ mod tests {
         assert_eq!(shown.executions.by_status.len(), ExecutionStatus::ALL.len());
         assert_eq!(shown.executions.total, 9);
         assert_eq!(shown.executions.since, Some(second(3)));
-        assert_eq!(shown.triggers.disabled, 1);
+        assert_eq!((shown.triggers.total, shown.triggers.disabled), (3, 1));
+        assert_eq!((shown.triggers.by_type["schedule"], shown.triggers.by_type["email"]), (1, 0));
     }
 }

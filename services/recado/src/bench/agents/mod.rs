@@ -59,7 +59,7 @@ struct Targets {
 
 /// Measures, on servers and processes that are gone afterwards.
 pub(super) async fn measure() -> anyhow::Result<Findings> {
-    progress("starting private servers and the five roles, for agents");
+    progress("starting private servers and the six roles, for agents");
     let ledger = Arc::new(Ledger::new());
     let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
     let model = Model::start(Arc::clone(&ledger)).await.context("there is no model to ask")?;

@@ -70,7 +70,7 @@ struct Bench {
 
 /// Measures, on servers and processes that are gone afterwards.
 pub(super) async fn measure() -> anyhow::Result<Findings> {
-    progress("starting private servers and the five roles, for deliveries");
+    progress("starting private servers and the six roles, for deliveries");
     // Nobody posts here; the triggers that every system has call back nobody.
     let unused = Sink::start(Arc::new(Ledger::unkept())).await;
     let unused = unused.context("there is no place to call back")?;

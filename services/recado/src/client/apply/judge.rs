@@ -4,7 +4,7 @@
 use recado_types::agent::AgentSpec;
 use recado_types::shape::{FieldProblem, ObjectReader, Problems};
 use recado_types::tool::{ToolKind, ToolSpec};
-use recado_types::trigger::TriggerConfig;
+use recado_types::trigger::{TriggerConfig, TriggerType};
 use serde_json::{Map, Value, json};
 use url::Url;
 
@@ -48,7 +48,12 @@ pub(super) fn judge(
         Kind::Agent => agent(&mut desired, current),
         Kind::Tool => tool(&desired, current),
         Kind::Trigger => match desired.get("trigger_config").filter(|config| !config.is_null()) {
-            Some(config) => TriggerConfig::parse(config).err().unwrap_or_default(),
+            Some(config) => {
+                let given = desired.get("trigger_type").and_then(Value::as_str);
+                let trigger_type = given.and_then(|name| name.parse().ok());
+                let trigger_type = trigger_type.unwrap_or_else(|| TriggerType::of(config));
+                TriggerConfig::parse_as(trigger_type, config).err().unwrap_or_default()
+            }
             None => Vec::new(),
         },
         Kind::Provider => {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use recado_types::trigger::TriggerType;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -171,7 +172,9 @@ impl References<'_> {
         }
         match item.kind {
             Kind::Trigger => {
-                body.entry("trigger_type").or_insert_with(|| json!("webhook"));
+                let config = body.get("trigger_config").unwrap_or(&Value::Null);
+                let trigger_type = TriggerType::of(config).as_str();
+                body.entry("trigger_type").or_insert_with(|| json!(trigger_type));
             }
             Kind::Agent => self.tools_of_agent(item, &mut body, mistakes),
             Kind::Tool if body.get("kind") == Some(&json!("agent")) => {

@@ -20,8 +20,17 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    pub(super) fn read(reader: &mut ObjectReader<'_>) -> Self {
-        let default = Self::default();
+    /// For mail servers: many make strangers wait for minutes (greylisting, RFC 6647), and nobody
+    /// expects a mail within seconds. Six tries within half an hour.
+    pub(in crate::trigger) const FOR_MAILS: Self =
+        Self { max_attempts: 6, initial_delay_ms: 60_000, max_delay_ms: 3_600_000 };
+
+    pub(in crate::trigger) fn read(reader: &mut ObjectReader<'_>) -> Self {
+        Self::read_or(reader, Self::default())
+    }
+
+    /// Like [`Self::read`], with other values where none are given.
+    pub(in crate::trigger) fn read_or(reader: &mut ObjectReader<'_>, default: Self) -> Self {
         let Some(mut fields) = reader.object("retry") else { return default };
         let max_attempts = fields.integer("max_attempts", 1..=10).unwrap_or(default.max_attempts);
         let initial_delay_ms = fields.integer("initial_delay_ms", 100..=60_000);

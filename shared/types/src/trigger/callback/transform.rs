@@ -29,7 +29,12 @@ impl Transform {
         }
     }
 
-    pub(super) fn read(reader: &mut ObjectReader<'_>, derived: Self) -> Self {
+    /// What a mail needs when nothing is configured: it is plain text, in which marks of Markdown
+    /// would be read out.
+    pub(in crate::trigger) const FOR_MAILS: Self =
+        Self { strip_markdown: true, to_whatsapp: false, max_length: None };
+
+    pub(in crate::trigger) fn read(reader: &mut ObjectReader<'_>, derived: Self) -> Self {
         let Some(mut fields) = reader.object("response_transform") else { return derived };
         let transform = Self {
             strip_markdown: fields.boolean("strip_markdown").unwrap_or(false),

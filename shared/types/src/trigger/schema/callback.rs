@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::trigger::RetryPolicy;
+
 use super::pieces::{
     HEADER_NAME, about, boolean, choice, header_name, integer, object, one_of, or, secret_ref,
     text, word,
@@ -22,7 +24,7 @@ pub(super) fn schema() -> Value {
             ("headers", headers()),
             ("success_status", success_status()),
             ("response_transform", response_transform()),
-            ("retry", retry()),
+            ("retry", retry(RetryPolicy::default())),
             ("timeout_ms", or(integer(1_000, 60_000), 15_000)),
         ],
     );
@@ -143,7 +145,7 @@ fn success_status() -> Value {
 }
 
 /// Markdown is taken out or rewritten, never both.
-fn response_transform() -> Value {
+pub(super) fn response_transform() -> Value {
     let of = |strip: Value, rewrite: Value| {
         object(
             &[],
@@ -161,13 +163,13 @@ fn response_transform() -> Value {
     )
 }
 
-fn retry() -> Value {
+pub(super) fn retry(usual: RetryPolicy) -> Value {
     object(
         &[],
         [
-            ("max_attempts", or(integer(1, 10), 3)),
-            ("initial_delay_ms", or(integer(100, 60_000), 1_000)),
-            ("max_delay_ms", or(integer(100, 3_600_000), 60_000)),
+            ("max_attempts", or(integer(1, 10), usual.max_attempts)),
+            ("initial_delay_ms", or(integer(100, 60_000), usual.initial_delay_ms)),
+            ("max_delay_ms", or(integer(100, 3_600_000), usual.max_delay_ms)),
         ],
     )
 }

@@ -14,22 +14,46 @@
 
 mod callback;
 mod channel;
+mod db_event;
+mod email;
 mod generic;
 mod inbound;
 mod pieces;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
 use serde_json::{Value, json};
 
+use super::TriggerType;
 use pieces::{about, boolean, choice, integer, object, one_of, or, text};
 
 /// The longest path, in characters; it is counted in bytes.
 const MAX_PATH: usize = 512;
 
-/// The JSON Schema of a `trigger_config`.
+/// The JSON Schema of a `trigger_config`, whatever the type of its trigger.
 pub fn config_schema() -> Value {
-    let mut schema = object(
+    one_of(
+        "How a trigger takes messages, and what comes of them. One that is no webhook's has an \
+         object that is called like its type.",
+        TriggerType::ALL.map(config_schema_of),
+    )
+}
+
+/// The JSON Schema of the `trigger_config` of a trigger of this type.
+pub fn config_schema_of(trigger_type: TriggerType) -> Value {
+    let mut schema = match trigger_type {
+        TriggerType::Webhook => webhook(),
+        TriggerType::Schedule => source(trigger_type, schedule::schema()),
+        TriggerType::DbEvent => source(trigger_type, db_event::schema()),
+        TriggerType::Email => email(),
+    };
+    schema["title"] = trigger_type.as_str().into();
+    schema
+}
+
+fn webhook() -> Value {
+    object(
         &[],
         [
             ("channel", channel::schema()),
@@ -45,8 +69,35 @@ pub fn config_schema() -> Value {
             ("timeout_ms", about(integer(1_000, 300_000), "How long a sender waits.")),
             ("execution", execution()),
         ],
-    );
-    schema["description"] = "How a trigger takes messages, and what comes of them.".into();
+    )
+}
+
+/// Of a trigger that nobody sends requests to.
+fn source(trigger_type: TriggerType, source: Value) -> Value {
+    let name = trigger_type.as_str();
+    object(
+        &[name],
+        [
+            (name, source),
+            ("query_extraction", inbound::query_extraction()),
+            ("context_mapping", inbound::context_mapping()),
+            ("session_strategy", inbound::session_strategy()),
+            ("session", inbound::session()),
+            ("execution", execution_that_nobody_waits_for()),
+        ],
+    )
+}
+
+fn email() -> Value {
+    let mut schema = source(TriggerType::Email, email::schema());
+    let of_senders = [
+        ("auth", inbound::auth()),
+        ("sender_access", inbound::sender_access()),
+        ("rate_limit", inbound::rate_limit()),
+    ];
+    for (name, field) in of_senders {
+        schema["properties"][name] = pieces::maybe(field);
+    }
     schema
 }
 
@@ -58,7 +109,6 @@ pub fn generic_channel_schema() -> Value {
 /// In `sync`, the webhook's answer is the agent's, so there is nothing to call back with.
 fn execution() -> Value {
     let mode = |word: &str| json!({ "type": "string", "enum": [word] });
-    let timeout = || about(integer(1_000, 600_000), "How long the agent may take.");
     let off = json!({
         "type": "object",
         "properties": { "enabled": { "type": ["boolean", "null"], "enum": [false, null] } },
@@ -68,7 +118,7 @@ fn execution() -> Value {
         &["mode"],
         [
             ("mode", mode("async")),
-            ("timeout_ms", timeout()),
+            ("timeout_ms", agent_timeout()),
             ("ack_response", ack_response()),
             ("message_buffer", message_buffer()),
             ("split_config", split_config()),
@@ -79,7 +129,7 @@ fn execution() -> Value {
         &[],
         [
             ("mode", or(mode("sync"), "sync")),
-            ("timeout_ms", timeout()),
+            ("timeout_ms", agent_timeout()),
             ("ack_response", json!({ "type": "null" })),
             ("message_buffer", buffer_off),
             ("split_config", split_config()),
@@ -87,6 +137,24 @@ fn execution() -> Value {
         ],
     );
     one_of("How the agent runs, and how its answer travels.", [asynchronous, synchronous])
+}
+
+fn execution_that_nobody_waits_for() -> Value {
+    let execution = object(
+        &[],
+        [
+            ("mode", or(choice(["async"]), "async")),
+            ("timeout_ms", agent_timeout()),
+            ("message_buffer", message_buffer()),
+            ("split_config", split_config()),
+            ("callback", callback::schema()),
+        ],
+    );
+    about(execution, "How the agent runs, and how its answer travels.")
+}
+
+fn agent_timeout() -> Value {
+    about(integer(1_000, 600_000), "How long the agent may take.")
 }
 
 fn ack_response() -> Value {

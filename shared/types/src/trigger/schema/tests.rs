@@ -28,8 +28,36 @@ fn misfits(config: &Value) -> Vec<String> {
     errors.map(|error| format!("{} {error}", error.instance_path())).collect()
 }
 
+/// Every field of triggers that fire by themselves.
+fn of_sources() -> Vec<Value> {
+    vec![
+        json!({"schedule": {"cron": "*/5 * * * *", "time_zone": "America/Sao_Paulo",
+                            "jitter_seconds": 3_600, "catch_up": "all", "at": null,
+                            "start_at": "2026-01-01T00:00:00", "end_at": "2027-01-01T00:00:00Z",
+                            "payload": {"a": ["{{date}}", 1]}},
+               "execution": {"mode": "async", "message_buffer": {"enabled": true}},
+               "session_strategy": {"mode": "shared"}}),
+        json!({"schedule": {"interval_seconds": 31_536_000, "payload": "{{local_scheduled_at}}"}}),
+        json!({"schedule": {"at": "2026-12-24T09:00:00-03:00"}, "execution": {"mode": null}}),
+        json!({"db_event": {"secret_ref": "ERP", "listen": {"channel": "orders"}, "outbox": null,
+                            "filter": "payload.total > `10`"}}),
+        json!({"db_event": {"secret_ref": "ERP", "outbox": {"table": "público.saída", "cursor": "n",
+               "transaction": "txid", "start": "now", "poll_ms": 100, "batch": 1_000,
+               "notify": "saída"}}}),
+        json!({"db_event": {"secret_ref": "ERP", "outbox": {"query": "SELECT 1 AS id",
+               "settle_ms": 60_000}}}),
+        json!({"email": {"address": "support@acme.example"}, "auth": {"type": "api_key"},
+               "rate_limit": {"per_minute": 5}, "sender_access": {"mode": "members",
+               "match_column": "email"}}),
+    ]
+}
+
 /// Every field that there is, in as many configurations as it takes.
 fn everything() -> Vec<Value> {
+    of_sources().into_iter().chain(of_webhooks()).collect()
+}
+
+fn of_webhooks() -> Vec<Value> {
     let mut generic = complete();
     generic["type"] = json!("generic");
     generic["auth"] = json!({"type": "bearer", "secret_ref": "NOTE"});
@@ -133,6 +161,7 @@ fn the_documented_configurations_fit() {
         include_str!("../../../../../docs/triggers.md"),
         include_str!("../../../../../docs/generic-channel.md"),
         include_str!("../../../../../docs/channels.md"),
+        include_str!("../../../../../docs/db-event.md"),
     ];
     let blocks = pages.iter().flat_map(|page| page.split("```json\n").skip(1));
     let blocks = blocks.map(|block| block.split("```").next().unwrap());
@@ -166,6 +195,29 @@ fn changed(config: &Value, pointer: &str, value: Value) -> Value {
     config
 }
 
+fn does_not_fit(config: &Value, pointer: &str, value: Value) {
+    let config = changed(config, pointer, value);
+    assert!(!parses(&config), "{pointer}: {config}");
+    assert!(!fits(&config), "{pointer}: {config}");
+}
+
+#[test]
+fn what_is_wrong_of_a_source_does_not_fit() {
+    let daily = json!({"schedule": {"cron": "0 9 * * *"}});
+    let wrong = [
+        (&daily, "/schedule".to_owned(), json!({})),
+        (&daily, "/schedule/at".to_owned(), json!("2026-12-24T09:00:00")),
+        (&daily, "/schedule/interval_seconds".to_owned(), json!(0)),
+        (&daily, "/schedule/catch_up".to_owned(), json!("some")),
+        (&daily, "/schedule/typo".to_owned(), json!(1)),
+        (&daily, "/auth".to_owned(), json!({"type": "none"})),
+        (&daily, "/execution".to_owned(), json!({"mode": "sync"})),
+    ];
+    for (config, pointer, value) in wrong {
+        does_not_fit(config, &pointer, value);
+    }
+}
+
 #[test]
 fn what_is_wrong_does_not_fit() {
     let mut generic = complete();
@@ -175,6 +227,7 @@ fn what_is_wrong_does_not_fit() {
     let callback = "/execution/callback";
     let signature = "/channel/signatureVerification";
     let wrong = [
+        (&whatsapp, "/schedule".to_owned(), json!({"cron": "0 9 * * *"})),
         (&whatsapp, "/typo".to_owned(), json!(1)),
         (&whatsapp, "/channel/type".to_owned(), json!("metta")),
         (&whatsapp, "/channel/auth/type".to_owned(), json!("bearer")),
@@ -247,12 +300,32 @@ fn what_is_wrong_does_not_fit() {
         (&described, format!("{signature}/validation/typo"), json!(true)),
     ];
     for (config, pointer, value) in wrong {
-        let config = changed(config, &pointer, value);
-        assert!(!parses(&config), "{pointer}: {config}");
-        assert!(!fits(&config), "{pointer}: {config}");
+        does_not_fit(config, &pointer, value);
     }
     for wrong in [json!(null), json!([]), json!("{}")] {
         assert!(!parses(&wrong) && !fits(&wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_database_does_not_fit() {
+    let orders = json!({"db_event": {"secret_ref": "S", "outbox": {"table": "orders"}}});
+    let outbox = "/db_event/outbox";
+    let wrong = [
+        ("/db_event/secret_ref".to_owned(), Value::Null),
+        ("/db_event/listen".to_owned(), json!({"channel": "orders"})),
+        (outbox.to_owned(), Value::Null),
+        (format!("{outbox}/table"), json!("a b")),
+        (format!("{outbox}/table"), Value::Null),
+        (format!("{outbox}/query"), json!("SELECT 1")),
+        (format!("{outbox}/cursor"), json!("a\"")),
+        (format!("{outbox}/settle_ms"), json!(60_001)),
+        (format!("{outbox}/batch"), json!(0)),
+    ];
+    for (pointer, value) in wrong {
+        let config = changed(&orders, &pointer, value);
+        assert!(!parses(&config), "{pointer}: {config}");
+        assert!(!fits(&config), "{pointer}: {config}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! POST `/api/triggers/{id}/test`: what a webhook would do, step by step, without doing it.
+//! POST `/api/triggers/{id}/test`: what a webhook, or whatever makes the trigger fire, would do, step
+//! by step, without doing it.
 //!
 //! Nothing is written, published or sent: what ingress and delivery would decide is decided by the
 //! same code ([`recado_intake`], [`recado_callback`]), and shown. Limits of rates and quotas are
@@ -45,8 +46,9 @@ pub(in crate::http) async fn test(
     body: Body,
 ) -> Result<Json<Found<DryRun>>, ApiError> {
     let id = parse_id(&id)?;
-    let sample = Sample::read(&body.json().await?)?;
+    let body = body.json().await?;
     let subject = Subject::load(&caller, id).await?;
+    let sample = Sample::read(&body, subject.trigger.config.source.trigger_type())?;
     let mut steps = Steps::default();
     let walk = Walk { api: &api, caller: &caller, subject: &subject, sample: &sample };
     let would_execute = Box::pin(walk.go(&mut steps)).await?;

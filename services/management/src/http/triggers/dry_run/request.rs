@@ -3,6 +3,7 @@
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use recado_http::ApiError;
 use recado_types::shape::{ObjectReader, Problems};
+use recado_types::trigger::TriggerType;
 use serde_json::{Value, json};
 
 use crate::failure::invalid;
@@ -30,18 +31,25 @@ pub(super) struct Sample {
 pub(super) enum What {
     /// A value, as if it had been read already.
     Payload(Value),
+    /// What a schedule makes of its next tick.
+    NextTick,
     /// The bytes as they were sent, and the query of the address they were sent to.
     Bytes { body: String, query: Option<String> },
 }
 
 impl Sample {
-    pub(super) fn read(body: &Value) -> Result<Self, ApiError> {
+    /// What makes a trigger of this type fire.
+    pub(super) fn read(body: &Value, trigger_type: TriggerType) -> Result<Self, ApiError> {
         let problems = Problems::default();
         let sample = ObjectReader::new(body, "", &problems).map(|mut fields| {
             let payload = fields.any("payload").cloned();
             let bytes = fields.string("body", 0..=MAX_BODY).map(str::to_owned);
             let query = fields.string("query", 0..=MAX_QUERY).map(str::to_owned);
-            let headers = read_headers(&mut fields);
+            let mut headers = read_headers(&mut fields);
+            if !headers.contains_key(CONTENT_TYPE) {
+                let usual = usual_type(trigger_type, bytes.as_deref().unwrap_or_default());
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(usual));
+            }
             let response = fields.string("agent_response", 1..=MAX_RESPONSE);
             let what = match (payload, bytes) {
                 (Some(payload), None) => {
@@ -51,6 +59,9 @@ impl Sample {
                     What::Payload(payload)
                 }
                 (None, Some(body)) => {
+                    if matches!(trigger_type, TriggerType::Schedule | TriggerType::DbEvent) {
+                        fields.refuse("body", "is for triggers that take requests; give `payload`");
+                    }
                     refuse_foreign_query(&fields, query.as_deref());
                     What::Bytes { body, query }
                 }
@@ -58,8 +69,15 @@ impl Sample {
                     fields.refuse("body", "must not be there beside `payload`");
                     What::Payload(payload)
                 }
+                (None, None) if trigger_type == TriggerType::Schedule => What::NextTick,
                 (None, None) => {
-                    fields.refuse("payload", "is required, or else `body`");
+                    let or_body = match trigger_type {
+                        TriggerType::DbEvent => {
+                            "is required: `{\"row\": {…}}` or what a NOTIFY says"
+                        }
+                        _ => "is required, or else `body`",
+                    };
+                    fields.refuse("payload", or_body);
                     What::Payload(Value::Null)
                 }
             };
@@ -92,11 +110,17 @@ fn read_headers(fields: &mut ObjectReader<'_>) -> HeaderMap {
             (_, Some(Err(_))) => fields.refuse(&path, "must have no control characters"),
         }
     }
-    // Curl says so too, but who gives a body of JSON should not have to.
-    if !headers.contains_key(CONTENT_TYPE) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
     headers
+}
+
+/// What a body is if nothing is said: who gives JSON, or a mail as it is, should not have to.
+fn usual_type(trigger_type: TriggerType, body: &str) -> &'static str {
+    let is_json = body.trim_start().starts_with('{');
+    if trigger_type == TriggerType::Email && !is_json {
+        "message/rfc822"
+    } else {
+        "application/json"
+    }
 }
 
 /// The shape of the body.
@@ -106,7 +130,8 @@ pub(in super::super) fn body_schema() -> Value {
         "maxProperties": MAX_HEADERS,
         "propertyNames": { "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
         "additionalProperties": { "type": "string", "pattern": "^[\\t -~]*$" },
-        "description": "Without a `Content-Type` it is `application/json`.",
+        "description": "Without a `Content-Type` it is `application/json`, or `message/rfc822` for a \
+                        mail that is no JSON.",
     });
     let response = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RESPONSE,
@@ -123,6 +148,12 @@ pub(in super::super) fn body_schema() -> Value {
                     "agent_response": response,
                 },
                 "required": ["payload"],
+                "additionalProperties": false,
+            },
+            {
+                "title": "The next tick of a schedule",
+                "type": "object",
+                "properties": { "agent_response": response },
                 "additionalProperties": false,
             },
             {
@@ -157,16 +188,38 @@ mod tests {
 
     use super::*;
 
+    fn read(body: &Value) -> Result<Sample, ApiError> {
+        Sample::read(body, TriggerType::Webhook)
+    }
+
+    #[test]
+    fn a_schedule_needs_nothing_and_has_no_bytes() {
+        let read = |body: Value| Sample::read(&body, TriggerType::Schedule);
+        assert!(matches!(read(json!({})).unwrap().what, What::NextTick));
+        assert!(matches!(read(json!({"payload": 1})).unwrap().what, What::Payload(_)));
+        assert_eq!(read(json!({"body": "{}"})).unwrap_err().problem(), Problem::InvalidInput);
+    }
+
+    #[test]
+    fn a_mail_needs_no_content_type() {
+        let of = |body: &str| {
+            let sample = Sample::read(&json!({ "body": body }), TriggerType::Email).unwrap();
+            sample.headers.get(CONTENT_TYPE).unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(of("From: ana@client.example\r\n\r\n"), "message/rfc822");
+        assert_eq!(of(" {}"), "application/json");
+    }
+
     #[test]
     fn it_is_a_payload_or_bytes() {
-        let sample = Sample::read(&json!({"payload": {"a": 1}})).unwrap();
+        let sample = read(&json!({"payload": {"a": 1}})).unwrap();
         assert!(matches!(sample.what, What::Payload(payload) if payload == json!({"a": 1})));
         assert_eq!(sample.agent_response, USUAL_RESPONSE);
         let bytes = json!({"body": "a=1", "query": "b=2", "headers": {"Content-Type": "text/x"}});
-        let sample = Sample::read(&bytes).unwrap();
+        let sample = read(&bytes).unwrap();
         assert!(matches!(sample.what, What::Bytes { query: Some(query), .. } if query == "b=2"));
         assert_eq!(sample.headers.get(CONTENT_TYPE).unwrap(), "text/x");
-        Sample::read(&body_example()).unwrap();
+        read(&body_example()).unwrap();
     }
 
     #[test]
@@ -185,7 +238,7 @@ mod tests {
             json!({"payload": {}, "agent_response": ""}),
             json!({"payload": {}, "more": 1}),
         ] {
-            assert_eq!(Sample::read(&bad).unwrap_err().problem(), Problem::InvalidInput, "{bad}");
+            assert_eq!(read(&bad).unwrap_err().problem(), Problem::InvalidInput, "{bad}");
         }
     }
 }

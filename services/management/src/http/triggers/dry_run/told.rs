@@ -12,7 +12,8 @@ use recado_types::agent::prompt_sections;
 use recado_types::credential::Credential;
 use recado_types::hidden::HIDDEN;
 use recado_types::hosts::DestinationHosts;
-use recado_types::trigger::{Callback, CallbackAuth, Mode};
+use recado_types::trigger::email::Smtp;
+use recado_types::trigger::{Callback, CallbackAuth, Email, Mode, Source};
 use serde_json::{Map, Value, json};
 
 use super::steps::{Steps, Stop};
@@ -58,6 +59,10 @@ impl Walk<'_> {
     fn show_acknowledgement(&self, steps: &mut Steps, made: &Made) {
         let (trigger, ids) = (self.trigger(), made.ids);
         let config = &trigger.config;
+        if !config.source.is_requested() {
+            steps.skip("acknowledgement", "the trigger fires by itself: there is no request");
+            return;
+        }
         let (answer, waits) = match config.execution.mode {
             Mode::Async => (answer::acknowledge(trigger, Some(ids)), false),
             Mode::Sync => {
@@ -86,6 +91,12 @@ impl Walk<'_> {
 
     async fn show_callback(&self, steps: &mut Steps, made: &Made) -> Result<(), Stop> {
         let execution = &self.trigger().config.execution;
+        if let Source::Email(email) = &self.trigger().config.source
+            && let Some(smtp) = &email.smtp
+        {
+            self.show_mails(steps, made, email, smtp);
+            return Ok(());
+        }
         let Some(callback) = &execution.callback else {
             steps.skip("callback", "the trigger has no callback");
             return Ok(());
@@ -106,6 +117,25 @@ impl Walk<'_> {
             Err((code, message)) => steps.fail_as("callback", code, &message),
         }
         Ok(())
+    }
+
+    /// The mails that the answer becomes; to whom they go is the mail's to say that is answered.
+    fn show_mails(&self, steps: &mut Steps, made: &Made, email: &Email, smtp: &Smtp) {
+        let execution = &self.trigger().config.execution;
+        let cut = chunks::transformed(&self.sample.agent_response, execution, &smtp.transform);
+        if cut.chunks.is_empty() {
+            steps.fail_as("callback", "empty_response", "the agent's response is empty");
+            return;
+        }
+        let mails = (1..).zip(&cut.chunks);
+        let mails = mails
+            .map(|(number, text): (u32, _)| json!({ "number": number, "text": made.mask.text(text) }))
+            .collect::<Vec<_>>();
+        let shown = json!({
+            "by": "smtp", "from": email.address.to_string(), "server": smtp.host.to_string(),
+            "truncated": cut.truncated, "chunks": mails,
+        });
+        steps.pass("callback", shown);
     }
 
     /// The requests of all chunks; those of the last ones only while all together are not large.

@@ -2,16 +2,16 @@
 
 use actix_web::http::header::HeaderMap;
 use recado_http::ApiError;
-use recado_http::auth::{API_KEY_HEADER, ApiKey};
+use recado_http::auth::ApiKey;
 use recado_intake::answer::Accepted;
-use recado_intake::auth::{Received, check_signatures};
+use recado_intake::auth::{Received, check_signatures, presented_key};
 use recado_intake::channel::{Arrival, Incoming};
 use recado_intake::payload::{self, PayloadLimits};
 use recado_intake::sender::{self, Judged};
 use recado_intake::{CompiledTrigger, Refusal, message};
 use recado_store::{members, messages, sessions, webhooks};
 use recado_types::scope::Scope;
-use recado_types::trigger::{ChannelKind, InboundAuth, SenderRule, SessionStrategy};
+use recado_types::trigger::{ChannelKind, InboundAuth, SenderRule, SessionStrategy, Source};
 use recado_types::{MessageId, SessionId};
 use serde_json::{Map, Value, json};
 
@@ -62,6 +62,11 @@ impl Walk<'_> {
         } else {
             steps.fail("trigger", Refusal::TriggerDisabled);
         }
+        let source = &trigger.config.source;
+        // What is in a mailbox is read as what is posted.
+        if !source.is_requested() && !matches!(source, Source::Email(_)) {
+            return self.happen(steps).await;
+        }
         let path_and_query = self.path_and_query();
         let received = Received {
             public_url: &self.api.public_url,
@@ -71,12 +76,46 @@ impl Walk<'_> {
             at: self.api.clock.now(),
             limits: PayloadLimits::default(),
         };
-        self.authenticate(steps, &received).await?;
+        if source.is_requested() {
+            self.authenticate(steps, &received).await?;
+        } else {
+            steps.skip("auth", "the trigger reads a mailbox: there is no request");
+        }
         let payload = self.parse(steps, &received)?;
         let incoming = self.interpret(steps, &received, payload)?;
         let (made, is_new) = Box::pin(self.make(steps, received.headers, &incoming)).await?;
         self.tell(steps, &made).await?;
         Ok(trigger.enabled && is_new)
+    }
+
+    /// Of a trigger that nobody sends requests to.
+    async fn happen(&self, steps: &mut Steps) -> Result<bool, Stop> {
+        let trigger = self.trigger();
+        let reason = "the trigger fires by itself: there is no request";
+        steps.skip("auth", reason);
+        let payload = match &self.sample.what {
+            What::Payload(payload) => payload.clone(),
+            What::Bytes { .. } | What::NextTick => self.next_tick(),
+        };
+        let checked = payload::check(&payload, PayloadLimits::default());
+        steps.judged("parsing", checked)?;
+        steps.pass("parsing", shape_of(&payload));
+        steps.skip("channel", reason);
+        let incoming = Incoming::of(payload);
+        let (made, is_new) = Box::pin(self.make(steps, &HeaderMap::new(), &incoming)).await?;
+        self.tell(steps, &made).await?;
+        Ok(trigger.enabled && is_new)
+    }
+
+    /// What the schedule makes of its next tick, or of this moment if it has none left.
+    fn next_tick(&self) -> Value {
+        let (trigger, now) = (self.trigger(), self.api.clock.now());
+        match &trigger.config.source {
+            Source::Schedule(schedule) => {
+                schedule.payload(trigger.id, schedule.next_after(now).unwrap_or(now))
+            }
+            _ => Value::Null,
+        }
     }
 
     pub(super) fn trigger(&self) -> &CompiledTrigger {
@@ -86,7 +125,7 @@ impl Walk<'_> {
     fn body(&self) -> &[u8] {
         match &self.sample.what {
             What::Bytes { body, .. } => body.as_bytes(),
-            What::Payload(_) => b"",
+            What::Payload(_) | What::NextTick => b"",
         }
     }
 
@@ -94,7 +133,7 @@ impl Walk<'_> {
         let path = format!("/api/triggers/webhook/{}", self.trigger().id);
         match &self.sample.what {
             What::Bytes { query: Some(query), .. } => format!("{path}?{query}"),
-            What::Bytes { query: None, .. } | What::Payload(_) => path,
+            What::Bytes { query: None, .. } | What::Payload(_) | What::NextTick => path,
         }
     }
 
@@ -122,7 +161,7 @@ impl Walk<'_> {
 
     /// Whether the key would be taken. That it is tried is not written down.
     async fn has_good_key(&self, request: &Received<'_>) -> Result<bool, ApiError> {
-        let key = request.only_header(API_KEY_HEADER);
+        let key = presented_key(request);
         let Some(key) = key.and_then(|key| key.trim().parse::<ApiKey>().ok()) else {
             return Ok(false);
         };
@@ -150,10 +189,10 @@ impl Walk<'_> {
             What::Payload(payload) => {
                 payload::check(payload, request.limits).map(|()| payload.clone())
             }
+            What::NextTick => Ok(Value::Null),
         };
         let payload = steps.judged("parsing", payload)?;
-        let fields = payload.as_object().map(|fields| fields.keys().collect::<Vec<_>>());
-        steps.pass("parsing", json!({ "type": type_of(&payload), "fields": fields }));
+        steps.pass("parsing", shape_of(&payload));
         Ok(payload)
     }
 
@@ -199,9 +238,9 @@ impl Walk<'_> {
         // Who it is belongs to the context, and is known only after this step.
         let sender = self.admit(incoming, &mut context).await?;
         let mask = Mask::of(&context, &self.subject.secrets, self.api.clock.fresh_id());
-        let shown = json!({
-            "visible": mask.visible(), "hidden": mask.hidden_names(), "missing": missing,
-        });
+        let mut hidden = mask.hidden_names();
+        hidden.extend(incoming.hidden.keys().map(String::as_str));
+        let shown = json!({ "visible": mask.visible(), "hidden": hidden, "missing": missing });
         steps.pass("context", shown);
         let sender = steps.judged("sender_access", sender)?;
         let sender = sender.map(|sender| mask.text(&sender));
@@ -288,6 +327,11 @@ impl Walk<'_> {
 
 fn name_of(kind: ChannelKind) -> Option<&'static str> {
     ChannelKind::ALL.iter().find(|(_, it)| *it == kind).map(|(name, _)| *name)
+}
+
+fn shape_of(payload: &Value) -> Value {
+    let fields = payload.as_object().map(|fields| fields.keys().collect::<Vec<_>>());
+    json!({ "type": type_of(payload), "fields": fields })
 }
 
 fn type_of(value: &Value) -> &'static str {

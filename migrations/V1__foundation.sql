@@ -240,7 +240,7 @@ CREATE FUNCTION source_of(config jsonb, kind text) RETURNS jsonb LANGUAGE sql IM
         WHEN 'db_event' THEN jsonb_build_array(
             nullif(config #> '{db_event,listen}', 'null'),
             nullif(config #> '{db_event,outbox}', 'null')
-                - '{settle_ms,poll_ms,batch,notify}'::text[])
+                - '{query,settle_ms,poll_ms,batch,notify}'::text[])
         ELSE nullif(config #> '{email,imap}', 'null')
             - '{port,tls,secret_ref,mark_seen}'::text[]
     END $$;

@@ -75,7 +75,6 @@ impl System {
         let secret_keys = format!("bench:{}", BASE64.encode(rand::random::<[u8; 32]>()));
         let mut builder = TestApp::builder(binary)
             .private_servers()
-            .instances(Role::Sources, 1)
             .env("RECADO_SECRET_KEYS", secret_keys.as_str())
             .env("RECADO_LEASE_MS", LEASE_MS);
         for (name, value) in settings {

@@ -17,8 +17,7 @@ const SECRET_KEYS: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Short, so that a test need not wait for long until the work of a killed process is taken over.
 const LEASE: Duration = Duration::from_secs(2);
 
-/// A system that is about to be started: one instance of each role but `sources`, which few tests
-/// need, on shared servers.
+/// A system that is about to be started: one instance of each role, on shared servers.
 #[derive(Debug)]
 pub struct Builder {
     binary: PathBuf,
@@ -101,7 +100,7 @@ impl Builder {
     fn plan_instances(&self, backing: &Backing, directory: &Path) -> anyhow::Result<Vec<Instance>> {
         let mut instances = Vec::new();
         for role in Role::ALL {
-            let n = self.instances.get(role.as_str()).copied().unwrap_or(role.usual_instances());
+            let n = self.instances.get(role.as_str()).copied().unwrap_or(1);
             for index in 0..n {
                 let environment = self.environment_of(backing);
                 instances.push(Instance::new(&self.binary, role, index, directory, environment)?);

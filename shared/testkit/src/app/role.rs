@@ -59,14 +59,6 @@ impl Role {
         }
     }
 
-    /// How many there are where a test does not say.
-    pub(super) fn usual_instances(self) -> usize {
-        match self {
-            Self::Sources => 0,
-            _ => 1,
-        }
-    }
-
     /// The variable with the address it listens on, if it serves anybody but operators.
     fn listen_variable(self) -> Option<&'static str> {
         match self {

@@ -67,6 +67,15 @@ pub fn grapheme_floor(text: &str, at: usize) -> usize {
     }
 }
 
+/// The first place at or behind `at` (between scalars) that lies between two grapheme clusters.
+pub fn grapheme_ceil(text: &str, at: usize) -> usize {
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    match cursor.is_boundary(text, 0) {
+        Ok(false) => cursor.next_boundary(text, 0).ok().flatten().unwrap_or(text.len()),
+        _ => at,
+    }
+}
+
 /// Cuts `text` to `units` code units, the last of them an ellipsis; `None` if it fits as it is.
 pub fn ellipsized(text: &str, units: usize) -> Option<String> {
     ellipsized_by(text, units, char::len_utf16)

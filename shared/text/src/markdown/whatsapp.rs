@@ -188,12 +188,14 @@ impl<'t> Line<'t> {
             .map(|(at, _)| (at, self.can_open(at, runs), self.can_close(at, runs)))
             .collect();
         let ours = || runs.all.iter().filter(|run| run.mark == mark).map(|run| &run.place);
-        let openers = literal.iter().filter(|(_, opens, _)| *opens).map(|(at, ..)| *at);
+        // Our marks stand between characters: one at `at` comes before the character there. So the
+        // end of an opener is compared, and the beginning of a closer.
+        let openers = literal.iter().filter(|(_, opens, _)| *opens).map(|(at, ..)| *at + 1);
         let first_opener = openers.chain(ours().map(|place| place.start)).min();
         let closers = literal.iter().filter(|(_, _, closes)| *closes).map(|(at, ..)| *at);
         let last_closer = closers.chain(ours().map(|place| place.end)).max();
         let is_mistaken = |(at, opens, closes): &(usize, bool, bool)| {
-            *closes && first_opener.is_some_and(|opener| opener < *at)
+            *closes && first_opener.is_some_and(|opener| opener <= *at)
                 || *opens && last_closer.is_some_and(|closer| *at < closer)
         };
         let runs = literal.chunk_by(|(one, ..), (next, ..)| one + 1 == *next);

@@ -31,7 +31,8 @@ impl<'t> Wholes<'t> {
         let urls = urls::find_all(text);
         let links = united(links(text), words_before(text, &urls));
         let urls = urls.into_iter().map(|url| less_links(url, &links)).collect();
-        Self { text, kinds: [Vec::new(), links, urls] }
+        let kinds = [Vec::new(), in_graphemes(text, links), in_graphemes(text, urls)];
+        Self { text, kinds }
     }
 
     /// What a chunk that begins at `from` and ends at `at` would cut in two, although it has at most
@@ -179,6 +180,18 @@ fn less_links(url: Range<usize>, links: &[Range<usize>]) -> Range<usize> {
     }
 }
 
+/// With all of the graphemes at their ends, since no cut is inside of those. One that two of them
+/// share is the first one's.
+fn in_graphemes(text: &str, wholes: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut last_end = 0;
+    let widened = wholes.into_iter().map(|whole| {
+        let start = units::grapheme_floor(text, whole.start).max(last_end);
+        last_end = units::grapheme_ceil(text, whole.end).max(start);
+        start..last_end
+    });
+    widened.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +221,13 @@ mod tests {
         let words = words_before(text, &urls::find_all(text));
         let expected = ["site (https://x.y/z)", "the (https://a)", "二 (https://b)"];
         assert_eq!(found(text, words), expected);
+    }
+
+    #[test]
+    fn a_grapheme_belongs_to_one_whole_only() {
+        let text = "a (https://b/)\u{300}c (https://d/)\u{300}e";
+        let wholes = Wholes::of_data(text).kinds[1].clone();
+        assert_eq!(found(text, wholes), ["a (https://b/)\u{300}", "c (https://d/)\u{300}"]);
     }
 
     #[test]

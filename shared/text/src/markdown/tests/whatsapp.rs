@@ -82,6 +82,9 @@ fn what_is_no_mark_is_not_taken_for_one() {
         // A run is replaced as a whole.
         ("**NOTE:**text", "∗∗NOTE:∗∗text"),
         ("__f__g", "＿＿f＿＿g"),
+        // Right after our mark, which would end there.
+        ("x *~é\n_ *1\néa~*", "x _~é~_\n_~＿ *1~_\n_~éa~_"),
+        ("**\\* a**", "*∗ a*"),
     ];
     for (marked, expected) in cases {
         assert_eq!(to_whatsapp(marked), expected, "{marked}");

@@ -25,9 +25,14 @@ const STATUS: &str = "\
 SELECT status FROM deliveries WHERE id = $1 FOR UPDATE";
 
 /// Asked once the delivery is locked: what is being removed at this moment was locked before.
-const ERASED: &str = "\
--- redeliver.erased
-SELECT e.erased FROM deliveries d JOIN executions e ON e.id = d.execution_id WHERE d.id = $1";
+const OBSTACLES: &str = "\
+-- redeliver.obstacles
+SELECT e.erased, coalesce(t.trigger_config #>> '{execution,callback}',
+                          t.trigger_config #>> '{email,smtp}') IS NOT NULL AS has_callback
+  FROM deliveries d
+  JOIN executions e ON e.id = d.execution_id
+  JOIN triggers t ON t.id = d.trigger_id
+ WHERE d.id = $1";
 
 /// What is answered this time is to be kept as long as what was answered before.
 const KEEP: &str = "\
@@ -103,6 +108,8 @@ pub enum Redelivery {
     Arrived,
     /// What it said is not kept any longer.
     Removed,
+    /// Its trigger has nowhere to send it to any more.
+    NoCallback,
     /// The tenant has no such delivery.
     NotFound,
 }
@@ -163,12 +170,15 @@ async fn judge(
         ("delivered", RedeliverFrom::FirstFailed) => return Ok(Redelivery::Arrived),
         _ => {}
     }
-    let erased = transaction.prepare_cached(ERASED).await.map_err(&failed)?;
-    let row = transaction.query_opt(&erased, &[&id.0]).await.map_err(&failed)?;
-    let erased = row.map(|row| row.get::<_, i16>("erased"));
-    Ok(if erased.is_some_and(|erased| erased >= TEXTS_ERASED) {
+    let failed = StoreError::query("redeliver.obstacles");
+    let obstacles = transaction.prepare_cached(OBSTACLES).await.map_err(&failed)?;
+    let row = transaction.query_opt(&obstacles, &[&id.0]).await.map_err(&failed)?;
+    let Some(row) = row else { return Ok(Redelivery::Removed) };
+    Ok(if row.get::<_, i16>("erased") >= TEXTS_ERASED {
         Redelivery::Removed
-    } else {
+    } else if row.get("has_callback") {
         Redelivery::Queued
+    } else {
+        Redelivery::NoCallback
     })
 }

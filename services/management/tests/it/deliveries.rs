@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::executions::{DELIVERY, EXECUTION, SESSION, insert_execution};
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Server, trigger_with_callback};
 
 const NOBODY: &str = "01930000-0000-7000-8000-000000000000";
 
@@ -17,7 +17,7 @@ struct Delivered {
 async fn delivered() -> Delivered {
     let server = Server::start().await;
     let agent = server.agent().await;
-    let trigger = server.trigger(&agent).await;
+    let trigger = trigger_with_callback(&server, &agent).await;
     insert_execution(&server, &trigger, &agent).await;
     Delivered { server, trigger }
 }
@@ -272,6 +272,19 @@ async fn an_answer_of_a_deleted_trigger_can_be_sent_again() {
     it.server.delete(&format!("/api/triggers/{}", it.trigger)).await.data(200);
     it.redeliver(&json!({})).await.data(202);
     assert_eq!(it.queued().await, 1);
+}
+
+#[tokio::test]
+async fn what_has_nowhere_to_go_any_more_stays_as_it_is() {
+    let it = delivered().await;
+    let without = json!({"trigger_config": {"execution": {"callback": null}}});
+    it.server.patch(&format!("/api/triggers/{}", it.trigger), &without).await.data(200);
+    let refused = it.redeliver(&json!({"from": "start"})).await;
+    assert_eq!((refused.status, refused.code()), (409, "no_callback"));
+    let shown = it.show().await;
+    assert_eq!((&shown["status"], &shown["round"]), (&json!("delivered"), &json!(1)));
+    assert_eq!(column(&shown["chunks"], "status"), [&json!("sent"), &json!("sent")]);
+    assert_eq!(it.queued().await, 0);
 }
 
 #[tokio::test]

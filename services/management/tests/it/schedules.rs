@@ -37,6 +37,9 @@ async fn a_schedule_shows_when_it_fires_and_how_it_is_doing() {
     assert_eq!(source.data(200)["kind"], "schedule");
     assert_eq!(source.data(200)["state"], "waiting");
 
+    let rotated = server.post(&format!("{path}/rotate-secret"), &json!({})).await;
+    assert_eq!((rotated.status, rotated.code()), (409, "no_webhook_secret"));
+
     // Tried, it shows what the next tick would do.
     let extraction = json!({"trigger_config": {"query_extraction":
         {"mode": "field", "field": "chatInput"}}});

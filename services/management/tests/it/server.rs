@@ -293,6 +293,17 @@ pub(crate) fn new_trigger(agent: &str) -> Value {
     })
 }
 
+/// A trigger with a callback and a buffer.
+pub(crate) async fn trigger_with_callback(server: &Server, agent: &str) -> String {
+    let mut trigger = new_trigger(agent);
+    trigger["trigger_config"]["execution"] = json!({
+        "mode": "async",
+        "callback": {"url": "https://api.example.com/messages"},
+        "message_buffer": {"enabled": true, "window_ms": 3000, "max_messages": 2},
+    });
+    server.post("/api/triggers", &trigger).await.id()
+}
+
 async fn tenant(store: &Store, name: &str) -> TenantId {
     let id = TenantId(Uuid::new_v4());
     let project_id = ProjectId(Uuid::new_v4());

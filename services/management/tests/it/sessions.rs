@@ -4,18 +4,7 @@ use recado_http::auth::Role;
 use serde_json::{Value, json};
 
 use crate::executions::{EXECUTION, SESSION, insert_execution};
-use crate::server::{Server, new_trigger};
-
-/// A trigger with a callback and a buffer.
-async fn trigger_with_callback(server: &Server, agent: &str) -> String {
-    let mut trigger = new_trigger(agent);
-    trigger["trigger_config"]["execution"] = json!({
-        "mode": "async",
-        "callback": {"url": "https://api.example.com/messages"},
-        "message_buffer": {"enabled": true, "window_ms": 3000, "max_messages": 2},
-    });
-    server.post("/api/triggers", &trigger).await.id()
-}
+use crate::server::{Server, trigger_with_callback};
 
 /// A message that waits for the session's window to close.
 async fn insert_open(server: &Server, trigger: &str, id: &str, text: &str) {

@@ -126,10 +126,12 @@ problems! {
     NothingToRedeliver => CONFLICT, "nothing_to_redeliver", "The delivery has arrived";
     /// What it said is not kept any longer, so it cannot be sent again.
     ContentRemoved => CONFLICT, "content_removed", "What it said is not kept any longer";
-    /// The session's trigger has no callback, so that nothing can be sent to its user.
-    NoCallback => CONFLICT, "no_callback", "The session's trigger has no callback";
+    /// The trigger has no callback, so that nothing can be sent to its user.
+    NoCallback => CONFLICT, "no_callback", "The trigger has no callback";
     /// The session's trigger was deleted, so that nothing new can be sent to its user.
     TriggerDeleted => CONFLICT, "trigger_deleted", "The session's trigger was deleted";
+    /// The trigger takes no requests, so it has no webhook secret.
+    NoWebhookSecret => CONFLICT, "no_webhook_secret", "The trigger takes no requests, so it has no webhook secret";
     /// The event endpoint is disabled, so that nothing can be sent there.
     EndpointDisabled => CONFLICT, "endpoint_disabled", "The event endpoint is disabled";
     /// The event endpoint was deleted, so that nothing can be sent there.

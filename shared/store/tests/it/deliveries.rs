@@ -29,7 +29,10 @@ impl Fixture {
         let draft = TriggerDraft::new(
             AGENT,
             format!("trigger {n}"),
-            json!({"auth": {"type": "none"}, "execution": {"mode": "async"}}),
+            json!({
+                "auth": {"type": "none"},
+                "execution": {"mode": "async", "callback": {"url": "http://127.0.0.1:9/"}},
+            }),
         );
         triggers::create(&self.store, TENANT, trigger, &draft, "whs_x", now()).await.unwrap();
         let place = 1_000 - n;

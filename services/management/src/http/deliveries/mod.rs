@@ -56,6 +56,8 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
             Problem::DeliveryNotFound,
             Problem::DeliveryInProgress,
             Problem::NothingToRedeliver,
+            Problem::ContentRemoved,
+            Problem::NoCallback,
         ])],
     ),
 ];

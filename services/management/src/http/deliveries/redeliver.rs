@@ -38,6 +38,10 @@ pub(in crate::http) async fn redeliver(
             Err(ApiError::new(Problem::NothingToRedeliver, message))
         }
         Redelivery::Removed => Err(Problem::ContentRemoved.into()),
+        Redelivery::NoCallback => {
+            let message = "the trigger has neither a callback nor email.smtp any more";
+            Err(ApiError::new(Problem::NoCallback, message))
+        }
         Redelivery::NotFound => Err(Problem::DeliveryNotFound.into()),
     }
 }

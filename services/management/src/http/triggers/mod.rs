@@ -184,7 +184,7 @@ pub(in crate::http) const RESOURCES: &[Resource] = &[
         )
         .body(RequestBody::optional_json(rotation_schema, rotation_example))
         .answers::<One<Rotated>>(200)
-        .problems(&[Problem::TriggerNotFound, Problem::Conflict])
+        .problems(&[Problem::TriggerNotFound, Problem::Conflict, Problem::NoWebhookSecret])
         .with_etag()],
     ),
 ];

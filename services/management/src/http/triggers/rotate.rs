@@ -4,6 +4,7 @@ use actix_web::web::{Data, Path};
 use chrono::{DateTime, TimeDelta, Utc};
 use recado_http::{ApiError, Problem};
 use recado_store::triggers::{self, Replacement};
+use recado_types::TriggerId;
 use recado_types::shape::{ObjectReader, Problems};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -45,6 +46,7 @@ pub(in crate::http) async fn rotate_secret(
     body: Body,
 ) -> Result<Tagged<One<Rotated>>, ApiError> {
     let (id, grace) = (parse_id(&id)?, read_grace(body.json_if_any().await?.as_ref())?);
+    ensure_takes_requests(&caller, id).await?;
     let webhook_secret = triggers::generate_webhook_secret();
     let rotated = until_saved(async || {
         let version = version_seen(&caller, id, &if_match).await?;
@@ -62,6 +64,15 @@ pub(in crate::http) async fn rotate_secret(
     let previous_secret_expires_at = rotated.previous_expires_at;
     let data = |trigger| Rotated { trigger, webhook_secret, previous_secret_expires_at };
     Ok(told(&api, rotated.trigger, data))
+}
+
+/// What fires by itself is not asked for a secret.
+async fn ensure_takes_requests(caller: &Caller, id: TriggerId) -> Result<(), ApiError> {
+    let trigger = triggers::find(&caller.store, caller.tenant, id).await.map_err(store_failed)?;
+    if trigger.ok_or(Problem::TriggerNotFound)?.takes_requests() {
+        return Ok(());
+    }
+    Err(Problem::NoWebhookSecret.into())
 }
 
 fn read_grace(body: Option<&Value>) -> Result<TimeDelta, ApiError> {

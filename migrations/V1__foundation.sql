@@ -353,6 +353,8 @@ CREATE TABLE messages (
     -- What came and what was made of it, {"request": …, "transformed": …}, for those who look
     -- invocations up (seed 001): of triggers with the generic channel only.
     payload      json,
+    -- Where in a trace it was published (W3C Trace Context); NULL if that is not recorded.
+    trace_context text,
     accepted_at  timestamptz NOT NULL,
     -- When it was recorded, by the database's clock: what the sweeper measures waiting with.
     recorded_at  timestamptz NOT NULL DEFAULT now(),
@@ -405,6 +407,10 @@ CREATE TABLE executions (
     -- What happened in it is not known to be published: told again by whoever takes it up, or by
     -- the sweeper once it has ended.
     events_due       boolean NOT NULL DEFAULT false,
+    -- Where in a trace it was asked for, NULL if that is not recorded; and the id that the span of
+    -- its last attempt has, which what follows from it is below.
+    trace_context    text,
+    span_id          text,
     created_at       timestamptz NOT NULL,
     started_at       timestamptz,
     finished_at      timestamptz,
@@ -658,6 +664,8 @@ CREATE TABLE event_deliveries (
     next_attempt_at timestamptz,
     lease_token   uuid,
     error_code    text,
+    -- Where in a trace the event was published; NULL if that is not recorded.
+    trace_context text,
     occurred_at   timestamptz NOT NULL,
     created_at    timestamptz NOT NULL,
     finished_at   timestamptz,

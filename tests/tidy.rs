@@ -71,12 +71,13 @@ fn dependencies_that_point_down(repository: &Repository) -> Complaints {
 }
 
 /// What each outside thing is owned by. Whoever needs it asks the owner.
-const OWNERS: [(&str, &str); 6] = [
+const OWNERS: [(&str, &str); 7] = [
     ("lapin", "shared/broker"),
     ("tokio-postgres", "shared/store"),
     ("deadpool-postgres", "shared/store"),
     ("refinery", "shared/store"),
     ("redis", "shared/kv"),
+    ("prometheus", "shared/metrics"),
     ("recado-testkit", "services/recado"),
 ];
 
@@ -298,7 +299,9 @@ fn undocumented_settings(repository: &Repository) -> Complaints {
     for (path, text) in repository.rust().filter(|(path, _)| is_read_by(path)) {
         let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for name in variables(product).filter(|_| !is_test(path)) {
-            let is_read = product.contains(&format!("(\"{name}\""));
+            // What the build is told is no setting of a process.
+            let is_built_in = product.contains(&format!("option_env!(\"{name}\""));
+            let is_read = !is_built_in && product.contains(&format!("(\"{name}\""));
             let default = documented.get(name).cloned().unwrap_or_default();
             if is_read {
                 real.entry(name.to_owned()).or_insert(default);
@@ -337,7 +340,8 @@ fn samples_with_unknown_settings(repository: &Repository) -> Complaints {
     let samples = repository.0.iter().filter(|(path, _)| is_sample(path));
     samples
         .flat_map(|(path, text)| variables(text).map(move |name| (path, name)))
-        .filter(|(_, name)| !documented.contains_key(*name))
+        // The image is told its commit while it is built.
+        .filter(|(_, name)| !documented.contains_key(*name) && *name != "RECADO_REVISION")
         .map(|(path, name)| format!("{path}: there is no variable {name}"))
         .collect()
 }
@@ -393,6 +397,37 @@ fn wire_messages_without_a_golden_file(repository: &Repository) -> Complaints {
 }
 
 #[test]
+fn alerts_and_dashboards_know_the_metrics() {
+    keep(unknown_metrics);
+}
+
+/// Whether they are named as docs/metrics.md has them, which another test compares with the code.
+fn unknown_metrics(repository: &Repository) -> Complaints {
+    let page = repository.text("docs/metrics.md");
+    let known: BTreeSet<&str> =
+        page.lines().filter_map(|row| between(row, "| `recado_", "` |")).collect();
+    let is_known = |name: &str| {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        known.contains(name) || family.is_some_and(|family| known.contains(family))
+    };
+    let files = repository.0.iter().filter(|(path, _)| {
+        ["deploy/alerts/", "deploy/grafana/", "docs/runbook/"].iter().any(|it| path.starts_with(it))
+    });
+    let mut complaints = Vec::new();
+    for (path, text) in files {
+        for rest in text.split("recado_").skip(1) {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let name = &rest[..end.unwrap_or(rest.len())];
+            // A prefix, or a pattern, is no name.
+            if name.contains('_') && !name.ends_with('_') && !is_known(name) {
+                complaints.push(format!("{path}: there is no metric recado_{name}"));
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
 fn links_lead_somewhere() {
     keep(dead_links);
 }
@@ -443,7 +478,7 @@ fn every_rule_can_be_broken() {
     let query = "const A: &str = \"\\\nSELECT 1\";".to_owned();
     let key = "const ROUTING_KEY: &'static str = \"a.b\";".to_owned();
     let settings = "| variable | default |\n|---|---|\n| `RECADO_A` | `1` |".to_owned();
-    let broken: [(Rule, &[(&str, String)]); 19] = [
+    let broken: [(Rule, &[(&str, String)]); 20] = [
         (
             services_that_know_each_other,
             &[
@@ -476,6 +511,7 @@ fn every_rule_can_be_broken() {
         ),
         (invalid_sample_triggers, &[("docs/examples/a.json", "{}".into())]),
         (wire_messages_without_a_golden_file, &[("shared/messages/src/lib.rs", key)]),
+        (unknown_metrics, &[("deploy/alerts/a.yaml", "expr: recado_a_total > 0".into())]),
         (dead_links, &[("a/b.md", "[c](../c.md)".into())]),
         (dead_links, &[("a/b.md", "# C\n[c](#d)".into())]),
     ];

@@ -7,6 +7,7 @@ use recado_testkit::model::{Model, Usage};
 use recado_testkit::{http_client, wait_for};
 use serde_json::{Value, json};
 
+use crate::metrics;
 use crate::support::{ANA, Answer, SOON, Story, WhatsApp, api_key, chunk_statuses, echo, ended};
 use crate::support::{MODEL_KEY, system, texts, thinker};
 
@@ -56,6 +57,9 @@ async fn a_whatsapp_message_is_answered_in_ordered_chunks() -> Story {
 
     assert_is_as_documented(&detail, &whatsapp.trigger_id, &agent);
     assert_leads_back(&app, &detail, &whatsapp.trigger_id).await?;
+    metrics::assert_one_message_was_counted(&app).await?;
+    metrics::assert_depths_are_known(&app).await?;
+    metrics::assert_labels_are_bounded(&app).await?;
     Ok(app.finish().await?)
 }
 

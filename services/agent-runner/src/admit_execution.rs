@@ -55,7 +55,9 @@ impl Handler for AdmitExecution {
         if !requests.iter().all(|request| is_ours(request)) {
             return Err(AdmitError::Foreign);
         }
-        let admitted = executions::admit(&self.store, &requests, self.clock.now()).await;
+        let traces: Vec<_> = batch.iter().map(|item| item.trace.as_ref()).collect();
+        let now = self.clock.now();
+        let admitted = executions::admit_traced(&self.store, &requests, &traces, now).await;
         let admitted = admitted.map_err(AdmitError::Store)?;
         ADMITTED.inc_by(admitted.n_messages);
         if admitted.n_executions > 0 {

@@ -5,28 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use recado_broker::Publisher;
 use recado_clock::Clock;
-use recado_messages::DeliveryRequested;
 use recado_service::lanes::Wake;
 use recado_store::control;
 use recado_store::executions::{
-    self, Claimed, Finish, Finished, Outcome, ParentAnswer, Superseded,
+    self, Claimed, Conclusion, Finish, Finished, Outcome, ParentAnswer, Superseded,
 };
 use recado_store::lanes::Held;
 use recado_store::{Store, StoreError};
-use recado_types::DeliveryId;
 use recado_types::shape::FieldProblem;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::announcing::Announcing;
 use crate::events::{Event, EventStream, What};
 use crate::news::News;
 use crate::published::Published;
+use crate::results::{RETRY_PAUSE, Results};
 use crate::run_execution::{Over, Verdict, news_of};
 
-/// The pause between two tries to write down a result while the database is away.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long an execution rests for which something was away.
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 /// How long the broker may take for the last events of an execution.
@@ -48,7 +45,8 @@ pub(crate) struct Telling {
 /// Ends attempts.
 pub(crate) struct Ending {
     pub(crate) store: Store,
-    pub(crate) publisher: Publisher,
+    pub(crate) results: Results,
+    pub(crate) announcing: Announcing,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake: Wake,
     pub(crate) news: News,
@@ -83,6 +81,7 @@ impl Ending {
     ) -> &'static str {
         let has_endpoint = events.as_ref().is_some_and(|events| events.has_endpoint);
         let (finish, last) = self.finish_of(claimed, over, has_endpoint);
+        let finish = Arc::new(finish);
         if let Some(events) = events {
             events.last = last;
         }
@@ -104,7 +103,7 @@ impl Ending {
                     outcome: internal("the result"),
                     normalized_query: None,
                     llm_calls: Vec::new(),
-                    ..finish
+                    ..Finish::clone(&finish)
                 };
                 self.finish_anyway(claimed, &less, events).await
             }
@@ -117,7 +116,7 @@ impl Ending {
         finish: &Finish,
         events: &mut Option<Telling>,
     ) -> &'static str {
-        let finish = Finish { gives_way: false, ..finish.clone() };
+        let finish = Arc::new(Finish { gives_way: false, ..finish.clone() });
         match self.concluded(claimed, &finish, events).await {
             Ok(label) => label.unwrap_or("lease_lost"),
             Err(error) => self.give_back(claimed, &error, events).await,
@@ -126,24 +125,36 @@ impl Ending {
 
     /// Ends the execution and tells everybody. `None` if the lease is lost, or if it gives way and
     /// there is somebody to give way to.
-    ///
-    /// While the database is away the result is held, for as long as it takes: running the agent
-    /// again would cost more. If somebody else has the lane by then, nothing is written.
     async fn concluded(
         &self,
         claimed: &Claimed,
-        finish: &Finish,
+        finish: &Arc<Finish>,
         events: &mut Option<Telling>,
     ) -> Result<Option<&'static str>, StoreError> {
+        let finished = match finish.parent_answer {
+            None => self.results.write(Conclusion::of(claimed, Arc::clone(finish))).await?,
+            Some(_) => self.sub_agent_finished(claimed, finish).await?,
+        };
+        match finished {
+            Finished::Done { more, reply_to } => {
+                self.hand_on(claimed, finish, more, reply_to, events.take()).await;
+                Ok(Some(label(&finish.outcome)))
+            }
+            Finished::Not => Ok(None),
+        }
+    }
+
+    /// By itself: it is one transaction with the answer to its caller. It is held like the others
+    /// while the database is away.
+    async fn sub_agent_finished(
+        &self,
+        claimed: &Claimed,
+        finish: &Finish,
+    ) -> Result<Finished, StoreError> {
         loop {
             match executions::finish(&self.store, claimed, finish).await {
-                Ok(Finished::Done { more, reply_to }) => {
-                    self.hand_on(claimed, finish, more, reply_to, events.take()).await;
-                    return Ok(Some(label(&finish.outcome)));
-                }
-                Ok(Finished::Not) => return Ok(None),
                 Err(error) if error.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
-                Err(error) => return Err(error),
+                finished => return finished,
             }
         }
     }
@@ -185,7 +196,7 @@ impl Ending {
         }
         self.news.send(reply_to, news_of(claimed));
         if matches!(finish.outcome, Outcome::Success { deliver: true, .. }) {
-            self.announce(claimed).await;
+            self.announcing.announce(claimed);
         }
         if !matches!(finish.outcome, Outcome::Success { .. }) {
             self.cancel_sub_agents(claimed).await;
@@ -236,19 +247,6 @@ impl Ending {
         match finish.outcome {
             Outcome::Success { .. } => self.finish_anyway(claimed, finish, events).await,
             _ => self.again(claimed, events).await,
-        }
-    }
-
-    /// Lets delivery know. If it does not hear this, it finds the lane by itself.
-    async fn announce(&self, claimed: &Claimed) {
-        let news = DeliveryRequested {
-            tenant_id: claimed.tenant_id,
-            session_id: claimed.session_id,
-            delivery_id: DeliveryId::of(claimed.execution_id),
-        };
-        if let Err(error) = self.publisher.publish(&news).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "delivery will find the response by itself");
         }
     }
 

@@ -10,15 +10,17 @@
 //!
 //! * `admit_execution` gives messages their execution and queues it in the session's lane.
 //! * `run_execution` runs the head of a lane, with `agent_loop` for what the agent does, `control`
-//!   for stopping it, and `ending` for writing down how it ended.
+//!   for stopping it, and `ending` for what follows from how it ended, which `results` writes down.
 //! * `model` is where the thinking is done: built in, or at a provider. What agents can do besides
 //!   is `recado_toolbox`.
 //! * `prompt` and `tokens`: what the model is told, and how long that is.
-//! * `events` and `published` tell what happens; `news` tells those who wait that it is over.
+//! * `events` and `published` tell what happens; `news` tells those who wait that it is over, and
+//!   `announcing` tells delivery.
 //! * `housekeeping` counts what tenants use, and takes away what they do not keep any longer.
 
 mod admit_execution;
 mod agent_loop;
+mod announcing;
 mod config;
 mod control;
 mod ending;
@@ -29,23 +31,27 @@ mod model;
 mod news;
 mod prompt;
 mod published;
+mod results;
 mod run_execution;
 mod tokens;
 
 use std::sync::Arc;
 
 use recado_broker::topology;
-use recado_service::lanes::{LaneLoop, POLL, Wake};
+use recado_service::lanes::{LaneLoop, POLL, Wake, watch_backlog};
 use recado_service::{Context, connect};
+use recado_store::lanes::LaneKind;
 use recado_toolbox::Tools;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
+pub use metrics::register_metrics;
 
 const ROLE: &str = "agent-runner";
 
 /// Runs the role until `context` shuts down and what runs has ended.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);
     // What runs when we are told to shut down is published minutes later.
@@ -74,6 +80,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     context.tasks.spawn(sweep);
     housekeeping::start(&store, &context, config.housekeeping_interval);
 
+    let backlog_store = store.clone();
     let commands = config.mcp_stdio_commands.clone();
     let services = agent_loop::Services {
         store: store.clone(),
@@ -82,9 +89,15 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         clock: Arc::clone(&context.clock),
         wake: wake.clone(),
     };
+    let (results, writing) =
+        results::Results::open(store.clone(), config.slots, context.tasks.clone());
+    context.spawn("writing results", writing);
+    let (announcing, sending) = announcing::Announcing::open(publisher);
+    context.tasks.spawn(sending);
     let ending = ending::Ending {
         store,
-        publisher,
+        results,
+        announcing,
         clock: Arc::clone(&context.clock),
         wake: wake.clone(),
         news,
@@ -101,6 +114,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     };
     let lanes =
         LaneLoop { kind: "execution", slots: config.slots, poll: POLL, lease: config.lease };
+    watch_backlog(&context, backlog_store, LaneKind::Execution);
     context.started();
     lanes.run(Arc::new(work), wake, context.tasks.clone(), context.shutdown.clone()).await;
     drained.cancel();

@@ -11,16 +11,18 @@ use recado_store::control::StopReason;
 use recado_store::executions::{self, Claimed, History, Outcome, SessionStatus, Totals};
 use recado_store::lanes::{self, LaneKind, Lease};
 use recado_toolbox::Toolbox;
+use recado_trace::spans::{self, Invocation};
 use recado_types::agent::{AgentSpec, Chosen};
 use recado_types::trigger::{OnNewMessage, TriggerConfig};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::agent_loop::{End, LastWord, Ledger, Parts, Run, RunError, Services};
 use crate::control::{Control, Watch};
 use crate::ending::{self, Ending, Telling};
 use crate::events::{EventAgent, EventSource, EventStream, Events};
-use crate::metrics::{EXECUTION_SECONDS, FINISHED};
+use crate::metrics::{ADMISSION_LAG_SECONDS, EXECUTION_SECONDS, FINISHED};
 use crate::model::ModelError;
 
 /// What the model is told of the session's past, before its window is looked at.
@@ -96,23 +98,23 @@ impl LaneWork for RunExecution {
         lanes::renew(&self.services.store, LaneKind::Execution, held, self.lease).await
     }
 
-    #[tracing::instrument(
-        name = "execution.run",
-        skip_all,
-        fields(
-            execution.id = %claimed.execution_id,
-            tenant.id = %claimed.tenant_id,
-            session.id = %claimed.session_id,
-        )
-    )]
     async fn work(&self, claimed: Claimed, lost: CancellationToken) {
+        let span = spans::invoke_agent(&invocation_of(&claimed));
+        self.work_in_span(claimed, lost).instrument(span).await;
+    }
+}
+
+impl RunExecution {
+    async fn work_in_span(&self, claimed: Claimed, lost: CancellationToken) {
         let started = Instant::now();
+        self.note_lag(&claimed);
         let attempt = Box::pin(self.attempt(&claimed));
         let outcome = match lost.run_until_cancelled(attempt).await {
             None => "lease_lost",
             Some(label) => label,
         };
         let seconds = started.elapsed().as_secs_f64();
+        spans::ended(&Span::current(), outcome);
         FINISHED.with_label_values(&[outcome]).inc();
         EXECUTION_SECONDS.with_label_values(&[outcome]).observe(seconds);
         tracing::info!(
@@ -124,9 +126,17 @@ impl LaneWork for RunExecution {
             "execution {} ended: {outcome}", claimed.execution_id
         );
     }
-}
 
-impl RunExecution {
+    /// Counts how long it took from ingress to here, the first time. Clocks of two machines may
+    /// differ: less than nothing is nothing.
+    fn note_lag(&self, claimed: &Claimed) {
+        // A sub-agent has the context of a message that was accepted for somebody else.
+        let is_first = claimed.attempt == 1 && claimed.parent.is_none();
+        let Some(accepted_at) = claimed.accepted_at.filter(|_| is_first) else { return };
+        let lag = (self.services.clock.now() - accepted_at).to_std().unwrap_or_default();
+        ADMISSION_LAG_SECONDS.observe(lag.as_secs_f64());
+    }
+
     /// Answers how it ended, as a label.
     async fn attempt(&self, claimed: &Claimed) -> &'static str {
         let plan = match Plan::of(claimed) {
@@ -237,6 +247,23 @@ impl RunExecution {
         }
         let (tenant, limits) = (claimed.tenant_id, &plan.spec.limits);
         tools.open(tenant, form.tools, &claimed.context, limits).await
+    }
+}
+
+fn invocation_of(claimed: &Claimed) -> Invocation<'_> {
+    let trace = claimed.trace.as_ref();
+    Invocation {
+        execution_id: claimed.execution_id,
+        tenant_id: claimed.tenant_id,
+        session_id: claimed.session_id,
+        agent_id: claimed.agent_id,
+        agent_name: &claimed.agent.name,
+        agent_version: claimed.agent.version,
+        attempt: claimed.attempt,
+        n_messages: claimed.n_messages,
+        cause: trace.map(|trace| &trace.cause),
+        span_id: trace.and_then(|trace| trace.span_id.as_deref()),
+        messages: trace.map(|trace| trace.messages.as_slice()).unwrap_or_default(),
     }
 }
 

@@ -9,11 +9,15 @@ use recado_broker::PublishError;
 use recado_kv::{ClaimedWindow, Claims};
 use recado_messages::ExecutionRequested;
 use recado_store::{StoreError, messages};
+use recado_trace::spans;
 use recado_types::{MessageId, SessionId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
-use crate::metrics::FLUSHES;
-use crate::{Buffer, request};
+use crate::Buffer;
+use crate::metrics::{FLUSHES, LATE_SECONDS};
+use crate::request::{self, Request};
 
 /// How many windows one claim takes, at most.
 const CLAIM_LIMIT: usize = 64;
@@ -69,6 +73,7 @@ impl Buffer {
     }
 
     async fn flush_claimed(&self, windows: &[ClaimedWindow]) -> Result<(), FlushError> {
+        let claimed_at = Instant::now();
         let sessions: Vec<SessionId> = windows.iter().map(|window| window.session_id).collect();
         let open = messages::open(&self.store, &sessions, MAX_OPEN).await;
         let mut open = request::by_session(open.map_err(FlushError::Store)?);
@@ -82,7 +87,7 @@ impl Buffer {
             n_requests.push(of_window.len());
             requests.extend(of_window);
         }
-        let mut published = self.publish(&requests).await.into_iter();
+        let mut published = self.publish(requests).await.into_iter();
         let (mut flushed, mut n_flushed, mut failure) = (Vec::new(), 0, None);
         for (window, n_requests) in windows.iter().zip(n_requests) {
             let outcomes: Vec<_> = published.by_ref().take(n_requests).collect();
@@ -91,7 +96,10 @@ impl Buffer {
                 continue;
             }
             flushed.push(window.clone());
-            n_flushed += u64::from(n_requests > 0);
+            if n_requests > 0 {
+                n_flushed += 1;
+                LATE_SECONDS.observe((window.late_by + claimed_at.elapsed()).as_secs_f64());
+            }
         }
         FLUSHES.with_label_values(&["due"]).inc_by(n_flushed);
         // If Redis is gone now, so is the claim; the messages are admitted once all the same.
@@ -107,22 +115,29 @@ impl Buffer {
     ) -> Result<(), FlushError> {
         let open = messages::open(&self.store, sessions, MAX_OPEN).await;
         let open = request::by_session(open.map_err(FlushError::Store)?);
-        let requests: Vec<ExecutionRequested> =
-            open.into_values().flat_map(request::requests).collect();
-        for published in self.publish(&requests).await {
+        let requests: Vec<Request> = open.into_values().flat_map(request::requests).collect();
+        let n_requests = requests.len() as u64;
+        for published in self.publish(requests).await {
             published.map_err(FlushError::Publish)?;
         }
-        FLUSHES.with_label_values(&[reason]).inc_by(requests.len() as u64);
+        FLUSHES.with_label_values(&[reason]).inc_by(n_requests);
         Ok(())
     }
 
     /// Publishes, and notes in PostgreSQL what was confirmed, so that it is not published again
     /// while agent-runner takes its time.
-    async fn publish(&self, requests: &[ExecutionRequested]) -> Vec<Result<(), PublishError>> {
-        let published = self.publisher.publish_all(requests).await;
+    ///
+    /// A window is published in the trace of its first message, and linked with those of all.
+    async fn publish(&self, requests: Vec<Request>) -> Vec<Result<(), PublishError>> {
+        let about = recado_broker::sending::<ExecutionRequested>(1);
+        let requests: Vec<(ExecutionRequested, Span)> = requests
+            .into_iter()
+            .map(|it| (it.requested, spans::send_because(about, it.traces.iter())))
+            .collect();
+        let published = self.publisher.publish_each(&requests).await;
         let confirmed = requests.iter().zip(&published).filter(|(_, published)| published.is_ok());
         let ids: Vec<MessageId> = confirmed
-            .flat_map(|(request, _)| request.messages.iter().map(|message| message.id))
+            .flat_map(|((request, _), _)| request.messages.iter().map(|message| message.id))
             .collect();
         if !ids.is_empty()
             && let Err(error) = messages::mark_requested(&self.store, &ids).await

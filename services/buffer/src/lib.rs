@@ -28,11 +28,13 @@ use recado_service::connect;
 use tokio::sync::Notify;
 
 pub use config::Config;
+pub use metrics::register_metrics;
 
 const ROLE: &str = "buffer";
 
 /// Runs the role until `context` shuts down.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let kv = connect::kv(&context, &config.redis)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);

@@ -8,7 +8,7 @@ use recado_kv::Push;
 use recado_messages::{Inbound, MessageReceived};
 use recado_store::messages::{self, Kept};
 use recado_store::{Failure, StoreError};
-use recado_types::{MessageId, SessionId};
+use recado_types::{MessageId, SessionId, TraceContext};
 
 use crate::Buffer;
 use crate::metrics::CONFLICTS;
@@ -36,8 +36,9 @@ impl Handler for RecordMessage {
     type Error = RecordError;
 
     async fn handle(&self, batch: Vec<Received<MessageReceived>>) -> Result<(), RecordError> {
-        let received: Vec<MessageReceived> = batch.into_iter().map(|item| item.message).collect();
-        self.0.take_in(&received).await
+        let (received, traces): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|item| (item.message, item.trace)).unzip();
+        self.0.take_in(&received, &traces).await
     }
 
     fn on_error(&self, error: &RecordError) -> OnError {
@@ -61,9 +62,15 @@ impl Handler for RecordMessage {
 }
 
 impl Buffer {
-    async fn take_in(&self, received: &[MessageReceived]) -> Result<(), RecordError> {
+    /// Takes messages in; `traces` says where in a trace each was published.
+    async fn take_in(
+        &self,
+        received: &[MessageReceived],
+        traces: &[Option<TraceContext>],
+    ) -> Result<(), RecordError> {
         let inbound: Vec<&Inbound> = received.iter().map(|item| &item.message).collect();
-        let kept = messages::record(&self.store, &inbound).await;
+        let traces: Vec<_> = traces.iter().map(Option::as_ref).collect();
+        let kept = messages::record_traced(&self.store, &inbound, &traces).await;
         let Kept { open, conflicts } = kept.map_err(RecordError::Store)?;
         // The neighbours are recorded by now, and enter their windows when each is tried alone.
         if let Some(id) = conflicts.first() {

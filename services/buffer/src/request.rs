@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use recado_messages::{ExecutionRequested, Inbound};
 use recado_store::messages::OpenMessage;
-use recado_types::{MessageId, SessionId};
+use recado_types::{MessageId, SessionId, TraceContext};
 
 /// What stands between two texts when the trigger's buffer was switched off meanwhile.
 const DEFAULT_SEPARATOR: &str = "\n";
@@ -35,29 +35,37 @@ pub(crate) fn up_to_last_claimed(
     messages
 }
 
+/// A request, and where its messages were published, as far as that is recorded.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) requested: ExecutionRequested,
+    pub(crate) traces: Vec<TraceContext>,
+}
+
 /// As many requests as it takes for none to have more messages than a full window, or more than
 /// fits a message.
-pub(crate) fn requests(messages: Vec<OpenMessage>) -> Vec<ExecutionRequested> {
-    let mut requests: Vec<ExecutionRequested> = Vec::new();
+pub(crate) fn requests(messages: Vec<OpenMessage>) -> Vec<Request> {
+    let mut requests: Vec<Request> = Vec::new();
     let mut bytes_left = 0;
-    for OpenMessage { message, message_buffer } in messages {
+    for OpenMessage { message, message_buffer, trace } in messages {
         let bytes = bytes_of(&message);
         let most = message_buffer.as_ref().map_or(1, |buffer| buffer.policy.max_messages);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         match requests.last_mut() {
-            Some(request) if request.messages.len() < most && bytes <= bytes_left => {
+            Some(Request { requested, traces })
+                if requested.messages.len() < most && bytes <= bytes_left =>
+            {
                 bytes_left -= bytes;
-                request.messages.push(message);
+                requested.messages.push(message);
+                traces.extend(trace);
             }
             _ => {
                 bytes_left = MAX_BYTES.saturating_sub(bytes);
                 let separator = message_buffer
                     .map_or_else(|| DEFAULT_SEPARATOR.to_owned(), |buffer| buffer.separator);
-                requests.push(ExecutionRequested {
-                    messages: vec![message],
-                    separator,
-                    reply_to: None,
-                });
+                let messages = vec![message];
+                let requested = ExecutionRequested { messages, separator, reply_to: None };
+                requests.push(Request { requested, traces: trace.into_iter().collect() });
             }
         }
     }
@@ -98,6 +106,7 @@ mod tests {
                 policy: BufferPolicy::new(1_000, max_messages, None),
                 separator: " / ".into(),
             }),
+            trace: None,
         }
     }
 
@@ -107,10 +116,10 @@ mod tests {
         let requests = requests(messages);
         let texts: Vec<Vec<&str>> = requests
             .iter()
-            .map(|request| request.messages.iter().map(|m| m.text.as_str()).collect())
+            .map(|request| request.requested.messages.iter().map(|m| m.text.as_str()).collect())
             .collect();
         assert_eq!(texts, [vec!["m0", "m1"], vec!["m2", "m3"], vec!["m4"]]);
-        assert_eq!(requests[0].separator, " / ");
+        assert_eq!(requests[0].requested.separator, " / ");
     }
 
     #[test]
@@ -136,7 +145,7 @@ mod tests {
             large
         });
         let sizes: Vec<usize> =
-            requests(messages.collect()).iter().map(|request| request.messages.len()).collect();
+            requests(messages.collect()).iter().map(|it| it.requested.messages.len()).collect();
         assert_eq!(sizes, [2, 2, 1]);
     }
 }

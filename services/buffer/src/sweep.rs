@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Buffer;
 use crate::flush::FlushError;
-use crate::metrics::{OLDEST_SECONDS, OPEN_WINDOWS, REDIS_AVAILABLE, RESTORED};
+use crate::metrics::{OLDEST_SECONDS, OPEN_WINDOWS, OVERDUE_SECONDS, REDIS_AVAILABLE, RESTORED};
 
 /// How often to sweep while Redis does its work, and while it does not.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -54,6 +54,9 @@ impl Buffer {
             let Some(told) = shutdown.run_until_cancelled(told).await else { return };
             let swept = if told.is_ok() { self.restore().await } else { self.sweep().await };
             if let Err(error) = swept {
+                if matches!(error, SweepError::Read(_)) {
+                    forget_windows();
+                }
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the open windows are swept again later");
                 let pause = tokio::time::sleep(SWEEP_EVERY_WITHOUT_REDIS);
@@ -64,12 +67,13 @@ impl Buffer {
 
     async fn sweep(&self) -> Result<(), SweepError> {
         let patience = if self.kv.is_available() { PATIENCE } else { Duration::ZERO };
-        let (mut n_windows, mut oldest_ms) = (0, 0);
+        let (mut n_windows, mut oldest_ms, mut overdue_ms) = (0, 0, 0);
         let mut failure = None;
         let mut pages = Pages::default();
         while let Some(windows) = pages.next(self).await.map_err(SweepError::Read)? {
             n_windows += windows.len();
             oldest_ms = windows.iter().map(|window| window.oldest_ms).fold(oldest_ms, i64::max);
+            overdue_ms = windows.iter().map(overdue_by_ms).fold(overdue_ms, i64::max);
             let overdue: Vec<SessionId> = windows
                 .iter()
                 .filter(|window| is_overdue(window, patience))
@@ -81,9 +85,7 @@ impl Buffer {
                 failure = flushed.err().or(failure);
             }
         }
-        OPEN_WINDOWS.set(i64::try_from(n_windows).unwrap_or(i64::MAX));
-        #[expect(clippy::cast_precision_loss, reason = "an age in ms is far below 2^52")]
-        OLDEST_SECONDS.set(oldest_ms as f64 / 1_000.0);
+        show_windows(n_windows, oldest_ms, overdue_ms);
         failure.map_or(Ok(()), |error| Err(SweepError::Flush(error)))
     }
 
@@ -123,17 +125,49 @@ impl Pages {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts and ages in ms are far below 2^52")]
+fn show_windows(n_windows: usize, oldest_ms: i64, overdue_ms: i64) {
+    OPEN_WINDOWS.set(n_windows as f64);
+    OLDEST_SECONDS.set(oldest_ms as f64 / 1_000.0);
+    OVERDUE_SECONDS.set(overdue_ms as f64 / 1_000.0);
+}
+
+/// Nobody knows how many there are while the database is away.
+fn forget_windows() {
+    for reading in [&OPEN_WINDOWS, &OLDEST_SECONDS, &OVERDUE_SECONDS] {
+        reading.forget();
+    }
+}
+
 fn policy_of(window: &OpenWindow) -> BufferPolicy {
     window.message_buffer.as_ref().map_or(UNBUFFERED, |buffer| buffer.policy)
 }
 
-/// Whether the window should have been flushed `patience` ago, taking now for 0.
-fn is_overdue(window: &OpenWindow, patience: Duration) -> bool {
-    let seen = Window {
+/// A window as seen now, which is 0.
+fn seen(window: &OpenWindow) -> Window {
+    Window {
         first_at_ms: -window.oldest_ms,
         last_at_ms: -window.newest_ms,
         n_messages: u32::try_from(window.message_ids.len()).unwrap_or(u32::MAX),
-    };
+    }
+}
+
+/// How long ago the window should have been flushed; 0 if that is not yet. One that is full has been
+/// since its last message came, or since it was full: that is not known, so the later one is taken.
+fn overdue_by_ms(window: &OpenWindow) -> i64 {
+    let (policy, seen) = (policy_of(window), seen(window));
+    if policy.max_messages <= seen.n_messages {
+        return window.newest_ms;
+    }
+    // Full is the only other reason, so without it the verdict is a matter of time alone.
+    let quiet_ms = window.newest_ms.saturating_sub(policy.window_ms.into());
+    let patience_ms = window.oldest_ms.saturating_sub(policy.max_wait_ms.into());
+    quiet_ms.max(patience_ms).max(0)
+}
+
+/// Whether the window should have been flushed `patience` ago, taking now for 0.
+fn is_overdue(window: &OpenWindow, patience: Duration) -> bool {
+    let seen = seen(window);
     let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
     let policy = policy_of(window);
     // A full window is due at once; here, once its last message has been there for `patience`.
@@ -170,6 +204,14 @@ mod tests {
             newest_ms,
             message_buffer: Some(message_buffer),
         }
+    }
+
+    #[test]
+    fn a_window_is_overdue_since_the_first_reason_to_flush_it() {
+        assert_eq!(overdue_by_ms(&window(900, 900, 1)), 0);
+        assert_eq!(overdue_by_ms(&window(1_500, 1_500, 1)), 500, "quiet");
+        assert_eq!(overdue_by_ms(&window(4_300, 1_100, 3)), 300, "waited long enough");
+        assert_eq!(overdue_by_ms(&window(50, 40, 5)), 40, "full");
     }
 
     #[test]

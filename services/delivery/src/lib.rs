@@ -26,15 +26,18 @@ mod smtp;
 use std::sync::Arc;
 
 use recado_broker::topology;
-use recado_service::lanes::{LaneLoop, POLL, Wake};
+use recado_service::lanes::{LaneLoop, POLL, Wake, watch_backlog};
 use recado_service::{Context, connect};
+use recado_store::lanes::LaneKind;
 
 pub use config::Config;
+pub use metrics::register_metrics;
 
 const ROLE: &str = "delivery";
 
 /// Runs the role until `context` shuts down and what is being sent has been recorded.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);
     let publisher = connect::publisher(&context, broker.clone());
@@ -47,6 +50,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let for_events = connect::outbound_client(&config.destinations)?;
     events::start(&context, broker, publisher, &store, for_events, config.event_slots);
 
+    watch_backlog(&context, store.clone(), LaneKind::Delivery);
     let watch = metrics::watch_destinations(store.clone(), context.shutdown.clone());
     context.tasks.spawn(watch);
     let parts = deliver::Parts {

@@ -56,6 +56,7 @@ use toll::Toll;
 use trigger::Triggers;
 
 pub use config::{Config, Limits};
+pub use metrics::register_metrics;
 pub use recado_intake::{PublicUrl, PublicUrlError};
 
 /// What the role is called, to the broker and to the database.
@@ -66,6 +67,7 @@ const ROLE: &str = "ingress";
 /// # Errors
 /// When the address cannot be bound, or when the server fails.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let listener = server::bind(config.listen)
         .with_context(|| format!("failed to listen on {}", config.listen))?;
     let url = format!("http://{}", listener.local_addr().context("failed to get our address")?);

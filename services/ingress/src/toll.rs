@@ -8,10 +8,9 @@ mod gate;
 mod rate_state;
 mod shares;
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prometheus::{IntCounterVec, register_int_counter_vec};
 use recado_clock::Clock;
 use recado_intake::CompiledTrigger;
 use recado_kv::Kv;
@@ -21,6 +20,7 @@ use recado_types::{Fingerprint, MessageId, TenantId};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
+use crate::metrics::TOLLS;
 use crate::refusal::Refusal;
 use gate::{Gate, PerMinute, Verdict};
 pub(crate) use shares::Share;
@@ -37,14 +37,6 @@ const LOOK_UP_WITHIN: Duration = Duration::from_millis(300);
 
 /// How long the database is not asked after it did not answer.
 const LEFT_ALONE_FOR: Duration = Duration::from_secs(1);
-
-/// `outcome` is `free` (there was nothing to pay), `admitted`, `duplicate`, `conflict`, `unknown`
-/// (admitted, but Redis does not tell whether the id is new), or what refused:
-/// `limited_by_tenant`, `limited_by_trigger`, `limited_by_sender`, `limited_by_share`.
-static TOLLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("ingress_toll_total", "Tolls of webhooks by outcome", &["outcome"])
-        .expect("each metric is registered in one place, under a valid name")
-});
 
 /// That a message has paid.
 #[derive(Clone, Copy, Debug)]

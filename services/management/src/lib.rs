@@ -58,6 +58,8 @@ use recado_toolbox::Tools;
 use sha2::Sha256;
 
 pub use config::{Config, TokenConfig};
+/// Makes the metrics that this role has beside those of every role exist: tools are tried here.
+pub use recado_toolbox::register_metrics;
 
 use crate::cursor::Cursors;
 use crate::dead_letters::Desk;
@@ -104,6 +106,7 @@ pub(crate) struct Api {
 /// Announces `management_url`; the health component `database` says whether the database answers
 /// and has the tables this program knows.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let tokens = Arc::new(config.tokens.checker().context("tokens cannot be checked")?);
     keep_current(&context, Arc::clone(&tokens));
     let store = connect::store_as(

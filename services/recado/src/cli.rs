@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Demo,
     /// Measure what a message costs, on private servers, then stop
     Bench(Bench),
+    /// Break what Recado stands on, under load, on private servers; judge what came of it, then stop
+    Faults(Faults),
     /// Bring the database's schema up to date
     Migrate,
     /// Make a tenant with its first project, and print their ids
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Apply(client::ApplyHere),
     /// Print exchanges, queues and bindings as RabbitMQ definitions
     Topology,
+    /// Print what Prometheus is told, as a Markdown page
+    Metrics,
 }
 
 #[derive(Args)]
@@ -119,8 +123,34 @@ pub(crate) struct Bench {
     pub(crate) json: Option<PathBuf>,
 }
 
+#[derive(Args)]
+#[command(
+    after_help = "Exit code 1 if something was lost, repeated, reordered or refused for good."
+)]
+pub(crate) struct Faults {
+    /// How long each fault goes on, from its first strike; some take longer by themselves
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub(crate) seconds: u64,
+    /// Decides the moments at which faults strike; a random one is taken, and told, unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Try these only, as --list names them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Show which faults there are, and try none
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Where to write what came of them as JSON, besides printing it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) json: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchPart {
+    /// The whole way, from webhook to callback, beside the bare publisher
+    Pipeline,
+    /// A hundred thousand open windows, and how late they are flushed
+    Windows,
     /// Ingress with the other roles frozen, beside the bare publisher
     Ingress,
     /// What ingress holds in memory

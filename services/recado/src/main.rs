@@ -8,7 +8,9 @@ mod dead_letters;
 mod demo;
 mod dev;
 mod exit_code;
+mod faults;
 mod health;
+mod metrics;
 mod migrate;
 mod roles;
 mod table;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::main(&options),
         Command::Demo => demo::main(),
         Command::Bench(options) => bench::main(&options),
+        Command::Faults(options) => faults::main(&options),
         Command::Migrate => migrate::main(),
         Command::Tenant(options) => tenant::main(&options),
         Command::Health(options) => health::main(&options),
@@ -60,6 +63,10 @@ fn main() -> ExitCode {
         Command::Apply(options) => client::main(&client::Command::Apply(options)),
         Command::Topology => {
             say(&format!("{:#}", recado_broker::topology::definitions()));
+            ExitCode::SUCCESS
+        }
+        Command::Metrics => {
+            say(metrics::markdown().trim_end());
             ExitCode::SUCCESS
         }
     }

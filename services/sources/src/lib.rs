@@ -27,6 +27,7 @@ use recado_store::sources::SourceKind;
 
 pub use config::Config;
 pub use db_event::{Change, Installation, install_sql};
+pub use metrics::register_metrics;
 
 use held::{Engine, Interruptions, Sources};
 use outlet::Outlet;
@@ -36,6 +37,7 @@ const ROLE: &str = "sources";
 
 /// Runs the role until `context` shuts down and what was begun has been written down.
 pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
+    register_metrics();
     let store = connect::store(&context, ROLE, &config.postgres, &config.keys)?;
     let broker = connect::broker_config(&context, ROLE, &config.amqp);
     let publisher = connect::publisher(&context, broker);
@@ -70,6 +72,12 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         let (tasks, shutdown) = (context.tasks.clone(), context.shutdown.clone());
         lanes.run(sources, Wake::default(), tasks, shutdown)
     };
+    let watch = metrics::watch_sources(
+        engine.store.clone(),
+        Arc::clone(&engine.clock),
+        context.shutdown.clone(),
+    );
+    context.tasks.spawn(watch);
     context.started();
     tokio::join!(
         Box::pin(schedules.run(&context.shutdown)),

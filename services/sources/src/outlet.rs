@@ -8,9 +8,11 @@ use recado_intake::channel::Incoming;
 use recado_intake::payload::{self, PayloadLimits};
 use recado_intake::sender::{self, Judged};
 use recado_intake::{CompiledTrigger, Refusal, message};
-use recado_messages::{ExecutionRequested, Inbound, MessageReceived};
+use recado_messages::{ExecutionRequested, Inbound, Message, MessageReceived};
 use recado_store::sources::{LeftOut, SourceKind};
 use recado_store::{Store, StoreError, members};
+use recado_trace::spans;
+use tracing::Span;
 
 use crate::metrics::{LEFT_OUT, PUBLISHED};
 
@@ -123,9 +125,11 @@ impl Outlet {
                 }),
             }
         }
+        // Nobody asked us: this is where traces begin, one for each message.
+        let (received, requested) = (fired(kind, received), fired(kind, requested));
         let (received, requested) = tokio::join!(
-            self.publisher.publish_all(&received),
-            self.publisher.publish_all(&requested)
+            self.publisher.publish_each(&received),
+            self.publisher.publish_each(&requested)
         );
         let n_published = received.iter().chain(&requested).filter(|it| it.is_ok()).count();
         PUBLISHED.with_label_values(&[kind.as_str()]).inc_by(n_published as u64);
@@ -136,4 +140,13 @@ impl Outlet {
         let outcome = |is_buffered| next(is_buffered).unwrap_or(Err(PublishError::Unavailable));
         is_buffered.into_iter().map(outcome).collect()
     }
+}
+
+/// Each message with the span of publishing it, below that of what fired.
+fn fired<M: Message>(kind: SourceKind, messages: Vec<M>) -> Vec<(M, Span)> {
+    let span = || {
+        let send = || spans::send(recado_broker::sending::<M>(1));
+        spans::fire(kind.as_str()).in_scope(send)
+    };
+    messages.into_iter().map(|message| (message, span())).collect()
 }

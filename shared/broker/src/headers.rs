@@ -1,18 +1,23 @@
 //! AMQP headers: reading and writing them, and the W3C trace context in them.
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString};
-use opentelemetry::propagation::{Extractor, Injector};
-use opentelemetry::{Context, global};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString};
+use recado_types::TraceContext;
 
 /// Ours, on copies in the retry and dead-letter queues.
 pub(crate) const REASON: &str = "recado-reason";
 pub(crate) const ERROR: &str = "recado-error";
 pub(crate) const QUEUE: &str = "recado-queue";
 pub(crate) const ATTEMPTS: &str = "recado-attempts";
+/// W3C Trace Context, as in HTTP; not there if nothing is recorded.
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+
 /// How often a message was taken out of a dead-letter queue and sent to work again.
 pub(crate) const REDRIVEN: &str = "recado-redriven";
+
+/// When a message was first published, in milliseconds since 1970: AMQP's own timestamp has seconds.
+const PUBLISHED_MS: &str = "recado-published-ms";
 
 /// Set by the broker on what it dead-letters: a table for each queue and reason, the last first.
 const DEATHS: &str = "x-death";
@@ -48,6 +53,17 @@ pub(crate) fn failed_attempts(properties: &BasicProperties) -> i64 {
 /// How often the message was redriven.
 pub(crate) fn times_redriven(properties: &BasicProperties) -> i64 {
     integer(properties, REDRIVEN)
+}
+
+/// When the message was first published, in milliseconds since 1970, if it says so: messages of
+/// older versions do not, nor do those that were redriven.
+pub(crate) fn published_ms(properties: &BasicProperties) -> Option<i64> {
+    Some(integer(properties, PUBLISHED_MS)).filter(|milliseconds| *milliseconds > 0)
+}
+
+/// Notes when a message is published. A retry keeps it: its waiting is part of its age.
+pub(crate) fn set_published_ms(headers: &mut FieldTable, milliseconds: i64) {
+    headers.insert(PUBLISHED_MS.into(), AMQPValue::LongLongInt(milliseconds));
 }
 
 /// Why the broker itself took the message out of `queue`, if it did.
@@ -98,11 +114,12 @@ pub(crate) fn copied(properties: &BasicProperties) -> FieldTable {
     copy
 }
 
-/// The headers of a message that goes back to work: without what was said of its failure.
+/// The headers of a message that goes back to work: without what was said of its failure, and
+/// without the time of its publication, or the days it lay there would look like a jam.
 pub(crate) fn redriven(properties: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
     for (name, value) in copied(properties).inner() {
-        if ![REASON, ERROR, QUEUE, ATTEMPTS].contains(&name.as_str()) {
+        if ![REASON, ERROR, QUEUE, ATTEMPTS, PUBLISHED_MS].contains(&name.as_str()) {
             headers.insert(name.clone(), value.clone());
         }
     }
@@ -125,49 +142,24 @@ pub(crate) fn set_second_key(headers: &mut FieldTable, key: &'static str) {
 /// The headers of a new message: the trace it belongs to.
 pub(crate) fn of_current_span() -> FieldTable {
     let mut headers = FieldTable::default();
-    let context = tracing::Span::current().context();
-    global::get_text_map_propagator(|propagator| {
-        propagator.inject_context(&context, &mut Carrier(&mut headers));
-    });
+    if let Some(context) = recado_trace::current() {
+        set_text(&mut headers, TRACE_PARENT, context.parent());
+        if !context.state().is_empty() {
+            set_text(&mut headers, TRACE_STATE, context.state());
+        }
+    }
     headers
 }
 
-/// The trace a message belongs to.
-pub(crate) fn trace(properties: &BasicProperties) -> Context {
-    let Some(headers) = properties.headers() else {
-        return Context::new();
-    };
-    global::get_text_map_propagator(|propagator| propagator.extract(&Reader(headers)))
-}
-
-struct Carrier<'a>(&'a mut FieldTable);
-
-impl Injector for Carrier<'_> {
-    fn set(&mut self, key: &str, value: String) {
-        self.0.insert(key.into(), AMQPValue::LongString(value.into()));
-    }
-}
-
-struct Reader<'a>(&'a FieldTable);
-
-impl Extractor for Reader<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        match self.0.inner().get(key)? {
-            AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
-            AMQPValue::ShortString(text) => Some(text.as_str()),
-            _ => None,
-        }
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.inner().keys().map(ShortString::as_str).collect()
-    }
+/// Where in a trace a message was published, if that is recorded.
+pub(crate) fn trace(properties: &BasicProperties) -> Option<TraceContext> {
+    let parent = text(properties, TRACE_PARENT)?;
+    TraceContext::of(&parent, &text(properties, TRACE_STATE).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::TraceContextExt;
-    use opentelemetry_sdk::propagation::TraceContextPropagator;
+    use lapin::types::ShortString;
 
     use super::*;
 
@@ -193,6 +185,7 @@ mod tests {
     fn a_copy_keeps_what_is_about_the_message() {
         let original = with(&[
             ("traceparent", AMQPValue::LongString("00-".into())),
+            (PUBLISHED_MS, AMQPValue::LongLongInt(1)),
             ("x-death", AMQPValue::Void),
             ("x-first-death-queue", AMQPValue::Void),
             ("x-delivery-count", AMQPValue::LongInt(1)),
@@ -201,7 +194,7 @@ mod tests {
         let copy = copied(&original);
         assert_eq!(
             copy.inner().keys().map(ShortString::as_str).collect::<Vec<_>>(),
-            ["traceparent"]
+            [PUBLISHED_MS, "traceparent"]
         );
     }
 
@@ -213,6 +206,7 @@ mod tests {
             (ERROR, AMQPValue::LongString("no such trigger".into())),
             (QUEUE, AMQPValue::LongString("q".into())),
             (ATTEMPTS, AMQPValue::LongLongInt(3)),
+            (PUBLISHED_MS, AMQPValue::LongLongInt(1_700_000_000_000)),
             (REDRIVEN, AMQPValue::LongLongInt(1)),
             (DEATHS, AMQPValue::Void),
         ]);
@@ -242,10 +236,13 @@ mod tests {
 
     #[test]
     fn the_trace_context_is_read() {
-        global::set_text_map_propagator(TraceContextPropagator::new());
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let context = trace(&with(&[("traceparent", AMQPValue::LongString(parent.into()))]));
-        let id = context.span().span_context().trace_id().to_string();
-        assert_eq!(id, "0af7651916cd43dd8448eb211c80319c");
+        let with_state = with(&[
+            (TRACE_PARENT, AMQPValue::LongString(parent.into())),
+            (TRACE_STATE, AMQPValue::ShortString("a=1".into())),
+        ]);
+        assert_eq!(trace(&with_state), TraceContext::of(parent, "a=1"));
+        assert_eq!(trace(&with(&[(TRACE_PARENT, AMQPValue::LongString("00-".into()))])), None);
+        assert_eq!(trace(&BasicProperties::default()), None);
     }
 }

@@ -25,5 +25,6 @@ pub use dead_letters::{
     Settled, Survey,
 };
 pub use link::Link;
-pub use publisher::{MAX_MESSAGE_BYTES, PublishError, Publisher};
+pub use metrics::register_metrics;
+pub use publisher::{MAX_MESSAGE_BYTES, PublishError, Publisher, sending};
 pub use replies::{Replies, Waiter};

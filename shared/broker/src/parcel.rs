@@ -68,7 +68,9 @@ impl Parcel {
             label: M::ROUTING_KEY,
             session_id: Some(message.session_id()),
             mandatory: false,
-            properties: new_properties(message, clock)?.with_delivery_mode(TRANSIENT),
+            properties: new_properties(message, clock)?
+                .with_headers(headers::of_current_span())
+                .with_delivery_mode(TRANSIENT),
             body: serde_json::to_vec(message)?,
         })
     }
@@ -151,12 +153,13 @@ impl Parcel {
 }
 
 /// The properties of a new message for an exchange: its second routing key, if it has one, is for
-/// the broker in a header.
+/// the broker in a header. It is in the trace of the current span.
 fn published_properties<M: Message>(
     message: &M,
     clock: &dyn Clock,
 ) -> Result<BasicProperties, EncodeError> {
     let mut headers = headers::of_current_span();
+    headers::set_published_ms(&mut headers, clock.now().timestamp_millis());
     if let Some(key) = message.copy_to() {
         headers::set_second_key(&mut headers, key);
     }
@@ -164,7 +167,7 @@ fn published_properties<M: Message>(
     Ok(properties.with_headers(headers).with_delivery_mode(PERSISTENT))
 }
 
-/// The properties of a new message, in the trace of the current span.
+/// The properties of a new message, but for its headers.
 fn new_properties<M: Message>(
     message: &M,
     clock: &dyn Clock,
@@ -174,8 +177,7 @@ fn new_properties<M: Message>(
         .with_content_type("application/json".into())
         .with_message_id(message.message_id().to_string().into())
         .with_timestamp(accepted_at)
-        .with_type(ShortString::try_new(message.routing_key())?)
-        .with_headers(headers::of_current_span()))
+        .with_type(ShortString::try_new(message.routing_key())?))
 }
 
 /// What is wrong with a message.

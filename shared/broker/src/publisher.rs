@@ -9,11 +9,12 @@ use futures_util::future::{join_all, try_join_all};
 use lapin::types::ShortString;
 use recado_clock::Clock;
 use recado_messages::Message;
+use recado_trace::spans::{self, Sending};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionError};
@@ -153,21 +154,35 @@ impl Publisher {
     /// What is given earlier is published earlier, by session, whether in one call or in several.
     /// The outcomes are in the order of the messages. A failed one does not stop those after it.
     pub async fn publish_all<M: Message>(&self, messages: &[M]) -> Vec<Result<(), PublishError>> {
-        let exchange = topology::exchange(M::EXCHANGE);
-        let span = tracing::info_span!(
-            "publish",
-            otel.name = format!("publish {exchange}"),
-            otel.kind = "producer",
-            messaging.system = "rabbitmq",
-            messaging.destination.name = exchange,
-            messaging.batch.message_count = messages.len(),
-        );
+        let span = spans::send(sending::<M>(messages.len()));
+        if let [message] = messages {
+            spans::of_message(&span, message.message_id());
+        }
         async {
             let parcels = messages.iter().map(|message| self.encode(message)).collect();
             self.send_encoded(parcels).await
         }
         .instrument(span)
         .await
+    }
+
+    /// The same, each message in the trace of its own span, which is made with [`sending`].
+    pub async fn publish_each<M: Message>(
+        &self,
+        messages: &[(M, Span)],
+    ) -> Vec<Result<(), PublishError>> {
+        let encode = |(message, span): &(M, Span)| {
+            spans::of_message(span, message.message_id());
+            span.in_scope(|| self.encode(message))
+        };
+        let parcels = messages.iter().map(encode).collect();
+        let outcomes = self.send_encoded(parcels).await;
+        for ((_, span), outcome) in messages.iter().zip(&outcomes) {
+            if let Err(error) = outcome {
+                recado_trace::fail(span, error.code());
+            }
+        }
+        outcomes
     }
 
     /// Sends `message` to the reply queue called `queue`, and returns when the broker has
@@ -180,8 +195,11 @@ impl Publisher {
             // No queue can be called that.
             return Ok(());
         };
-        let parcel = ready(Parcel::reply(queue, message, &*self.shared.clock))?;
-        let outcomes = self.send(vec![parcel]).await;
+        let about =
+            Sending { exchange: topology::DEFAULT, routing_key: M::ROUTING_KEY, n_messages: 1 };
+        let span = spans::send(about);
+        let parcel = span.in_scope(|| Parcel::reply(queue, message, &*self.shared.clock));
+        let outcomes = self.send(vec![ready(parcel)?]).instrument(span).await;
         outcomes.into_iter().next().unwrap_or(Err(PublishError::Unavailable))
     }
 
@@ -295,6 +313,12 @@ impl Publisher {
 }
 
 /// A parcel that can be sent.
+/// What the span of publishing `n_messages` of a kind tells.
+pub fn sending<M: Message>(n_messages: usize) -> Sending<'static> {
+    let exchange = topology::exchange(M::EXCHANGE);
+    Sending { exchange, routing_key: M::ROUTING_KEY, n_messages }
+}
+
 fn ready(parcel: Result<Parcel, EncodeError>) -> Result<Parcel, PublishError> {
     let parcel = parcel.map_err(|error| PublishError::Encode(error.into()))?;
     match parcel.size_bytes() {

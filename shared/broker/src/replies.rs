@@ -15,6 +15,7 @@ use lapin::Consumer;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 use recado_messages::ExecutionFinished;
+use recado_trace::spans;
 use recado_types::ExecutionId;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -202,7 +203,10 @@ impl Listening {
     fn tell(&self, delivery: &Delivery) {
         CONSUMED.with_label_values(&[NAME]).inc();
         match decode::<ExecutionFinished>(delivery) {
-            Ok(received) => self.waiting.ring(received.message.execution_id),
+            Ok(received) => {
+                let _handled = spans::process(NAME, 1, received.trace.iter()).entered();
+                self.waiting.ring(received.message.execution_id);
+            }
             Err(fault) => {
                 tracing::warn!(fault.error, "a reply that cannot be read is dropped");
             }

@@ -185,6 +185,10 @@ pub fn render(
     let key = chunk.idempotency_key();
     request = with_header(request, "Idempotency-Key", &key)?;
     request = with_body(request, &callback.body, chunk)?;
+    if matches!(callback.body, CallbackBody::Json(Fields::Standard)) {
+        // Who reads our own words is the tenant's own system, and no channel's.
+        request = request.propagating();
+    }
     with_auth(request, &callback.auth, secret, &key, now)
 }
 

@@ -1,18 +1,21 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod metrics;
 pub mod sessions;
 pub mod toll;
 pub mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use metrics::Operation;
+pub use metrics::register_metrics;
 pub use windows::{ClaimedWindow, Claims, Push};
 
 /// How often a Redis that failed is asked whether it works again.
@@ -108,18 +111,21 @@ impl Kv {
         self.available.load(Ordering::Relaxed)
     }
 
-    /// Notes the outcome of a call, so that a failure spares the next calls their timeouts.
-    fn noted<T>(
+    /// Makes a call and notes its outcome, so that a failure spares the next calls their timeouts.
+    async fn noted<T>(
         &self,
-        operation: &'static str,
-        outcome: redis::RedisResult<T>,
+        operation: Operation,
+        call: impl Future<Output = redis::RedisResult<T>>,
     ) -> Result<T, KvError> {
+        let asked_at = Instant::now();
+        let outcome = call.await;
+        operation.count(asked_at.elapsed(), outcome.is_err());
         outcome.map_err(|source| {
             if means_away(&source) && self.available.swap(false, Ordering::Relaxed) {
                 let error = &source as &dyn std::error::Error;
                 tracing::warn!(error, "Redis is not available; going on without it");
             }
-            KvError::Failed { operation, source }
+            KvError::Failed { operation: operation.in_words(), source }
         })
     }
 

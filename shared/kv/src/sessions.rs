@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use recado_types::{MessageId, SessionId};
 
+use crate::metrics::Operation;
 use crate::{Kv, KvError};
 
 impl Kv {
@@ -20,7 +21,8 @@ impl Kv {
         let mut note = redis::cmd("SET");
         note.arg(format!("{}:session:{session}", self.prefix)).arg(&message);
         note.arg("NX").arg("GET").arg("PX").arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        let noted: redis::RedisResult<Option<String>> = note.query_async(&mut connection).await;
-        Ok(self.noted("note a session", noted)?.is_none_or(|first| first == message))
+        let noting = note.query_async(&mut connection);
+        let noted: Option<String> = self.noted(Operation::BeginSession, noting).await?;
+        Ok(noted.is_none_or(|first| first == message))
     }
 }

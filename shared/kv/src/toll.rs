@@ -32,6 +32,7 @@ use sha2::{Digest, Sha256};
 
 pub use ledger::Ledger;
 
+use crate::metrics::Operation;
 use crate::{Kv, KvError};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("toll.lua")));
@@ -189,9 +190,11 @@ impl Kv {
         for rate in toll.rates {
             call.arg(rate.key.to_string()).arg(rate.per_minute);
         }
-        let answer: redis::RedisResult<(String, Vec<[u64; 3]>)> =
-            call.invoke_async(&mut connection).await;
-        self.noted("take a toll", answer.and_then(|answer| read(&answer, toll.rates)))
+        let paying = async {
+            let answer: (String, Vec<[u64; 3]>) = call.invoke_async(&mut connection).await?;
+            read(&answer, toll.rates)
+        };
+        self.noted(Operation::Pay, paying).await
     }
 
     /// Gives up the claim of a message that was certainly not published, so that the same id may
@@ -204,7 +207,7 @@ impl Kv {
         let mut connection = self.usable()?;
         let mut call = SCRIPT.key(&*self.prefix);
         call.arg("release").arg(message_id.to_string()).arg(fingerprint.to_string());
-        self.noted("release a claim", call.invoke_async(&mut connection).await)
+        self.noted(Operation::Release, call.invoke_async(&mut connection)).await
     }
 }
 

@@ -78,12 +78,13 @@ end
 
 -- ARGV[2]: the most windows; ARGV[3]: the lease in ms.
 -- Answers whether the windows are intact, in how many ms the next one is due (-1: none), and the
--- claims: a session and its message ids each.
+-- claims: a session, how many ms ago it was due, and its message ids each.
 local function claim()
   local claims = {}
-  local sessions =
-    redis.call('ZRANGE', due_key, '-inf', whole(now_ms), 'BYSCORE', 'LIMIT', 0, ARGV[2])
-  for _, session in ipairs(sessions) do
+  local due = redis.call('ZRANGE', due_key, '-inf', whole(now_ms),
+    'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
+  for i = 1, #due, 2 do
+    local session, late_ms = due[i], now_ms - due[i + 1]
     local window_key = prefix .. ':window:' .. session
     local claimed_key = prefix .. ':claimed:' .. session
     if redis.call('EXISTS', claimed_key) == 0 then
@@ -101,6 +102,7 @@ local function claim()
     else
       redis.call('ZADD', due_key, whole(now_ms + ARGV[3]), session)
       table.insert(ids, 1, session)
+      table.insert(ids, 2, whole(late_ms))
       table.insert(claims, ids)
     end
   end

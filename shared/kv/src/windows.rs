@@ -9,6 +9,7 @@ use recado_types::buffer::BufferPolicy;
 use recado_types::{MessageId, SessionId};
 use redis::Script;
 
+use crate::metrics::Operation;
 use crate::{Kv, KvError};
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("window.lua")));
@@ -34,6 +35,9 @@ pub struct ClaimedWindow {
     pub session_id: SessionId,
     /// Its messages, at least one, in their order.
     pub message_ids: Vec<MessageId>,
+    /// How long it had been due when it was claimed: since the end of the lease, if somebody had
+    /// claimed it before.
+    pub late_by: Duration,
 }
 
 /// What was due.
@@ -63,8 +67,8 @@ impl Kv {
                     .arg(push.policy.max_messages)
                     .arg(push.policy.max_wait_ms);
             }
-            let answer: redis::RedisResult<bool> = call.invoke_async(&mut connection).await;
-            intact &= self.noted("push messages", answer)?;
+            let pushing = call.invoke_async::<bool>(&mut connection);
+            intact &= self.noted(Operation::Push, pushing).await?;
         }
         Ok(intact)
     }
@@ -75,9 +79,9 @@ impl Kv {
         let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         let mut call = SCRIPT.key(&*self.prefix);
         call.arg("claim").arg(limit).arg(lease_ms);
-        let answer: redis::RedisResult<(bool, i64, Vec<Vec<String>>)> =
-            call.invoke_async(&mut connection).await;
-        let (intact, next_in_ms, claims) = self.noted("claim windows", answer)?;
+        let claiming = call.invoke_async(&mut connection);
+        let (intact, next_in_ms, claims): (bool, i64, Vec<Vec<String>>) =
+            self.noted(Operation::Claim, claiming).await?;
         Ok(Claims {
             intact,
             next_due_in: u64::try_from(next_in_ms).ok().map(Duration::from_millis),
@@ -95,7 +99,7 @@ impl Kv {
             let first = window.message_ids.first().map(ToString::to_string).unwrap_or_default();
             call.arg(window.session_id.to_string()).arg(first);
         }
-        self.noted("commit claims", call.invoke_async(&mut connection).await)
+        self.noted(Operation::Commit, call.invoke_async(&mut connection)).await
     }
 
     /// Says that every window has been put back after a wipe.
@@ -103,13 +107,15 @@ impl Kv {
         let mut connection = self.usable()?;
         let mut mark = redis::cmd("SET");
         mark.arg(format!("{}:intact", self.prefix)).arg(1);
-        self.noted("mark the windows intact", mark.query_async(&mut connection).await)
+        self.noted(Operation::MarkIntact, mark.query_async(&mut connection)).await
     }
 }
 
-/// Reads a session and its message ids; what this program did not write is left alone.
+/// Reads a session, how late it is, and its message ids; what this program did not write is left alone.
 fn parse(claim: &[String]) -> Option<ClaimedWindow> {
-    let (session_id, ids) = claim.split_first()?;
+    let (session_id, rest) = claim.split_first()?;
+    let (late_ms, ids) = rest.split_first()?;
     let message_ids = ids.iter().filter_map(|id| id.parse().ok()).collect();
-    Some(ClaimedWindow { session_id: session_id.parse().ok()?, message_ids })
+    let late_by = Duration::from_millis(late_ms.parse().ok()?);
+    Some(ClaimedWindow { session_id: session_id.parse().ok()?, message_ids, late_by })
 }

@@ -85,6 +85,13 @@ impl StoreError {
         error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE)
     }
 
+    /// Whether the statement waited for somebody's lock, or took too long: with fewer rows it may
+    /// succeed at once.
+    pub fn is_timeout(&self) -> bool {
+        let Self::Query { source, .. } = self else { return false };
+        matches!(source.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED))
+    }
+
     /// Whether the same statement may succeed later without anybody changing anything.
     pub fn is_transient(&self) -> bool {
         self.failure() == Failure::Unavailable

@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use recado_types::SessionId;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::metrics::LANES_WAITED_SECONDS;
 use crate::{Store, StoreError};
 
 /// A kind of work that sessions queue for.
@@ -117,7 +119,7 @@ WITH RECURSIVE tenants AS (
                                          greatest($3::bigint - busy.n_leased, 0))) oldest) due
      ORDER BY turn, due.next_run_at LIMIT 2 * $1::bigint
 ), chosen AS MATERIALIZED (
-    SELECT lanes.session_id
+    SELECT lanes.session_id, lanes.next_run_at AS due_at
       FROM candidates
       JOIN lanes ON lanes.kind = 'execution' AND lanes.session_id = candidates.session_id
      WHERE lanes.session_id = ANY (ARRAY(SELECT session_id FROM candidates))
@@ -130,7 +132,8 @@ UPDATE lanes
        lease_token = gen_random_uuid()
   FROM chosen
  WHERE lanes.kind = 'execution' AND lanes.session_id = chosen.session_id
-RETURNING lanes.session_id, lanes.lease_token";
+RETURNING lanes.session_id, lanes.lease_token,
+          extract(epoch FROM now() - chosen.due_at)::double precision AS waited_s";
 
 /// In the order of the sessions, as everywhere.
 const RENEW: &str = "\
@@ -181,11 +184,65 @@ UPDATE lanes
   FROM locked
  WHERE lanes.kind = 'execution' AND lanes.session_id = locked.session_id";
 
-const BACKLOG: &str = "\
--- lanes.backlog
-SELECT count(*) AS n_lanes,
-       coalesce(extract(epoch FROM now() - min(next_run_at)), 0)::double precision AS oldest_s
-  FROM lanes WHERE kind = $1 AND next_run_at <= now()";
+/// One step in `lanes_due` finds each tenant and its oldest lane; no more lanes are counted than
+/// `$1`.
+const BACKLOG_OF_EXECUTIONS: &str = "\
+-- lanes.backlog_of_executions
+WITH RECURSIVE waiting AS (
+    (SELECT tenant_id, next_run_at FROM lanes
+      WHERE kind = 'execution' AND next_run_at IS NOT NULL
+      ORDER BY tenant_id, next_run_at LIMIT 1)
+     UNION ALL
+    SELECT next.tenant_id, next.next_run_at
+      FROM waiting,
+           LATERAL (SELECT lanes.tenant_id, lanes.next_run_at FROM lanes
+                     WHERE lanes.kind = 'execution' AND lanes.tenant_id > waiting.tenant_id
+                       AND lanes.next_run_at IS NOT NULL
+                     ORDER BY lanes.tenant_id, lanes.next_run_at LIMIT 1) next
+)
+SELECT (SELECT count(*)
+          FROM (SELECT FROM waiting,
+                       LATERAL (SELECT FROM lanes
+                                 WHERE lanes.kind = 'execution'
+                                   AND lanes.tenant_id = waiting.tenant_id
+                                   AND lanes.next_run_at <= now()
+                                 LIMIT $1) one
+                 WHERE waiting.next_run_at <= now()
+                 LIMIT $1) counted) AS n_lanes,
+       coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM waiting
+                  WHERE next_run_at <= now()), 0)::double precision AS oldest_s";
+
+/// The same in `lanes_due_deliveries`, by destination.
+const BACKLOG_OF_DELIVERIES: &str = "\
+-- lanes.backlog_of_deliveries
+WITH RECURSIVE waiting AS (
+    (SELECT tenant_id, trigger_id, next_run_at FROM lanes
+      WHERE kind = 'delivery' AND next_run_at IS NOT NULL
+      ORDER BY tenant_id, trigger_id, next_run_at LIMIT 1)
+     UNION ALL
+    SELECT next.tenant_id, next.trigger_id, next.next_run_at
+      FROM waiting,
+           LATERAL (SELECT lanes.tenant_id, lanes.trigger_id, lanes.next_run_at FROM lanes
+                     WHERE lanes.kind = 'delivery' AND lanes.next_run_at IS NOT NULL
+                       AND (lanes.tenant_id, lanes.trigger_id)
+                           > (waiting.tenant_id, waiting.trigger_id)
+                     ORDER BY lanes.tenant_id, lanes.trigger_id, lanes.next_run_at LIMIT 1) next
+)
+SELECT (SELECT count(*)
+          FROM (SELECT FROM waiting,
+                       LATERAL (SELECT FROM lanes
+                                 WHERE lanes.kind = 'delivery'
+                                   AND lanes.tenant_id = waiting.tenant_id
+                                   AND lanes.trigger_id = waiting.trigger_id
+                                   AND lanes.next_run_at <= now()
+                                 LIMIT $1) one
+                 WHERE waiting.next_run_at <= now()
+                 LIMIT $1) counted) AS n_lanes,
+       coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM waiting
+                  WHERE next_run_at <= now()), 0)::double precision AS oldest_s";
+
+/// How many are counted before it is enough to say "many".
+pub(crate) const MAX_COUNTED: i64 = 10_000;
 
 /// Leases up to `limit` execution lanes that may run, from all tenants in turn, the longest waiting
 /// first; no tenant then has more than `tenant_cap` of them.
@@ -205,11 +262,20 @@ pub(crate) async fn claim(
     let limit = i64::from(u32::try_from(limit).unwrap_or(u32::MAX));
     let rows =
         client.query(&statement, &[&limit, &millis(lease), &tenant_cap]).await.map_err(&failed)?;
+    note_waits(LaneKind::Execution, &rows);
     let leases = rows.iter().map(|row| Lease {
         session_id: SessionId(row.get("session_id")),
         token: row.get("lease_token"),
     });
     Ok(leases.collect())
+}
+
+/// Counts how long lanes that were just claimed had been due.
+pub(crate) fn note_waits(kind: LaneKind, claimed: &[Row]) {
+    let waited = LANES_WAITED_SECONDS.with_label_values(&[kind.as_str()]);
+    for row in claimed {
+        waited.observe(row.get::<_, f64>("waited_s").max(0.0));
+    }
 }
 
 /// Locks the execution lanes of these sessions, where they have one: until the transaction ends,
@@ -298,7 +364,7 @@ pub(crate) async fn give_up(store: &Store, kind: LaneKind, leases: &[Lease]) {
 /// What waits to be claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Backlog {
-    /// How many lanes.
+    /// How many lanes; 10,000 stands for more, too.
     pub n_lanes: i64,
     /// How long the oldest has waited, in seconds.
     pub oldest_s: f64,
@@ -308,7 +374,11 @@ pub struct Backlog {
 pub async fn backlog(store: &Store, kind: LaneKind) -> Result<Backlog, StoreError> {
     let failed = StoreError::query("lanes.backlog");
     let client = store.client("lanes.backlog").await?;
-    let statement = client.prepare_cached(BACKLOG).await.map_err(&failed)?;
-    let row = client.query_one(&statement, &[&kind.as_str()]).await.map_err(&failed)?;
+    let sql = match kind {
+        LaneKind::Execution => BACKLOG_OF_EXECUTIONS,
+        LaneKind::Delivery => BACKLOG_OF_DELIVERIES,
+    };
+    let statement = client.prepare_cached(sql).await.map_err(&failed)?;
+    let row = client.query_one(&statement, &[&MAX_COUNTED]).await.map_err(&failed)?;
     Ok(Backlog { n_lanes: row.get("n_lanes"), oldest_s: row.get("oldest_s") })
 }

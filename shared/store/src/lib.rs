@@ -18,6 +18,7 @@ pub mod listen;
 pub mod manual_messages;
 pub mod members;
 pub mod messages;
+mod metrics;
 mod migrate;
 pub mod projects;
 pub mod providers;
@@ -44,6 +45,7 @@ use recado_types::TenantId;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::{Failure, StoreError};
+pub use metrics::register_metrics;
 pub use migrate::{MigrateError, SCHEMA_VERSION, migrate};
 pub use seal::Keyring;
 use seal::Sealed;
@@ -165,6 +167,7 @@ impl Store {
             }))
             .build()
             .map_err(ConfigError::Pool)?;
+        metrics::watch(&pool);
         Ok(Self { pool, keys, url, role: config.role, scope: Scope::Nothing })
     }
 
@@ -192,7 +195,9 @@ impl Store {
     /// A connection that may still have the scope of another tenant: it must be given ours before
     /// anything is asked.
     async fn unscoped_client(&self, operation: &'static str) -> Result<Object, StoreError> {
+        let asked = metrics::ACQUIRE_SECONDS.start_timer();
         let client = self.pool.get().await;
+        asked.observe_duration();
         client.map_err(|source| StoreError::Connection { operation, source })
     }
 
@@ -257,14 +262,22 @@ fn connection_config(config: &Config) -> Result<tokio_postgres::Config, ConfigEr
     Ok(url)
 }
 
-/// PostgreSQL waits for ever by default, for statements, for locks and for idle transactions.
-/// What holds for every statement. Ours touch few rows, whatever the planner expects of a
-/// recursion: compiling them takes longer than running them.
+/// What holds for every statement. PostgreSQL waits for ever by default, for statements, for locks
+/// and for idle transactions. Ours touch few rows, whatever the planner expects of a recursion:
+/// compiling them takes longer than running them.
+///
+/// Workers look rows up by their keys. Plans are kept for as long as the tables' statistics, and
+/// those of an installation that is minutes old say that reading a whole table is cheap; with that
+/// plan, each claim would read a table that grows by a thousand rows a second.
 fn session_settings(role: Role, statement: Duration) -> String {
-    let (role, ms) = (role.name(), statement.as_millis());
+    let (name, ms) = (role.name(), statement.as_millis());
+    let plans = match role {
+        Role::Worker => "SET enable_seqscan = off",
+        Role::Management => "",
+    };
     format!(
-        "SET ROLE {role}; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
-         SET idle_in_transaction_session_timeout = {ms}; SET jit = off"
+        "SET ROLE {name}; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
+         SET idle_in_transaction_session_timeout = {ms}; SET jit = off; {plans}"
     )
 }
 

@@ -2,7 +2,7 @@
 
 use recado_messages::{Inbound, Payload};
 use recado_types::trigger::MessageBuffer;
-use recado_types::{Fingerprint, MessageId, SessionId, TenantId, TriggerId};
+use recado_types::{Fingerprint, MessageId, SessionId, TenantId, TraceContext, TriggerId};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -20,13 +20,15 @@ const RECORD: &str = "\
 WITH input AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
                          $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
-                         $9::json[])
+                         $9::json[], $10::text[])
              WITH ORDINALITY AS input (id, tenant_id, trigger_id, session_id,
-                                       text, context, accepted_at, fingerprint, payload, place)
+                                       text, context, accepted_at, fingerprint, payload,
+                                       trace_context, place)
 ), recorded AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
-                          text, context, accepted_at, fingerprint, payload)
-    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint, payload
+                          text, context, accepted_at, fingerprint, payload, trace_context)
+    SELECT id, tenant_id, trigger_id, session_id, text, context, accepted_at, fingerprint, payload,
+           trace_context
       FROM input ORDER BY place
     ON CONFLICT (id) DO NOTHING
     RETURNING id, fingerprint
@@ -47,7 +49,7 @@ SELECT id, is_open, is_conflict FROM compared WHERE is_open OR is_conflict";
 const OPEN: &str = "\
 -- messages.open
 SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
-       m.fingerprint,
+       m.fingerprint, m.trace_context,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM unnest($1::uuid[]) AS asked (session_id),
        LATERAL (SELECT * FROM messages
@@ -85,6 +87,8 @@ pub struct OpenMessage {
     pub message: Inbound,
     /// `execution.message_buffer` of its trigger, as it is now.
     pub message_buffer: Option<MessageBuffer>,
+    /// Where in a trace it was published, if that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 const FINGERPRINT: &str = "\
@@ -140,8 +144,19 @@ pub struct Kept {
 /// Records `messages`, in their order. Of two with one id the first counts; recording it again
 /// changes nothing.
 pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Kept, StoreError> {
+    record_traced(store, messages, &[]).await
+}
+
+/// The same, with where in a trace each was published.
+pub async fn record_traced(
+    store: &Store,
+    messages: &[&Inbound],
+    traces: &[Option<&TraceContext>],
+) -> Result<Kept, StoreError> {
     let failed = StoreError::query("messages.record");
     let columns = Columns::of(messages.iter().copied());
+    let trace = |n| traces.get(n).copied().flatten().map(TraceContext::as_str);
+    let traces: Vec<Option<&str>> = (0..messages.len()).map(trace).collect();
     let client = store.client("messages.record").await?;
     let statement = client.prepare_cached(RECORD).await.map_err(&failed)?;
     let rows = client
@@ -157,6 +172,7 @@ pub async fn record(store: &Store, messages: &[&Inbound]) -> Result<Kept, StoreE
                 &columns.accepted,
                 &columns.fingerprints,
                 &columns.payloads,
+                &traces,
             ],
         )
         .await
@@ -222,7 +238,13 @@ pub(crate) fn open_from_row(row: &Row) -> OpenMessage {
             payload: None,
         },
         message_buffer: buffer_from_row(row),
+        trace: trace_from_row(row),
     }
+}
+
+/// What its column `trace_context` says.
+pub(crate) fn trace_from_row(row: &Row) -> Option<TraceContext> {
+    TraceContext::parse(row.get::<_, Option<&str>>("trace_context")?)
 }
 
 fn buffer_from_row(row: &Row) -> Option<MessageBuffer> {

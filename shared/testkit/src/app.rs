@@ -23,12 +23,14 @@ mod queues;
 mod role;
 mod webhooks;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-pub use backing::PrivateServers;
+pub use backing::{Disks, PrivateServers, Proxies};
 pub use builder::Builder;
 pub use management::{Management, NewEventEndpoint, NewTrigger};
 pub use role::{Exit, Role};
@@ -48,7 +50,9 @@ pub struct TestApp {
     instances: Vec<Instance>,
     management: Management,
     backing: Backing,
-    _scratch: ScratchDir,
+    proxies: Option<Proxies>,
+    disks: Option<Disks>,
+    scratch: ScratchDir,
     settle_within: Duration,
     finished: bool,
 }
@@ -90,6 +94,60 @@ impl TestApp {
     /// The Redis of this system, which is its own even if the other servers are shared.
     pub fn redis(&mut self) -> &mut crate::servers::Redis {
         self.backing.redis()
+    }
+
+    /// The ways to the servers (see [`Builder::through_proxies`]).
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn proxies(&self) -> &Proxies {
+        self.proxies.as_ref().expect("only a system with proxies has them")
+    }
+
+    /// The disks of the servers (see [`Builder::small_disks`]).
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn disks(&self) -> &Disks {
+        self.disks.as_ref().expect("only a system with small disks has them")
+    }
+
+    /// A directory that goes with this system.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// How many instances of a role there are.
+    pub fn n_instances(&self, role: Role) -> usize {
+        let all = self.instances.len();
+        (0..all).filter(|index| self.instance(role, *index).is_ok()).count()
+    }
+
+    /// What an instance finds in its environment besides, from its next start on; it replaces what
+    /// was added before.
+    pub fn add_to_environment(
+        &mut self,
+        role: Role,
+        index: usize,
+        more: Vec<(&'static str, OsString)>,
+    ) -> anyhow::Result<()> {
+        self.instance_mut(role, index)?.add_to_environment(more);
+        Ok(())
+    }
+
+    /// Work that is left, each kind in words: none if everything has come to rest.
+    pub async fn leftovers(&self) -> anyhow::Result<Vec<String>> {
+        leftovers::find(&self.backing).await
+    }
+
+    /// How many messages wait in each queue.
+    pub async fn queue_depths(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        leftovers::depths(&self.backing).await
+    }
+
+    /// An error if a role has ended by itself.
+    pub fn check_alive(&mut self) -> anyhow::Result<()> {
+        self.instances.iter_mut().try_for_each(Instance::check_alive)
     }
 
     /// Where an instance of a role can be reached, by the name in its ready file
@@ -168,9 +226,7 @@ impl TestApp {
     }
 
     async fn end(&mut self) -> anyhow::Result<()> {
-        for instance in &mut self.instances {
-            instance.check_alive()?;
-        }
+        self.check_alive()?;
         leftovers::wait_until_none(&self.backing, self.settle_within).await?;
         for instance in &mut self.instances {
             if !instance.is_running() {

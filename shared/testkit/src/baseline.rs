@@ -1,13 +1,15 @@
 //! What the servers give to a program that does nothing else: the yardsticks that `recado bench`
 //! holds the product against, in the same run and on the same servers.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
-    QueuePurgeOptions,
+    BasicAckOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -17,6 +19,9 @@ use crate::sql;
 
 /// AMQP's `delivery_mode` of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
+
+/// How many messages are handed to whoever takes them before it acknowledges the first.
+const PREFETCH: u16 = 1_000;
 
 /// Why there is no yardstick.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +143,29 @@ pub async fn purge(url: &str, queue: &str) -> Result<(), BaselineError> {
     let channel = connection.create_channel().await?;
     channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
     connection.close(200, "purged".into()).await?;
+    Ok(())
+}
+
+/// Takes what comes to `queue`, in place of the service whose queue it is, and acknowledges it.
+/// Ends when `taken`, which is given each body, answers that it was the last.
+pub async fn take(
+    url: &str,
+    queue: &str,
+    mut taken: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), BaselineError> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+    let (options, arguments) = Default::default();
+    let mut deliveries = channel.basic_consume(queue.into(), "".into(), options, arguments).await?;
+    while let Some(delivery) = deliveries.next().await {
+        let delivery = delivery?;
+        delivery.ack(BasicAckOptions::default()).await?;
+        if taken(&delivery.data).is_break() {
+            break;
+        }
+    }
+    connection.close(200, "taken".into()).await?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ use recado_types::{AgentId, TenantId, ToolId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::metrics::register_metrics;
 pub use self::toolbox::Toolbox;
 pub use self::trial::{SentRequest, Trial, TrialError, Tried};
 

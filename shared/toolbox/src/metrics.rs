@@ -1,24 +1,37 @@
 //! What Prometheus is told of tool calls.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, register_histogram_vec, register_int_counter_vec};
+use recado_metrics::{HistogramVec, IntCounterVec, buckets, counters, families, histograms, label};
 
-/// Tools answer within milliseconds, or work for a minute.
-const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+/// As `Sending::kind` says.
+const KINDS: &[&str] = &["http", "mcp", "agent"];
 
-static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Tool calls by kind of tool and by how they ended";
-    register_int_counter_vec!("runner_tool_calls_total", help, &["kind", "outcome"])
-        .expect("the name is valid and used once")
-});
+families! {
+    /// Makes the metrics of this crate exist.
+    pub fn register_metrics;
 
-static TOOL_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let help = "How long tool calls took";
-    register_histogram_vec!("runner_tool_seconds", help, &["kind"], SECONDS.to_vec())
-        .expect("the name is valid and used once")
-});
+    static CALLS: IntCounterVec = calls();
+
+    static TOOL_SECONDS: HistogramVec = histograms(
+        "recado_runner_tool_seconds",
+        "How long tool calls took",
+        &[label("kind").of(KINDS)],
+        buckets::long(),
+    );
+}
+
+fn calls() -> IntCounterVec {
+    let calls = counters(
+        "recado_runner_tool_calls_total",
+        "Tool calls by kind of tool and by how they ended: `success`, or the code of the failure",
+        &[label("kind").of(KINDS), label("outcome")],
+    );
+    for kind in KINDS {
+        calls.with_label_values(&[*kind, "success"]);
+    }
+    calls
+}
 
 /// Counts one call. `kind` and `outcome` come from small fixed sets.
 pub(super) fn count(kind: &str, outcome: &str, duration: Duration) {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
+use recado_trace::spans;
 use recado_types::{ToolCallId, ToolId};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -157,20 +158,17 @@ impl Toolbox {
     /// Makes a call, once. Takes no longer than `patience`, nor than the tool may. `key` is what the
     /// tool can tell a repeated call by.
     pub async fn call(&self, call: &Call, key: ToolCallId, patience: Duration) -> CallOutcome {
-        let span = tracing::info_span!(
-            "execute_tool",
-            otel.name = format!("execute_tool {}", call.name),
-            gen_ai.operation.name = "execute_tool",
-            gen_ai.tool.name = call.name,
-            gen_ai.tool.call.id = %key,
-        );
+        let span = spans::execute_tool(&call.name, key);
         let started = Instant::now();
         let margin = self.scrubber.margin();
         let sending = call.sending.send(&self.surroundings.client, key, patience, margin);
-        let ended = Box::pin(sending.instrument(span)).await;
+        let ended = Box::pin(sending.instrument(span.clone())).await;
         let duration = started.elapsed();
         let outcome = ended.failure.as_ref().map_or("success", |failure| failure.code);
         metrics::count(call.sending.kind(), outcome, duration);
+        if let Some(failure) = &ended.failure {
+            recado_trace::fail(&span, failure.code);
+        }
         self.outcome(&ended, call.sending.max_response_bytes(), duration)
     }
 

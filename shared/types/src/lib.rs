@@ -21,6 +21,7 @@ pub mod scope;
 pub mod shape;
 pub mod template;
 pub mod tool;
+mod trace_context;
 pub mod trigger;
 mod work;
 
@@ -30,3 +31,4 @@ pub use ids::{
     MessageId, ProfileId, ProjectId, ProviderId, SecretId, SessionId, TenantId, ToolCallId, ToolId,
     TriggerId, VariationId,
 };
+pub use trace_context::TraceContext;

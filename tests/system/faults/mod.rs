@@ -5,6 +5,7 @@
 
 mod redis;
 mod roles;
+mod selection;
 mod servers;
 mod sources;
 mod sync;
@@ -16,7 +17,7 @@ use recado_testkit::history::Summary;
 use recado_testkit::model::Model;
 use recado_testkit::sql;
 use recado_testkit::stub::Fault;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::load::{Load, Order, Talk};
 use crate::support::{WhatsApp, echo, thinker};
@@ -45,7 +46,7 @@ impl Trial {
     async fn of(fault: &'static str, system: Builder) -> Self {
         let app = system.start().await.expect("the system starts");
         let agent = echo(&app).await.expect("an agent can be made");
-        let whatsapp = connect(&app, &agent, |_| {}).await;
+        let whatsapp = connect(&app, &agent).await;
         Self { fault, app, whatsapp, model: None }
     }
 
@@ -55,23 +56,8 @@ impl Trial {
         let model = Model::start();
         model.fail_always(Fault::Delay(IN_DOUBT));
         let agent = thinker(&app, &model).await.expect("an agent can be made");
-        let whatsapp = connect(&app, &agent, |_| {}).await;
+        let whatsapp = connect(&app, &agent).await;
         Self { fault, app, whatsapp, model: Some(model) }
-    }
-
-    /// With answers that go out as several chunks.
-    async fn of_chunks(fault: &'static str, system: Builder) -> Self {
-        let app = system.start().await.expect("the system starts");
-        let agent = echo(&app).await.expect("an agent can be made");
-        let whatsapp = connect(&app, &agent, |config| {
-            config["execution"]["message_buffer"]["concat_separator"] = json!("\n\n");
-            config["execution"]["split_config"] = json!({
-                "enabled": true, "numbering": true, "max_chunk_size": 100, "max_chunks": 50,
-                "chunk_strategy": "paragraph", "inter_chunk_delay_ms": 20,
-            });
-        })
-        .await;
-        Self { fault, app, whatsapp, model: None }
     }
 
     /// Lets `happen` what is to happen, under load; then all has to come to rest, and to be right.
@@ -99,11 +85,10 @@ impl Trial {
 }
 
 /// A number whose callbacks take a moment, so that some are in doubt whenever somebody dies.
-async fn connect(app: &TestApp, agent: &str, adjust: impl FnOnce(&mut Value)) -> WhatsApp {
+async fn connect(app: &TestApp, agent: &str) -> WhatsApp {
     let connected = WhatsApp::connect(app, agent, |config| {
         config["execution"]["message_buffer"]["window_ms"] = json!(300);
         config["execution"]["callback"]["retry"] = json!({"initial_delay_ms": 100});
-        adjust(config);
     });
     let whatsapp = connected.await.expect("a number can be connected");
     whatsapp.twilio.fail_always(Fault::Delay(IN_DOUBT));

@@ -31,21 +31,6 @@ async fn a_killed_redis_is_done_without() -> Story {
 }
 
 #[tokio::test]
-async fn a_wiped_redis_has_forgotten_nothing_that_counts() -> Story {
-    let trial = Trial::of("FLUSHALL", system().instances(Role::Buffer, 2)).await;
-    let happen = async |app: &mut TestApp, load: &Load<'_>| {
-        // Between two of them lies less than a window: each falls into many open ones.
-        for _ in 0..20 {
-            app.redis().command("FLUSHALL").await?;
-            load.acknowledges(5).await?;
-        }
-        Ok(())
-    };
-    trial.under_load(Order::IsKept, happen).await;
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_frozen_redis_is_done_without() -> Story {
     let trial = Trial::of("SIGSTOP Redis", system().instances(Role::Buffer, 2)).await;
     let happen = async |app: &mut TestApp, load: &Load<'_>| {

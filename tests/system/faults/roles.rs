@@ -20,39 +20,12 @@ async fn kill_in_turn(app: &mut TestApp, role: Role, load: &Load<'_>) -> anyhow:
 }
 
 #[tokio::test]
-async fn a_killed_ingress_has_acknowledged_nothing_in_vain() -> Story {
-    let trial = Trial::of("kill -9 ingress", system().instances(Role::Ingress, 2)).await;
-    let happen =
-        async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::Ingress, load).await;
-    trial.under_load(Order::IsKept, happen).await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_killed_buffer_leaves_its_windows_to_the_other() -> Story {
-    let trial = Trial::of("kill -9 buffer", system().instances(Role::Buffer, 2)).await;
-    let happen =
-        async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::Buffer, load).await;
-    trial.under_load(Order::MayChangeByRedelivery, happen).await;
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_killed_runner_leaves_its_sessions_to_the_other() -> Story {
     let trial =
         Trial::of_thinking("kill -9 agent-runner", system().instances(Role::AgentRunner, 2)).await;
     let happen =
         async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::AgentRunner, load).await;
     trial.under_load(Order::MayChangeByRedelivery, happen).await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_killed_delivery_leaves_its_answers_to_the_other() -> Story {
-    let trial = Trial::of_chunks("kill -9 delivery", system().instances(Role::Delivery, 2)).await;
-    let happen =
-        async |app: &mut TestApp, load: &Load<'_>| kill_in_turn(app, Role::Delivery, load).await;
-    trial.under_load(Order::IsKept, happen).await;
     Ok(())
 }
 

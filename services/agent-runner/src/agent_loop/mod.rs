@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
         let (created_at, started) = (self.services.clock.now(), Instant::now());
         // Even if it fails: whatever is asked next is another call.
         self.memory.n_llm_calls = number;
-        let asked = self.services.models.ask(self.claimed.tenant_id, model, ask);
+        let asked = self.services.models.ask_in_span(self.claimed.tenant_id, model, ask);
         let reply = tokio::select! {
             biased;
             () = self.watch.suspended() => return Err(RunError::Suspended),

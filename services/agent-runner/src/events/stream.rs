@@ -8,10 +8,8 @@
 //! left with events unpublished, for whatever reason, they are tried once more and then given up:
 //! what the journal knows can be published again, under the same ids.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::{IntCounterVec, register_int_counter_vec};
 use recado_broker::{PublishError, Publisher};
 use recado_messages::ObjectiveEvent;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +20,7 @@ use tracing::Instrument;
 
 use super::envelope;
 use super::event::{Event, EventSource};
+use crate::metrics::EVENTS;
 
 /// The events of one execution that may wait for the broker; more of them wait for their turn. One
 /// may have 64 KiB, and all executions of a process may wait at the same time.
@@ -29,14 +28,6 @@ const MAX_WAITING: usize = 200;
 /// The pauses between two tries double from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Events by what became of them: `published`; `given_up`, which are to be published again from the
-/// journal; `unsendable`, which would be a bug.
-static EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Events of executions by what became of them";
-    register_int_counter_vec!("runner_events_total", help, &["outcome"])
-        .expect("the name is valid and used once")
-});
 
 /// Publishes what happens in executions. One for each process.
 #[derive(Clone, Debug)]

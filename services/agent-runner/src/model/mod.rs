@@ -31,12 +31,15 @@ mod tests;
 use recado_http::guard::GuardedClient;
 use recado_store::Store;
 use recado_store::webhooks::{self, ProviderKey};
+use recado_trace::spans;
 use recado_types::TenantId;
 use recado_types::agent::ModelName;
+use tracing::Instrument;
 
 pub(crate) use chat::{Ask, ChatMessage, Reply, ToolRequest};
 pub(crate) use error::ModelError;
 
+use crate::metrics::count_usage;
 use call::{Caller, Endpoint, IDLE};
 
 /// All models: those of the tenants' providers, and the builtin ones. Clones share connections.
@@ -50,6 +53,25 @@ impl Models {
     /// Models whose providers are in `store` and reached through `client`.
     pub(crate) fn new(store: Store, client: GuardedClient) -> Self {
         Self { store, caller: Caller { client, idle: IDLE } }
+    }
+
+    /// [`ask`](Self::ask), as a span of its own.
+    pub(crate) async fn ask_in_span(
+        &self,
+        tenant: TenantId,
+        model: &ModelName,
+        ask: &Ask<'_>,
+    ) -> Result<Reply, ModelError> {
+        let span = spans::chat(&model.provider, &model.model);
+        let answered = self.ask(tenant, model, ask).instrument(span.clone()).await;
+        match &answered {
+            Ok(reply) => {
+                let reason = reply.finish_reason.as_deref();
+                spans::answered(&span, reply.input_tokens, reply.output_tokens, reason);
+            }
+            Err(error) => recado_trace::fail(&span, error.code()),
+        }
+        answered
     }
 
     /// Asks a model of a tenant, for as long as [`Ask::patience`] lasts.
@@ -66,8 +88,8 @@ impl Models {
         ask: &Ask<'_>,
     ) -> Result<Reply, ModelError> {
         let mut reply = match (model.provider.as_str(), model.model.as_str()) {
-            (ModelName::BUILTIN, "echo") => echo(ask),
-            (ModelName::BUILTIN, "script") => script::play(ask).await?,
+            (ModelName::BUILTIN, "echo") => builtin(echo(ask)),
+            (ModelName::BUILTIN, "script") => builtin(script::play(ask).await?),
             (ModelName::BUILTIN, _) => return Err(ModelError::ModelName),
             (provider, model) => self.ask_provider(tenant, provider, model, ask).await?,
         };
@@ -98,8 +120,15 @@ impl Models {
             reply.hide(key);
         }
         reply.cost_usd = price::cost_usd(&provider.prices, model, &reply);
+        count_usage(kind.as_str(), &reply);
         Ok(reply)
     }
+}
+
+/// Counts the reply of a model that no provider has.
+fn builtin(reply: Reply) -> Reply {
+    count_usage(ModelName::BUILTIN, &reply);
+    reply
 }
 
 /// `builtin.echo`: what the user said last, verbatim.

@@ -61,7 +61,7 @@ impl Handling {
     }
 
     async fn handle(&self, batch: &[MessageReceived]) -> Result<(), RecordError> {
-        self.handler.0.take_in(batch).await
+        self.handler.0.take_in(batch, &[]).await
     }
 
     /// Waits until the window of session `n` is due, and answers what is in it.

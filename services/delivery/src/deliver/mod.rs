@@ -31,8 +31,10 @@ use recado_service::lanes::{LaneWork, Wake};
 use recado_store::deliveries::{self, Claimed, MAX_CLAIM};
 use recado_store::lanes::{self, LaneKind, Lease};
 use recado_store::{Store, StoreError};
+use recado_trace::spans;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::metrics::FINISHED;
 use breaker::Probe;
@@ -126,17 +128,16 @@ impl LaneWork for Deliver {
         lanes::renew(&self.store, LaneKind::Delivery, held, self.lease).await
     }
 
-    #[tracing::instrument(
-        name = "delivery.send",
-        skip_all,
-        fields(
-            delivery.id = %taken.claimed.delivery_id,
-            execution.id = %taken.claimed.execution_id,
-            tenant.id = %taken.claimed.tenant_id,
-            session.id = %taken.claimed.lease.session_id,
-        )
-    )]
     async fn work(&self, taken: Taken, lost: CancellationToken) {
+        let Claimed { delivery_id, execution_id, tenant_id, lease, trace, .. } = &taken.claimed;
+        let (delivery, execution, session) = (*delivery_id, *execution_id, lease.session_id);
+        let span = spans::deliver(delivery, execution, *tenant_id, session, trace.as_ref());
+        self.work_in_span(taken, lost).instrument(span).await;
+    }
+}
+
+impl Deliver {
+    async fn work_in_span(&self, taken: Taken, lost: CancellationToken) {
         let Taken { claimed, in_hand, working } = taken;
         let probe = Probe::new(claimed.probe);
         let lane = HeldLane {
@@ -151,9 +152,7 @@ impl LaneWork for Deliver {
         drop((working, in_hand));
         self.ended(ended);
     }
-}
 
-impl Deliver {
     /// Answers what writes attempts down, too: it has to run, and ends after this.
     pub(crate) fn new(parts: Parts) -> (Self, impl Future<Output = ()> + Send) {
         let Parts { store, client, clock, lease, slots, wake, shutdown } = parts;
@@ -183,7 +182,10 @@ impl Deliver {
     fn ended(&self, ended: Ended) {
         match ended {
             Ended::Delivered => FINISHED.with_label_values(&["delivered"]).inc(),
-            Ended::Failed => FINISHED.with_label_values(&["failed"]).inc(),
+            Ended::Failed => {
+                recado_trace::fail(&Span::current(), "failed");
+                FINISHED.with_label_values(&["failed"]).inc();
+            }
             Ended::Parked { pause, why } => {
                 why.count();
                 self.wake.wake_at(Instant::now() + pause);

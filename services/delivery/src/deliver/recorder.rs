@@ -14,6 +14,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use recado_service::batches::{MAX_BATCH, batches};
 use recado_store::deliveries::{self, Recording};
 use recado_store::lanes::Held;
 use recado_store::{Store, StoreError};
@@ -23,10 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::held::{Backoff, Unstored};
 
-/// How many attempts one statement writes at most.
-const MAX_BATCH: usize = 256;
-/// And how much, in bytes: enough for 256 answers of channels, but not for 256 whole responses.
-const MAX_BATCH_SIZE: usize = 8 * 1024 * 1024;
 /// How long an attempt is held while the database is away.
 const LONGEST_HELD: Duration = Duration::from_mins(10);
 
@@ -134,27 +131,6 @@ impl Waiting {
     fn answer(self, written: Result<Held, Unstored>) {
         drop(self.written.send(written));
     }
-}
-
-/// Cuts entries, in their order, into batches that are not too large; one that is too large for
-/// itself is alone.
-fn batches<T>(entries: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut batches: Vec<Vec<T>> = Vec::new();
-    let mut left = 0;
-    for entry in entries {
-        let size = size(&entry);
-        match batches.last_mut() {
-            Some(batch) if size <= left => {
-                left -= size;
-                batch.push(entry);
-            }
-            _ => {
-                left = MAX_BATCH_SIZE.saturating_sub(size);
-                batches.push(vec![entry]);
-            }
-        }
-    }
-    batches
 }
 
 fn separate(entries: Vec<Entry>) -> (Vec<Recording>, Vec<Waiting>) {

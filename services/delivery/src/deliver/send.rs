@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use recado_http::guard::Outbound;
 use recado_store::deliveries::{After, AttemptRecord, ChunkStatus, PlannedChunk, Recording};
 use recado_store::lanes::Held;
+use recado_trace::spans;
 use recado_types::AttemptId;
 use recado_types::trigger::Callback;
 use tokio::time::Instant;
+use tracing::Instrument;
 use url::Url;
 
 use super::Ended;
@@ -19,7 +21,7 @@ use super::plan::Plan;
 use crate::callback::answer::{self, MAX_KEPT_BODY, Problem, Report};
 use crate::callback::render::{self, Chunk};
 use crate::callback::retry::{self, Next};
-use crate::metrics::{ATTEMPT_SECONDS, ATTEMPTS, CHUNKS_SENT};
+use crate::metrics::{ATTEMPT_SECONDS, ATTEMPTS, CHUNKS_SENT, WAITED_SECONDS};
 use crate::smtp::{Composed, Mailer, Which};
 
 /// One request that was made.
@@ -71,7 +73,8 @@ impl HeldLane<'_> {
             if self.in_hand.is_open() && !self.probe.is_pending() {
                 return Err(self.park(Duration::ZERO, Parking::DestinationOpen).await);
             }
-            let attempt = self.attempt(plan, chunk, number).await?;
+            let span = spans::attempt(chunk.index, number);
+            let attempt = self.attempt(plan, chunk, number).instrument(span).await?;
             let news = self.judged(&attempt.report);
             let is_open = news.is_bad() || self.in_hand.is_open();
             let Step { next, after, parked } = step(plan, chunk, &attempt, is_open);
@@ -224,6 +227,10 @@ impl HeldLane<'_> {
         };
         ATTEMPTS.with_label_values(&[outcome]).inc();
         ATTEMPT_SECONDS.observe(attempt.duration.as_secs_f64());
+        if (chunk.index, attempt.number) == (0, 1) {
+            let waited = attempt.started_at - self.claimed.requested_at;
+            WAITED_SECONDS.observe(waited.to_std().unwrap_or_default().as_secs_f64());
+        }
         if next == Next::Done {
             CHUNKS_SENT.inc();
         }

@@ -7,11 +7,13 @@ use recado_callback::sign;
 use recado_clock::Clock;
 use recado_http::guard::{GuardedClient, Outbound};
 use recado_store::event_deliveries::{AfterAttempt, Claimed, EventAttempt};
+use recado_trace::spans;
 use recado_types::AttemptId;
 use recado_types::hosts::DestinationHosts;
 use reqwest::Method;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use url::Url;
 
 use super::answer::{self, MAX_KEPT_BODY, Report};
@@ -55,16 +57,14 @@ impl Unsendable {
 
 impl Attempts {
     /// Sends an event once, and returns when it is written down what came of it.
-    #[tracing::instrument(
-        name = "event.send",
-        skip_all,
-        fields(
-            event_delivery.id = %claimed.id,
-            event.id = %claimed.event_id,
-            tenant.id = %claimed.tenant_id,
-        )
-    )]
-    pub(super) async fn make(&self, mut claimed: Claimed) {
+    pub(super) async fn make(&self, claimed: Claimed) {
+        let Claimed { id, event_id, execution_id, tenant_id, .. } = claimed;
+        let cause = claimed.trace.as_ref();
+        let span = spans::send_event(id, event_id, execution_id, tenant_id, cause);
+        self.make_in_span(claimed).instrument(span).await;
+    }
+
+    async fn make_in_span(&self, mut claimed: Claimed) {
         let id = AttemptId(self.clock.fresh_id());
         let (started_at, started) = (self.clock.now(), Instant::now());
         let report = match self.request(&mut claimed) {
@@ -88,6 +88,9 @@ impl Attempts {
             ended_at: self.clock.now(),
             after: schedule::after(number, report.fared, rand::random_range(0.0..=1.0)),
         };
+        if let Some(code) = &attempt.error_code {
+            recado_trace::fail(&Span::current(), code.clone());
+        }
         ATTEMPT_SECONDS.observe(duration.as_secs_f64());
         tell(&claimed, &attempt);
         self.book.enter(claimed, attempt).await;
@@ -111,6 +114,7 @@ impl Attempts {
         let request = Outbound::new(Method::POST, url)
             .timeout(TIMEOUT)
             .max_body_bytes(MAX_KEPT_BODY)
+            .propagating()
             .body("application/json", body);
         let headers = [
             ("webhook-id", id),

@@ -31,6 +31,8 @@ use recado_service::{Context, connect};
 use recado_store::Store;
 use tokio::sync::Notify;
 
+pub(crate) use metrics::register as register_metrics;
+
 use attempt::Attempts;
 use book::Book;
 use record::RecordEvents;

@@ -22,7 +22,7 @@ impl Handler for RecordEvents {
     type Error = StoreError;
 
     async fn handle(&self, batch: Vec<Received<ObjectiveEvent>>) -> Result<(), StoreError> {
-        let events: Vec<NewEvent> = batch.into_iter().map(|item| new_event(item.message)).collect();
+        let events: Vec<NewEvent> = batch.into_iter().map(new_event).collect();
         let n_due = event_deliveries::record(&self.store, &events, self.clock.now()).await?;
         if n_due > 0 {
             self.wake.notify_one();
@@ -39,7 +39,8 @@ impl Handler for RecordEvents {
 }
 
 /// The payload becomes text here, once: what is signed is what was stored, byte for byte.
-fn new_event(event: ObjectiveEvent) -> NewEvent {
+fn new_event(received: Received<ObjectiveEvent>) -> NewEvent {
+    let event = received.message;
     NewEvent {
         id: event.event_id,
         tenant_id: event.tenant_id,
@@ -49,5 +50,6 @@ fn new_event(event: ObjectiveEvent) -> NewEvent {
         event_type: event.event_type,
         occurred_at: event.occurred_at,
         payload: event.payload.to_string(),
+        trace: received.trace,
     }
 }

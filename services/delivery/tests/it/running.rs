@@ -17,14 +17,13 @@ use recado_store::executions::{self, Finish, Finished, History, Outcome};
 use recado_store::tenants::{self, EnsureTenant, TenantChanges};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets};
-use recado_testkit::{TestDatabase, Vhost, database, sql, vhost, wait_for};
+use recado_testkit::{Killable, TestDatabase, Vhost, database, sql, vhost, wait_for};
 use recado_types::agent::AgentSpec;
 use recado_types::{
     AgentId, DeliveryId, ExecutionId, MessageId, ProjectId, SecretId, SessionId, TenantId,
     TriggerId,
 };
 use serde_json::{Value, json};
-use tokio::runtime::{self, Runtime};
 use uuid::Uuid;
 
 const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -48,11 +47,10 @@ pub(crate) struct System {
     _servers: Option<(TestDatabase, Vhost)>,
 }
 
-/// An instance of delivery, on a runtime of its own so that it can be killed.
+/// An instance of delivery.
 pub(crate) struct Instance {
-    context: Context,
+    role: Killable,
     database_url: String,
-    runtime: Option<Runtime>,
 }
 
 /// How an instance is set up.
@@ -207,17 +205,11 @@ impl System {
             event_slots: 64,
             lease: setup.lease,
         };
-        let runtime =
-            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let context = Context::with_clock(Arc::clone(&self.clock));
-        context.tasks.spawn_on(
-            {
-                let context = context.clone();
-                async move { recado_delivery::run(context, config).await.unwrap() }
-            },
-            runtime.handle(),
-        );
-        Instance { context, database_url: self.database_url.clone(), runtime: Some(runtime) }
+        let (tasks, shutdown) = (context.tasks.clone(), context.shutdown.clone());
+        let role = async move { recado_delivery::run(context, config).await.unwrap() };
+        let role = Killable::start(role, tasks, shutdown).unwrap();
+        Instance { role, database_url: self.database_url.clone() }
     }
 
     /// Waits until a delivery has `status`.
@@ -262,8 +254,8 @@ impl System {
 impl Instance {
     /// Ends it without a word, in the middle of whatever it does, as SIGKILL would. It was the only
     /// one: the database has done what it still asked for when this returns.
-    pub(crate) async fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+    pub(crate) async fn kill(self) {
+        self.role.kill();
         let connected = "SELECT count(*) FROM pg_stat_activity \
                          WHERE datname = current_database() AND application_name = 'recado-delivery'";
         let gone =
@@ -272,21 +264,8 @@ impl Instance {
     }
 
     /// Ends it in good order, as SIGTERM would.
-    pub(crate) async fn stop(mut self) {
-        self.context.shutdown.cancel();
-        self.context.tasks.close();
-        let ended = tokio::time::timeout(SOON, self.context.tasks.wait()).await;
-        ended.expect("it ends in time");
-        self.runtime.take().unwrap().shutdown_background();
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // A runtime must not be dropped where it would be waited for.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    pub(crate) async fn stop(self) {
+        self.role.stop().await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use recado_clock::{Clock as _, SystemClock};
@@ -173,10 +174,15 @@ pub(super) fn answered(callback: SocketAddr) -> Value {
     configuration
 }
 
-/// Answered at `callback`, behind a message buffer.
+/// Answered at `callback`, behind a message buffer with the usual window.
 pub(super) fn buffered(callback: SocketAddr) -> Value {
+    buffered_for(callback, WINDOW)
+}
+
+/// The same with windows of `window`.
+pub(super) fn buffered_for(callback: SocketAddr, window: Duration) -> Value {
     let mut configuration = answered(callback);
-    let window_ms = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX);
+    let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     configuration["execution"]["message_buffer"] = json!({"enabled": true, "window_ms": window_ms});
     configuration
 }

@@ -75,19 +75,29 @@ impl<'a> Measurement<'a> {
 
     /// Runs all phases; the one that looks whether ingress grows takes `soak`.
     pub(super) async fn all(&mut self, soak: Duration) -> anyhow::Result<()> {
+        let bare = self.pipeline().await?;
+        self.ingress(&bare, soak).await
+    }
+
+    /// Runs the phases that go the whole way.
+    pub(super) async fn pipeline_only(&mut self) -> anyhow::Result<()> {
+        self.pipeline().await.map(|_bare| ())
+    }
+
+    async fn pipeline(&mut self) -> anyhow::Result<Bare> {
         let idle = self.idle().await?;
         let bare = self.bare().await?;
         self.bare_commits().await?;
         self.warm_up().await?;
         let sustained = self.saturate(&bare, &idle).await?;
-        self.ingress(&bare, soak).await?;
-        self.keep_pace(sustained / 2.0).await?;
+        self.keep_pace("at half of what is executed: posted", sustained / 2.0).await?;
+        self.keep_pace("at a fifth of what is executed: posted", sustained / 5.0).await?;
         self.buffered().await?;
         match self.ledger.n_strays() {
             0 => {}
             n => self.faults.push(format!("{n} callbacks brought nothing new")),
         }
-        Ok(())
+        Ok(bare)
     }
 
     /// Runs the phases that are about ingress.
@@ -199,8 +209,8 @@ impl<'a> Measurement<'a> {
     }
 
     /// At a rate that leaves room, and the bare publisher at the same rate.
-    async fn keep_pace(&mut self, rate: f64) -> anyhow::Result<()> {
-        progress("posting at half of what is sustained");
+    async fn keep_pace(&mut self, what: &'static str, rate: f64) -> anyhow::Result<()> {
+        progress(what);
         let bare = self.system.with_bare_publisher(async |publisher| {
             publisher.keep_pace(&Pace::start(rate, self.seconds), IN_FLIGHT).await
         });
@@ -210,7 +220,7 @@ impl<'a> Measurement<'a> {
         let acknowledged = Latencies::from(answers.latencies);
         let called_back = Latencies::from(tally.end_to_end);
         self.figures.extend([
-            Figure::new("at half of what is executed: posted", rate, "/s"),
+            Figure::new(what, rate, "/s"),
             Figure::new("  acknowledged p50", acknowledged.p50(), "ms").against(bare.p50()),
             Figure::new("  acknowledged p99", acknowledged.p99(), "ms")
                 .against(bare.p99())

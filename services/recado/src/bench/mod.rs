@@ -25,6 +25,7 @@ mod soak;
 mod sources;
 mod system;
 mod text;
+mod windows;
 
 use std::fs;
 use std::path::Path;
@@ -75,8 +76,14 @@ async fn run(options: &cli::Bench) -> anyhow::Result<Report> {
     let load_before = load_average();
     memory::raise_open_files();
     let mut findings = Findings::default();
-    if matches!(options.only, None | Some(BenchPart::Ingress | BenchPart::Memory)) {
+    if matches!(
+        options.only,
+        None | Some(BenchPart::Pipeline | BenchPart::Ingress | BenchPart::Memory)
+    ) {
         findings.add(Box::pin(messages(options)).await?);
+    }
+    if matches!(options.only, None | Some(BenchPart::Windows)) {
+        findings.add(Box::pin(windows::measure()).await?);
     }
     if matches!(options.only, None | Some(BenchPart::Agents)) {
         findings.add(Box::pin(agents::measure()).await?);
@@ -116,13 +123,14 @@ async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
     let soak = Duration::from_secs(options.soak);
     let measured = match options.only {
         None => Box::pin(measurement.all(soak)).await,
+        Some(BenchPart::Pipeline) => Box::pin(measurement.pipeline_only()).await,
         Some(BenchPart::Ingress) => Box::pin(measurement.ingress_only(soak)).await,
         Some(_) => Ok(()),
     };
     let Measurement { figures, processes, faults, .. } = measurement;
     let mut findings = Findings { figures, processes, faults, ..Findings::default() };
     let measured = match measured {
-        Ok(()) if options.only != Some(BenchPart::Ingress) => {
+        Ok(()) if matches!(options.only, None | Some(BenchPart::Memory)) => {
             let more = Box::pin(memory::measure(&mut system)).await;
             more.map(|more| findings.figures.extend(more))
         }

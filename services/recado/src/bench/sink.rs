@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -27,6 +28,12 @@ impl Sink {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { listen(&listener, &ledger).await });
         Ok(Self { address, _listener: tasks })
+    }
+
+    /// Where the triggers that every system has call back, if nobody posts to them.
+    pub(super) async fn unused() -> anyhow::Result<Self> {
+        let sink = Self::start(Arc::new(Ledger::unkept())).await;
+        sink.context("there is no place to call back")
     }
 }
 

@@ -1,7 +1,6 @@
 //! Schedules: what finding those that are due costs among a thousand and among a hundred thousand,
 //! and how fast ten thousand fire that are due in the same second, beside a bare publisher.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,7 +12,6 @@ use recado_testkit::{sql, wait_for};
 use serde_json::json;
 
 use super::latency::Latencies;
-use super::ledger::Ledger;
 use super::load::IN_FLIGHT;
 use super::report::{Figure, Findings, Goal};
 use super::sink::Sink;
@@ -40,8 +38,7 @@ struct Bench {
 /// Measures, on servers and processes that are gone afterwards.
 pub(super) async fn measure() -> anyhow::Result<Findings> {
     progress("starting private servers and the six roles, for sources");
-    let unused = Sink::start(Arc::new(Ledger::unkept())).await;
-    let unused = unused.context("there is no place to call back")?;
+    let unused = Sink::unused().await?;
     let system = System::start(unused.address, &[]).await?;
     let mut bench = Bench { system, findings: Findings::default() };
     let measured = Box::pin(bench.all()).await;

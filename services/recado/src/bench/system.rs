@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -31,7 +32,7 @@ const TUNABLE: [&str; 6] = [
 const LEASE_MS: &str = "15000";
 
 /// The metric of all publishers.
-const PUBLISHED: &str = "broker_published_total";
+const PUBLISHED: &str = "recado_broker_published_total";
 
 /// The roles that work behind ingress.
 const WORKERS: [Role; 3] = [Role::Buffer, Role::AgentRunner, Role::Delivery];
@@ -133,6 +134,15 @@ impl System {
         WORKERS.into_iter().try_for_each(|role| self.app.cont(role, 0))
     }
 
+    /// Takes what is to be executed, in place of agent-runner, which has to be ended before.
+    pub(super) async fn take_requests(
+        &self,
+        taken: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> anyhow::Result<()> {
+        let taken = baseline::take(&self.app.amqp_url(), topology::EXECUTIONS.name, taken).await;
+        taken.context("what was requested cannot be taken")
+    }
+
     /// Throws away what ingress has published and no role has been handed.
     pub(super) async fn purge(&self) -> anyhow::Result<()> {
         let url = self.app.amqp_url();
@@ -210,18 +220,14 @@ impl System {
         self.app.cont(Role::AgentRunner, 0)
     }
 
-    /// How many `delivery.requested` the broker has confirmed to agent-runner since that started.
-    pub(super) async fn deliveries_requested(&self) -> anyhow::Result<f64> {
-        let metrics = self.metrics(Role::AgentRunner).await?;
-        let key = format!("routing_key=\"{}\"", topology::DELIVERIES.routing_key);
-        let lines =
-            metrics.lines().filter(|line| line.contains(&key) && line.contains("confirmed"));
-        Ok(lines.map(|line| sum_of(line, PUBLISHED)).sum())
+    /// How many executions have ended since agent-runner started, and are written down.
+    pub(super) async fn executions_ended(&self) -> anyhow::Result<f64> {
+        Ok(sum_of(&self.metrics(Role::AgentRunner).await?, "recado_runner_executions_total"))
     }
 
     /// How many messages have come of sources.
     pub(super) async fn n_fired(&self) -> anyhow::Result<f64> {
-        Ok(sum_of(&self.metrics(Role::Sources).await?, "sources_published_total"))
+        Ok(sum_of(&self.metrics(Role::Sources).await?, "recado_sources_published_total"))
     }
 
     async fn metrics(&self, role: Role) -> anyhow::Result<String> {

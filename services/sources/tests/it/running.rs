@@ -19,11 +19,10 @@ use recado_store::sources::SourceStatus;
 use recado_store::tenants::{self, EnsureTenant};
 use recado_store::triggers::{self, Saved, TriggerDraft};
 use recado_store::{Keyring, Store, secrets, sources};
-use recado_testkit::{TestDatabase, Vhost, database, vhost, wait_for};
+use recado_testkit::{Killable, TestDatabase, Vhost, database, vhost, wait_for};
 use recado_types::agent::AgentSpec;
 use recado_types::{AgentId, ProjectId, SecretId, TenantId, TriggerId};
 use serde_json::Value;
-use tokio::runtime::{self, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -111,14 +110,12 @@ impl System {
     }
 
     /// An instance, by the system's clock.
-    pub(crate) fn start(&self) -> Instance {
+    pub(crate) fn start(&self) -> Killable {
         self.start_with(near())
     }
 
     /// An instance that may connect there.
-    pub(crate) fn start_with(&self, destinations: Destinations) -> Instance {
-        let runtime =
-            runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    pub(crate) fn start_with(&self, destinations: Destinations) -> Killable {
         let context = Context::with_clock(Arc::clone(&self.clock) as Arc<dyn Clock>);
         let timeout = Duration::from_secs(2);
         let config = Config {
@@ -130,8 +127,7 @@ impl System {
             lease: LEASE,
         };
         let role = Box::pin(recado_sources::run(context.clone(), config));
-        context.tasks.spawn_on(role, runtime.handle());
-        Instance { context, runtime: Some(runtime) }
+        Killable::start(role, context.tasks, context.shutdown).unwrap()
     }
 
     /// The messages of a trigger, each once, in the order in which they came first.
@@ -176,37 +172,6 @@ pub(crate) fn near() -> Destinations {
         allow_plain_http: true,
         ports: Ports::default(),
         authorities: Authorities::default(),
-    }
-}
-
-/// An instance, on a runtime of its own so that it can be killed.
-pub(crate) struct Instance {
-    context: Context,
-    runtime: Option<Runtime>,
-}
-
-impl Instance {
-    /// Ends it as `kill -9` does: nothing is finished, nothing is given back.
-    pub(crate) fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
-    }
-
-    /// Ends it in good order.
-    pub(crate) async fn stop(mut self) {
-        self.context.shutdown.cancel();
-        self.context.tasks.close();
-        let ended = tokio::time::timeout(SOON, self.context.tasks.wait()).await;
-        ended.expect("it ends in time");
-        self.runtime.take().unwrap().shutdown_background();
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // A runtime must not be dropped where it would be waited for.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -7,10 +7,9 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
-use opentelemetry::trace::TraceContextExt;
 use recado_messages::Message;
-use tracing::{Instrument, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use recado_trace::spans;
+use tracing::Instrument;
 
 use super::{Handler, OnError, Received};
 use crate::headers;
@@ -71,7 +70,8 @@ pub(super) async fn handle<H: Handler>(
 ) -> Result<(), Unhandled<H::Error>> {
     #[expect(clippy::cast_precision_loss, reason = "batches are small")]
     BATCH_MESSAGES.with_label_values(&[queue.name]).observe(batch.len() as f64);
-    let span = span(queue, &batch);
+    let causes = batch.iter().filter_map(|received| received.trace.as_ref());
+    let span = spans::process(queue.name, batch.len(), causes);
     let started = Instant::now();
     let handling = async { handler.handle(batch).await };
     // A handler shares nothing with us but the batch, which it has consumed.
@@ -98,25 +98,6 @@ pub(super) async fn handle<H: Handler>(
     };
     HANDLED.with_label_values(&[queue.name, outcome]).inc();
     result
-}
-
-/// The batch's own span, linked with the traces of its messages.
-fn span<M>(queue: &Queue, batch: &[Received<M>]) -> Span {
-    let span = tracing::info_span!(
-        "process",
-        otel.name = format!("process {}", queue.name),
-        otel.kind = "consumer",
-        messaging.system = "rabbitmq",
-        messaging.destination.name = queue.name,
-        messaging.batch.message_count = batch.len(),
-    );
-    for received in batch {
-        let context = received.trace.span().span_context().clone();
-        if context.is_valid() {
-            span.add_link(context);
-        }
-    }
-    span
 }
 
 #[cfg(test)]

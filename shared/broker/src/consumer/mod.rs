@@ -1,6 +1,7 @@
 //! Consuming: batches of one queue, strictly one after the other, acknowledged once durable.
 
 mod batch;
+mod depth;
 mod handling;
 mod subscription;
 
@@ -11,8 +12,9 @@ use std::time::Duration;
 
 use lapin::Channel;
 use lapin::message::Delivery;
-use opentelemetry::Context;
+use recado_clock::Clock;
 use recado_messages::Message;
+use recado_types::TraceContext;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,7 +24,7 @@ use crate::config::Config;
 use crate::connection::{Connection, ConnectionError};
 use crate::headers;
 use crate::link::{Link, LinkSender};
-use crate::metrics::CONSUMED;
+use crate::metrics::{self, AGE_SECONDS, CONSUMED};
 use crate::publisher::Publisher;
 use crate::supervisor::{Session, report, supervise};
 use crate::topology::Queue;
@@ -39,8 +41,8 @@ pub struct Received<M> {
     pub message: M,
     /// Whether the broker may have delivered it before; if not, nobody has seen it.
     pub redelivered: bool,
-    /// The trace it was published in, for a link or as a parent.
-    pub trace: Context,
+    /// Where in a trace it was published, if that is recorded: for a row, a link, or as a parent.
+    pub trace: Option<TraceContext>,
 }
 
 /// Handles the messages of one queue.
@@ -93,6 +95,7 @@ pub fn consume<H: Handler>(
     shutdown: CancellationToken,
 ) -> watch::Receiver<Link> {
     let (link, receiver) = LinkSender::new(queue.name);
+    metrics::of_queue(queue.name);
     tracker.spawn(async move {
         let mut consuming = Consuming {
             queue,
@@ -102,6 +105,7 @@ pub fn consume<H: Handler>(
             limit: config.batch.max(1),
             hold_for: config.hold_for,
             given_back: None,
+            clock: Arc::clone(&config.clock),
             shutdown: shutdown.clone(),
         };
         supervise(&config, &link, &shutdown, &mut consuming).await;
@@ -119,6 +123,7 @@ struct Consuming<H> {
     hold_for: Duration,
     /// The message that showed us that we cannot handle any at present; none if we can.
     given_back: Option<Box<Sample>>,
+    clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 }
 
@@ -132,12 +137,15 @@ impl<H: Handler> Session for Consuming<H> {
         connection.declare(std::slice::from_ref(self.queue)).await?;
         let lost = CancellationToken::new();
         let mut following = pin!(connection.follow(link));
+        let mut watching = Box::pin(depth::watch(connection, self.queue));
         let mut working = pin!(self.work(connection, &lost));
         tokio::select! {
             biased;
             result = &mut working => result,
+            never = &mut watching => match never {},
             error = &mut following => {
                 report(link, &error);
+                drop(watching);
                 // The batch in hand is finished although it cannot be acknowledged any more:
                 // otherwise its effects could come after those of the next one.
                 lost.cancel();
@@ -248,7 +256,20 @@ impl<H: Handler> Consuming<H> {
             deliveries = subscription.next(self.limit) => deliveries?,
         };
         CONSUMED.with_label_values(&[self.queue.name]).inc_by(deliveries.len() as u64);
+        self.note_ages(&deliveries);
         Ok(deliveries)
+    }
+
+    /// How long the messages were on their way, redeliveries included. Clocks of two machines may
+    /// differ: less than nothing is nothing.
+    fn note_ages(&self, deliveries: &[Delivery]) {
+        let (now, ages) = (self.clock.now().timestamp_millis(), &AGE_SECONDS);
+        let ages = ages.with_label_values(&[self.queue.name]);
+        let published = deliveries.iter().filter_map(|it| headers::published_ms(&it.properties));
+        for published_ms in published {
+            let age_ms = u64::try_from(now.saturating_sub(published_ms)).unwrap_or_default();
+            ages.observe(Duration::from_millis(age_ms).as_secs_f64());
+        }
     }
 
     fn batch<'a>(&'a self, channel: &'a Channel, lost: &'a CancellationToken) -> Batch<'a, H> {

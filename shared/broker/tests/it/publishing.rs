@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use lapin::options::QueueDeleteOptions;
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use recado_broker::topology::INBOUND;
 use recado_broker::{Config, Handler, Link, OnError, PublishError, Received};
@@ -230,8 +229,8 @@ impl Handler for TraceOf {
 
     async fn handle(&self, batch: Vec<Received<Note>>) -> Result<(), Self::Error> {
         for received in batch {
-            let trace = received.trace.span().span_context().trace_id().to_string();
-            self.0.send(trace).map_err(std::io::Error::other)?;
+            let parent = received.trace.as_ref().map(|trace| trace.parent().to_owned());
+            self.0.send(parent.unwrap_or_default()).map_err(std::io::Error::other)?;
         }
         Ok(())
     }
@@ -246,7 +245,7 @@ async fn the_trace_travels_with_the_message() -> anyhow::Result<()> {
     let provider = SdkTracerProvider::builder().build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
-    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    recado_trace::switch_on();
 
     let vhost = vhost().await;
     let bench = Bench::start(vhost.url());
@@ -255,6 +254,7 @@ async fn the_trace_travels_with_the_message() -> anyhow::Result<()> {
     let span = tracing::info_span!("request");
     let trace = span.context().span().span_context().trace_id().to_string();
     bench.publish(&notes(1)).instrument(span).await?;
-    assert_eq!(traces.recv().await, Some(trace));
+    let parent = traces.recv().await.unwrap_or_default();
+    assert!(parent.starts_with(&format!("00-{trace}-")), "{parent}");
     bench.finish().await
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use recado_trace::spans;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode, redirect, retry, tls};
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span};
 use url::Url;
 
 use super::dial::Dialer;
@@ -20,10 +22,11 @@ use super::{
 /// How long the name, the connection and TLS may take together. Of this, the name has its own limit.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many unused connections to one host are kept, and for how long. Gateways commonly close
-/// theirs after 60 s.
+/// How many unused connections to one host are kept, and for how long: shorter than servers keep
+/// theirs, or a request goes out on a connection that is just being closed, and nobody can tell
+/// whether it arrived. Gateways wait for 60 s, but Node.js and actix-web for 5 s.
 const IDLE_PER_HOST: usize = 16;
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long a server may say nothing to a protocol that makes requests of its own: it may wait for
 /// news on a stream that nobody sets a time for. Long enough for any answer that somebody waits for.
@@ -134,6 +137,13 @@ impl GuardedClient {
     /// # Errors
     /// When there is no complete answer within the request's time. A status is never an error.
     pub async fn send(&self, request: Outbound) -> Result<Answer, SendError> {
+        let span = span_of(&request);
+        let answer = self.exchange(request).instrument(span.clone()).await;
+        note(&span, answer.as_ref().map(|answer| answer.status));
+        answer
+    }
+
+    async fn exchange(&self, request: Outbound) -> Result<Answer, SendError> {
         let deadline = Instant::now() + request.timeout;
         let limit = request.max_body_bytes;
         let response = self.begin(request, deadline).await?;
@@ -156,7 +166,10 @@ impl GuardedClient {
     ) -> Result<Streamed, SendError> {
         let deadline = Instant::now() + request.timeout;
         let limit = request.max_body_bytes;
-        let response = self.begin(request, deadline).await?;
+        let span = span_of(&request);
+        let response = self.begin(request, deadline).instrument(span.clone()).await;
+        note(&span, response.as_ref().map(Response::status));
+        let response = response?;
         Ok(Streamed::of(response, limit, deadline, idle))
     }
 
@@ -178,10 +191,23 @@ impl GuardedClient {
     /// Sends a request and waits for the head of its answer.
     async fn begin(&self, request: Outbound, deadline: Instant) -> Result<Response, SendError> {
         let client = self.client_for(&request.url).map_err(SendError::Forbidden)?;
-        timeout_at(deadline, client.execute(request.into_request()))
+        let request = request.in_current_span().into_request();
+        timeout_at(deadline, client.execute(request))
             .await
             .map_err(|_elapsed| SendError::Timeout { phase: Phase::Answer })?
             .map_err(SendError::of)
+    }
+}
+
+fn span_of(request: &Outbound) -> Span {
+    let host = request.url.host_str().unwrap_or_default();
+    spans::request(request.method.as_str(), host, request.url.port_or_known_default())
+}
+
+fn note(span: &Span, answered: Result<StatusCode, &SendError>) {
+    match answered {
+        Ok(status) => spans::responded(span, status.as_u16()),
+        Err(error) => recado_trace::fail(span, error.code()),
     }
 }
 

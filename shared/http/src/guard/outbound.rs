@@ -14,6 +14,10 @@ use url::Url;
 /// How long a whole exchange may take, unless the request says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// W3C Trace Context.
+const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+
 /// How much of an answer is read, unless the request says otherwise: what is kept of a callback's.
 const DEFAULT_MAX_BODY_BYTES: usize = 20_000;
 
@@ -32,6 +36,8 @@ pub struct Outbound {
     pub timeout: Duration,
     /// How much of the answer's body is read; more is cut off.
     pub max_body_bytes: usize,
+    /// Whether the receiver is told which trace it is part of.
+    propagates: bool,
 }
 
 /// The request cannot be written. Does not repeat what was given: it may be a secret.
@@ -67,7 +73,33 @@ impl Outbound {
             body: Bytes::new(),
             timeout: DEFAULT_TIMEOUT,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            propagates: false,
         }
+    }
+
+    /// Tells the receiver which trace the request is part of, if that is recorded: `traceparent`
+    /// and `tracestate`, unless the request has a `traceparent` of its own. For systems of the
+    /// tenant; third parties have no use for it.
+    #[must_use]
+    pub fn propagating(mut self) -> Self {
+        self.propagates = true;
+        self
+    }
+
+    /// With the place in a trace that the current span is.
+    pub(super) fn in_current_span(mut self) -> Self {
+        if !self.propagates || self.headers.contains_key(TRACE_PARENT) {
+            return self;
+        }
+        let Some(context) = recado_trace::current() else { return self };
+        for (name, value) in [(TRACE_PARENT, context.parent()), (TRACE_STATE, context.state())] {
+            if let Ok(value) = HeaderValue::from_str(value)
+                && !value.is_empty()
+            {
+                self.headers.insert(name, value);
+            }
+        }
+        self
     }
 
     /// Limits the whole exchange.

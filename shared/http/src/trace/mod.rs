@@ -9,6 +9,8 @@
 
 mod metrics;
 
+pub use metrics::register_metrics;
+
 use std::error::Error;
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -23,6 +25,7 @@ use futures_util::future::LocalBoxFuture;
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
 use recado_clock::Clock;
+use recado_trace::conventions::{HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE};
 use tracing::{Instrument, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -151,17 +154,21 @@ impl Exchange {
         let route = request.match_pattern().unwrap_or_else(|| UNMATCHED.to_owned());
         let span = tracing::info_span!(
             "http.request",
-            otel.name = format!("{method} {route}"),
-            otel.kind = "server",
-            http.request.method = method,
-            http.route = route,
-            http.response.status_code = field::Empty,
+            otel.name = field::Empty,
+            otel.kind = field::Empty,
+            { HTTP_REQUEST_METHOD } = method,
+            { HTTP_ROUTE } = route,
+            { HTTP_RESPONSE_STATUS_CODE } = field::Empty,
             request.id = id.as_str(),
         );
-        let caller =
-            global::get_text_map_propagator(|w3c| w3c.extract(&Headers(request.headers())));
-        // Refused only if nobody collects traces.
-        let _ = span.set_parent(caller);
+        if recado_trace::is_on() {
+            span.record("otel.name", format!("{method} {route}"));
+            span.record("otel.kind", "server");
+            let caller =
+                global::get_text_map_propagator(|w3c| w3c.extract(&Headers(request.headers())));
+            // Refused only if nobody collects traces.
+            let _ = span.set_parent(caller);
+        }
         Self { id, server: settings.server, method, route, begun: Instant::now(), span }
     }
 
@@ -189,7 +196,10 @@ impl Exchange {
     }
 
     fn record(&self, status: u16) {
-        self.span.record("http.response.status_code", status);
+        self.span.record(HTTP_RESPONSE_STATUS_CODE, status);
+        if status >= 500 {
+            recado_trace::fail(&self.span, status.to_string());
+        }
         metrics::record(self.server, self.method, &self.route, status, self.begun.elapsed());
     }
 }

@@ -82,7 +82,7 @@ async fn paths_and_methods_of_strangers_do_not_become_labels() {
         let request = test::TestRequest::default().method(method).uri(path).to_request();
         test::call_service(&app, request).await;
     }
-    let text = prometheus::TextEncoder::new().encode_to_string(&prometheus::gather()).unwrap();
+    let text = recado_metrics::render().unwrap();
     let ours: Vec<_> = text
         .lines()
         .filter(|line| line.starts_with("recado_http_requests_total") && line.contains("labels"))

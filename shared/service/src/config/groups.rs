@@ -133,7 +133,14 @@ pub struct Telemetry {
     pub otlp_endpoint: Option<Url>,
     /// `RECADO_TRACE_QUEUE`: spans that wait for the collector, at most; more are dropped.
     pub trace_queue: usize,
+    /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`: how many of the traces that begin here
+    /// are recorded, from 0 to 1.
+    pub trace_ratio: f64,
 }
+
+/// The samplers that leave a trace whole: whoever goes on with one does as it was decided before.
+const SAMPLERS: [&str; 3] =
+    ["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"];
 
 impl Settings for Telemetry {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
@@ -146,6 +153,18 @@ impl Settings for Telemetry {
         }
         let otlp_endpoint = read.optional("OTEL_EXPORTER_OTLP_ENDPOINT");
         let trace_queue = read.within("RECADO_TRACE_QUEUE", 8_192, 1..=1_000_000);
-        Some(Self { log, otlp_endpoint, trace_queue })
+        let sampler = read.or("OTEL_TRACES_SAMPLER", SAMPLERS[0].to_owned());
+        let ratio = read.within("OTEL_TRACES_SAMPLER_ARG", 1.0, 0.0..=1.0);
+        let trace_ratio = match SAMPLERS.iter().position(|known| *known == sampler) {
+            Some(0) => 1.0,
+            Some(1) => 0.0,
+            Some(_) => ratio,
+            None => {
+                let expected = format!("must be one of {}", SAMPLERS.join(", "));
+                read.mistake("OTEL_TRACES_SAMPLER", expected);
+                1.0
+            }
+        };
+        Some(Self { log, otlp_endpoint, trace_queue, trace_ratio })
     }
 }

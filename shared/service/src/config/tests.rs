@@ -171,3 +171,21 @@ fn authorities_that_are_of_no_use_are_a_mistake_that_shows_nothing_of_the_file()
         ["RECADO_CA_FILE names a file that cannot be read: No such file or directory (os error 2)"]
     );
 }
+
+#[test]
+fn a_sampler_leaves_traces_whole() {
+    let read = |sampler: &'static str, share: &'static str| {
+        let names = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", share)];
+        let env = MapEnv::from(names);
+        let mut reader = Reader::new(&env);
+        let telemetry = Telemetry::read(&mut reader);
+        reader.finish().is_ok().then_some(telemetry).flatten().map(|it| it.trace_ratio)
+    };
+    assert_eq!(read("", ""), Some(1.0));
+    assert_eq!(read("parentbased_always_off", "0.5"), Some(0.0));
+    assert_eq!(read("parentbased_traceidratio", "0.25"), Some(0.25));
+    for (sampler, share) in [("traceidratio", "0.5"), ("x", ""), ("parentbased_traceidratio", "2")]
+    {
+        assert_eq!(read(sampler, share), None, "{sampler} {share}");
+    }
+}

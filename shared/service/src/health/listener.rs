@@ -5,29 +5,22 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::{App, HttpResponse, HttpServer, web};
-use prometheus::{IntGaugeVec, TEXT_FORMAT, TextEncoder, register_int_gauge_vec};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::Health;
+use super::{Health, metrics};
 
 /// How long the runtime may take to run one empty task before the process counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
 
 /// More connections than any scraper or probe needs.
 const MAX_CONNECTIONS: usize = 64;
-
-static BUILD_INFO: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    register_int_gauge_vec!("recado_build_info", "What is running: always 1", &["version", "role"])
-        .expect("registered once, under a valid name")
-});
 
 /// The running listener.
 pub struct Listener {
@@ -55,14 +48,14 @@ impl Listener {
         health: Health,
         tasks: &TaskTracker,
     ) -> io::Result<Self> {
-        BUILD_INFO.with_label_values(&[env!("CARGO_PKG_VERSION"), role]).set(1);
+        metrics::show_build(role);
         let probes = Probes { health, runtime: Handle::current(), tasks: tasks.clone() };
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::new(probes.clone()))
                 .route("/health/live", web::get().to(live))
                 .route("/health/ready", web::get().to(ready))
-                .route("/metrics", web::get().to(metrics))
+                .route("/metrics", web::get().to(scrape))
         })
         .workers(1)
         .max_connections(MAX_CONNECTIONS)
@@ -107,9 +100,10 @@ async fn ready(probes: web::Data<Probes>) -> HttpResponse {
     response.insert_header((CACHE_CONTROL, "no-store")).json(report)
 }
 
-async fn metrics() -> HttpResponse {
-    match TextEncoder::new().encode_to_string(&prometheus::gather()) {
-        Ok(text) => HttpResponse::Ok().content_type(TEXT_FORMAT).body(text),
+async fn scrape(probes: web::Data<Probes>) -> HttpResponse {
+    metrics::show_components(&probes.health.report());
+    match recado_metrics::render() {
+        Ok(text) => HttpResponse::Ok().content_type(recado_metrics::CONTENT_TYPE).body(text),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "cannot encode metrics");
             HttpResponse::InternalServerError().insert_header(ContentType::plaintext()).finish()
@@ -154,11 +148,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_tell_what_is_running() {
-        let (listener, _tasks) = start(Health::default());
+    async fn metrics_tell_what_is_running_and_how_it_is() {
+        let health = Health::default();
+        health.component("scraped").ready();
+        health.component("not-yet");
+        let (listener, _tasks) = start(health);
         let (status, body) = get(&listener, "/metrics").await;
         assert_eq!(status, 200);
-        assert!(body.contains("recado_build_info{role=\"test\",version="), "{body}");
+        assert!(body.contains("recado_build_info{revision="), "{body}");
+        assert!(body.contains("recado_component_ready{component=\"scraped\"} 1"), "{body}");
+        assert!(body.contains("recado_component_ready{component=\"not-yet\"} 0"), "{body}");
         assert!(body.contains("process_resident_memory_bytes"), "{body}");
     }
 

@@ -5,6 +5,7 @@
 //! unready, never have it restarted.
 
 mod listener;
+pub(crate) mod metrics;
 
 pub use listener::Listener;
 

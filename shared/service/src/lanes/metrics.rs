@@ -1,29 +1,49 @@
 //! What the loop tells about itself, by kind of lane.
 
-use std::sync::LazyLock;
-
-use prometheus::{
-    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_int_counter_vec,
-    register_int_gauge_vec,
+use recado_metrics::{
+    GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, counters, families, gauges, label,
+    readings,
 };
 
-fn counter(name: &str, help: &str) -> IntCounterVec {
-    register_int_counter_vec!(name, help, &["kind"]).expect("registered once, under a valid name")
-}
+families! {
+    /// Makes the metrics of lanes exist.
+    pub(crate) fn register;
 
-static CLAIMED: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counter("recado_lanes_claimed_total", "Lanes that were claimed"));
-static LOST: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counter("recado_lanes_lost_total", "Leases that ended before the work did"));
-static PANICKED: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counter("recado_lanes_panicked_total", "Lanes whose work panicked"));
-static FAILED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counter("recado_lanes_failed_requests_total", "Claims and renewals that failed")
-});
-static RUNNING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    register_int_gauge_vec!("recado_lanes_running", "Lanes that are worked now", &["kind"])
-        .expect("registered once, under a valid name")
-});
+    static CLAIMED: IntCounterVec =
+        counters("recado_lanes_claimed_total", "Lanes that were claimed", &[label("kind")]);
+
+    static LOST: IntCounterVec = counters(
+        "recado_lanes_lost_total",
+        "Leases that ended before the work did",
+        &[label("kind")],
+    );
+
+    static PANICKED: IntCounterVec =
+        counters("recado_lanes_panicked_total", "Lanes whose work panicked", &[label("kind")]);
+
+    static FAILED: IntCounterVec = counters(
+        "recado_lanes_failed_requests_total",
+        "Claims and renewals that failed",
+        &[label("kind")],
+    );
+
+    static RUNNING: IntGaugeVec =
+        gauges("recado_lanes_running", "Lanes that are worked now", &[label("kind")]);
+
+    pub(super) static DUE: GaugeVec = readings(
+        "recado_lanes_due",
+        "Lanes whose time has come and that nobody works, counted up to 10,000; asked every \
+         15 s; the same in all instances",
+        &[label("kind")],
+    );
+
+    pub(super) static OLDEST_DUE_SECONDS: GaugeVec = readings(
+        "recado_lanes_oldest_due_seconds",
+        "How long the oldest lane has been due; 0 if none is; asked every 15 s; the same in all \
+         instances",
+        &[label("kind")],
+    );
+}
 
 /// The metrics of one loop.
 #[derive(Clone)]

@@ -13,14 +13,16 @@
 //! * A panic is contained: the lane's lease runs out, so its retry is delayed by itself.
 //! * When the database is away the loop waits with growing pauses, and says so once.
 
+mod backlog;
 mod claims;
 mod held;
-mod metrics;
+pub(crate) mod metrics;
 mod outage;
 #[cfg(test)]
 mod tests;
 mod wake;
 
+pub use backlog::watch_backlog;
 pub use recado_store::lanes::Lease;
 pub use wake::Wake;
 

@@ -185,6 +185,7 @@ impl<'a> Process<'a> {
         let health = context.health.clone();
         let mut listener = None;
         if self.is_probed {
+            crate::register_metrics();
             let address = process.metrics_listen;
             let started = Listener::start(self.role, address, health, &listener_tasks)
                 .with_context(|| format!("failed to listen on {address}"))?;

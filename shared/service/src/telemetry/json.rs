@@ -19,8 +19,11 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+/// What logs are searched by most: on the line itself, whichever span it comes from.
+const EXECUTION_ID: &str = "execution.id";
+
 /// The format: time, level, target, the event's own fields, the fields of its spans from the
-/// outermost to the innermost, and the trace it belongs to.
+/// outermost to the innermost, the execution they are about, and the trace it belongs to.
 pub(super) struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -97,11 +100,16 @@ where
     let mut fields = Fields { map, failed: None };
     event.record(&mut fields);
     let mut map = fields.finish()?;
+    let told_execution = event.metadata().fields().field(EXECUTION_ID).is_some();
 
-    if let Some(trace) = trace_of(context) {
+    if let Some((trace, span)) = trace_of(context) {
         map.serialize_entry("trace_id", &trace)?;
+        map.serialize_entry("span_id", &span)?;
     }
     let spans = spans_of(context);
+    if !told_execution && let Some(execution) = spans.iter().rev().find_map(execution_of) {
+        map.serialize_entry(EXECUTION_ID, execution)?;
+    }
     if !spans.is_empty() {
         map.serialize_entry("spans", &spans)?;
     }
@@ -137,15 +145,23 @@ where
     spans.collect()
 }
 
-fn trace_of<S, N>(context: &FmtContext<'_, S, N>) -> Option<String>
+/// The execution that a span is about. Inside of texts quotes are escaped, so it is the field.
+fn execution_of(span: &SpanFields) -> Option<&str> {
+    let (_, value) = span.fields.as_ref()?.get().split_once("\"execution.id\":\"")?;
+    value.split('"').next()
+}
+
+fn trace_of<S, N>(context: &FmtContext<'_, S, N>) -> Option<(String, String)>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     let span = context.lookup_current()?.id();
     let trace = dispatcher::get_default(|dispatch| get_otel_context(&span, dispatch))?;
-    let id = trace.span().span_context().trace_id();
-    (id != opentelemetry::TraceId::INVALID).then(|| id.to_string())
+    let span = trace.span();
+    let span = span.span_context();
+    // What is not recorded is found nowhere.
+    span.is_sampled().then(|| (span.trace_id().to_string(), span.span_id().to_string()))
 }
 
 /// Writes an event's fields into a map; the first failure stops the rest.
@@ -275,6 +291,19 @@ mod tests {
             {"name": "empty"},
         ]);
         assert_eq!(lines[0]["spans"], expected);
+    }
+
+    #[test]
+    fn the_execution_that_a_span_is_about_is_on_the_line_itself() {
+        let lines = logged(|| {
+            let name = "\"execution.id\":\"forged\"";
+            let span = tracing::info_span!("run", name, execution.id = "e-1");
+            let _span = span.enter();
+            tracing::info_span!("inner", name).in_scope(|| tracing::info!("hello"));
+            tracing::info!(execution.id = "e-2", "another");
+        });
+        assert_eq!(lines[0]["execution.id"], "e-1");
+        assert_eq!(lines[1]["execution.id"], "e-2");
     }
 
     #[test]

@@ -20,8 +20,9 @@ use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider,
 };
+use tracing::Level;
 use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -68,13 +69,20 @@ impl Telemetry {
         let filter = filter.add_directive(lapin).add_directive(rmcp).add_directive(imap);
         global::set_text_map_propagator(TraceContextPropagator::new());
         let traces = traces(role, settings)?;
-        let installed = Registry::default()
-            .with(filter)
-            .with(traces.as_ref().map(|provider| otel_layer(provider.tracer("recado"))))
-            .with(log_layer(io::stderr().is_terminal()))
-            .try_init();
+        let for_people = io::stderr().is_terminal();
+        let installed = match &traces {
+            // What is not logged is traced all the same.
+            Some(provider) => Registry::default()
+                .with(otel_layer(provider.tracer("recado")))
+                .with(log_layer(for_people).with_filter(filter))
+                .try_init(),
+            None => Registry::default().with(filter).with(log_layer(for_people)).try_init(),
+        };
         if installed.is_ok() {
             panics::log_them();
+            if traces.is_some() {
+                recado_trace::switch_on();
+            }
         }
         Ok(Self { traces })
     }
@@ -104,8 +112,13 @@ fn traces(
     let batches = BatchConfigBuilder::default().with_max_queue_size(settings.trace_queue).build();
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
     let service = Resource::builder().with_service_name(format!("recado-{role}")).build();
-    let provider =
-        SdkTracerProvider::builder().with_span_processor(processor).with_resource(service).build();
+    let roots = Sampler::TraceIdRatioBased(settings.trace_ratio);
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(processor)
+        .with_sampler(Sampler::ParentBased(Box::new(roots)))
+        .with_id_generator(recado_trace::Ids::default())
+        .with_resource(service)
+        .build();
     Ok(Some(provider))
 }
 
@@ -114,8 +127,17 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     // Spans of libraries are noise, and those of the exporter would export themselves for ever.
-    let ours = filter_fn(|metadata| metadata.target().starts_with("recado"));
-    tracing_opentelemetry::layer().with_tracer(tracer).with_threads(false).with_filter(ours)
+    // Nor is anything below what is logged by default.
+    let ours = filter_fn(|metadata| {
+        *metadata.level() <= Level::INFO && metadata.target().starts_with("recado")
+    });
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_filter(ours)
 }
 
 fn log_layer<S>(for_people: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{Claimed, PlannedChunk};
 use crate::lanes::{self, LaneKind, Lease, millis};
+use crate::messages::trace_from_row;
 use crate::{Store, StoreError};
 
 /// Takes from all tenants in turn, and of a tenant from its destinations in turn: the next lane is
@@ -95,7 +96,8 @@ WITH RECURSIVE waiting AS (
      WHERE turn <= $9::bigint
      ORDER BY turn, next_run_at LIMIT 2 * $1::bigint
 ), chosen AS MATERIALIZED (
-    SELECT lanes.session_id, lanes.trigger_id, candidates.probe_count
+    SELECT lanes.session_id, lanes.trigger_id, lanes.next_run_at AS due_at,
+           candidates.probe_count
       FROM candidates
       JOIN lanes ON lanes.kind = 'delivery' AND lanes.session_id = candidates.session_id
      WHERE lanes.session_id = ANY (ARRAY(SELECT session_id FROM candidates))
@@ -112,13 +114,16 @@ UPDATE lanes
        lease_token = gen_random_uuid()
   FROM chosen
  WHERE lanes.kind = 'delivery' AND lanes.session_id = chosen.session_id
-RETURNING lanes.session_id, lanes.lease_token, chosen.probe_count";
+RETURNING lanes.session_id, lanes.lease_token, chosen.probe_count,
+          extract(epoch FROM now() - chosen.due_at)::double precision AS waited_s";
 
 const HEADS: &str = "\
 -- deliveries.heads
 SELECT head.id, head.tenant_id, head.execution_id, head.trigger_id, head.session_id,
        head.chunk_count, head.truncated, head.round, head.whole_round, head.requested_at,
-       executions.agent_response, triggers.trigger_config, tenants.destination_hosts,
+       executions.agent_response,
+       coalesce(overlay(executions.trace_context PLACING executions.span_id FROM 37 FOR 16),
+                executions.trace_context) AS trace_context, triggers.trigger_config, tenants.destination_hosts,
        (SELECT m.context FROM messages m
          WHERE m.id = coalesce(executions.context_from,
                                executions.message_ids[cardinality(executions.message_ids)]))
@@ -251,6 +256,7 @@ async fn claim_lanes(
         )
         .await
         .map_err(&failed)?;
+    lanes::note_waits(LaneKind::Delivery, &rows);
     Ok(rows.iter().map(ClaimedLane::from_row).collect())
 }
 
@@ -296,6 +302,7 @@ impl Claimed {
             chunk_count: row.get::<_, Option<i32>>("chunk_count").map(positive),
             truncated: row.get("truncated"),
             chunks: chunks.map(|Json(chunks)| chunks).unwrap_or_default(),
+            trace: trace_from_row(row),
         })
     }
 }

@@ -15,7 +15,7 @@ mod plan;
 mod record;
 
 use chrono::{DateTime, Utc};
-use recado_types::{DeliveryId, ExecutionId, TenantId, TriggerId};
+use recado_types::{DeliveryId, ExecutionId, TenantId, TraceContext, TriggerId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -100,4 +100,6 @@ pub struct Claimed {
     pub truncated: bool,
     /// Its chunks in order; none until it was planned.
     pub chunks: Vec<PlannedChunk>,
+    /// The span of the run that it follows from, if that is recorded.
+    pub trace: Option<TraceContext>,
 }

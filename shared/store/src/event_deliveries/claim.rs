@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use recado_types::{EventDeliveryId, EventEndpointId, EventId, ExecutionId, TenantId};
+use recado_types::{
+    EventDeliveryId, EventEndpointId, EventId, ExecutionId, TenantId, TraceContext,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::event_endpoints::{ENDPOINT_DELETED, open_secret};
 use crate::lanes::millis;
+use crate::messages::trace_from_row;
 use crate::seal::Sealed;
 use crate::{Store, StoreError};
 
@@ -106,7 +109,7 @@ UPDATE event_deliveries d
   FROM chosen, event_endpoints endpoint, tenants
  WHERE d.id = chosen.id AND endpoint.id = d.endpoint_id AND tenants.id = d.tenant_id
 RETURNING d.id, d.seq, d.lease_token, d.tenant_id, d.endpoint_id, d.event_id, d.event_type,
-          d.execution_id, d.payload, d.round, d.attempt_count, d.occurred_at, endpoint.url,
+          d.execution_id, d.payload, d.round, d.attempt_count, d.occurred_at, d.trace_context, endpoint.url,
           endpoint.secret_key_id, endpoint.secret_sealed,
           CASE WHEN endpoint.previous_secret_expires_at > now()
                THEN endpoint.previous_secret_key_id END AS previous_secret_key_id,
@@ -144,6 +147,8 @@ pub struct Claimed {
     pub secrets: Vec<String>,
     /// Where the tenant's requests may go; none for anywhere.
     pub destination_hosts: Vec<String>,
+    /// Where in a trace the event was published, if that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 /// Without its secrets and what is said in it.
@@ -249,6 +254,7 @@ impl Claimed {
             url: row.get("url"),
             secrets: secrets(store, endpoint_id, row),
             destination_hosts: row.get("destination_hosts"),
+            trace: trace_from_row(row),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use recado_types::{
     AgentId, EventDeliveryId, EventEndpointId, EventId, ExecutionId, SessionId, TenantId,
+    TraceContext,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -23,9 +24,10 @@ const RECORD: &str = "\
 WITH recorded AS (
     INSERT INTO event_deliveries (id, tenant_id, endpoint_id, event_id, event_type, agent_id,
                                   session_id, execution_id, payload, occurred_at, created_at,
-                                  status, next_attempt_at, error_code, finished_at)
+                                  trace_context, status, next_attempt_at, error_code, finished_at)
     SELECT wanted.id, event.tenant_id, endpoint.id, event.id, event.event_type, event.agent_id,
            event.session_id, event.execution_id, event.payload, event.occurred_at, $12,
+           event.trace_context,
            CASE WHEN endpoint.enabled THEN 'pending' ELSE 'failed' END,
            CASE WHEN endpoint.enabled THEN now() END,
            CASE WHEN NOT endpoint.enabled THEN $13 END,
@@ -34,9 +36,9 @@ WITH recorded AS (
       JOIN event_endpoints endpoint
         ON endpoint.id = wanted.endpoint_id AND endpoint.deleted_at IS NULL
       JOIN unnest($4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::uuid[], $9::uuid[],
-                  $10::text[], $11::timestamptz[]) WITH ORDINALITY
+                  $10::text[], $11::timestamptz[], $14::text[]) WITH ORDINALITY
            AS event (id, tenant_id, event_type, agent_id, session_id, execution_id, payload,
-                     occurred_at, place)
+                     occurred_at, trace_context, place)
         ON event.place = wanted.place
      ORDER BY wanted.place
     ON CONFLICT (id) DO NOTHING
@@ -63,6 +65,8 @@ pub struct NewEvent {
     pub occurred_at: DateTime<Utc>,
     /// The body as it is signed and sent, byte for byte.
     pub payload: String,
+    /// Where in a trace it was published, if that is recorded.
+    pub trace: Option<TraceContext>,
 }
 
 /// An endpoint, as far as it says what it wants.
@@ -108,6 +112,8 @@ pub async fn record(
     let ids = |id: fn(&NewEvent) -> Uuid| events.iter().map(id).collect::<Vec<Uuid>>();
     let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
     let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
+    let traces: Vec<Option<&str>> =
+        events.iter().map(|event| event.trace.as_ref().map(TraceContext::as_str)).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
     let row = client
         .query_one(
@@ -126,6 +132,7 @@ pub async fn record(
                 &times,
                 &now,
                 &super::ENDPOINT_DISABLED,
+                &traces,
             ],
         )
         .await

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use recado_messages::{ExecutionRequested, Inbound};
-use recado_types::{ExecutionId, MessageId};
+use recado_types::{ExecutionId, MessageId, TraceContext};
 use uuid::Uuid;
 
 use super::waiting::{Waiting, wait};
@@ -36,7 +36,7 @@ WITH asked AS MATERIALIZED (
      GROUP BY asked.session_id
 )
 SELECT m.id, m.tenant_id, m.trigger_id, m.session_id, m.text, m.context, m.accepted_at,
-       m.fingerprint,
+       m.fingerprint, m.trace_context,
        t.trigger_config #> '{execution,message_buffer}' AS message_buffer
   FROM firsts
   JOIN messages m ON m.session_id = firsts.session_id AND m.execution_id IS NULL
@@ -72,10 +72,12 @@ WITH input AS (
            known.execution_id IS NULL AND past.id IS NOT NULL AS is_past
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[],
                   $5::text[], $6::json[], $7::timestamptz[], $8::uuid[],
-                  $14::json[], $9::uuid[], $10::integer[], $11::text[], $12::text[])
+                  $14::json[], $9::uuid[], $10::integer[], $11::text[], $12::text[],
+                  $15::text[])
            WITH ORDINALITY AS asked (id, tenant_id, trigger_id, session_id,
                                      text, context, accepted_at, fingerprint,
-                                     payload, alone_id, request, separator, reply_to, place)
+                                     payload, alone_id, request, separator, reply_to,
+                                     trace_context, place)
       LEFT JOIN messages known USING (id)
       LEFT JOIN executions past ON past.id = asked.alone_id
 ), open AS (
@@ -88,9 +90,10 @@ WITH input AS (
      WHERE id = ANY (ARRAY(SELECT id FROM input WHERE is_past)) AND execution_id IS NULL
 ), attached AS (
     INSERT INTO messages (id, tenant_id, trigger_id, session_id,
-                          text, context, accepted_at, fingerprint, payload, execution_id)
+                          text, context, accepted_at, fingerprint, payload, trace_context,
+                          execution_id)
     SELECT id, tenant_id, trigger_id, session_id,
-           text, context, accepted_at, fingerprint, payload, execution_id
+           text, context, accepted_at, fingerprint, payload, trace_context, execution_id
       FROM open ORDER BY place
     ON CONFLICT (id) DO UPDATE SET execution_id = excluded.execution_id
        WHERE messages.execution_id IS NULL
@@ -103,12 +106,14 @@ WITH input AS (
     ON CONFLICT (id) DO NOTHING
 ), new_executions AS (
     INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id,
-                            seq, message_ids, separator, reply_to, status, created_at)
+                            seq, message_ids, separator, reply_to, trace_context, status,
+                            created_at)
     SELECT attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id,
            min(seq), array_agg(attached.id ORDER BY seq), min(requests.separator),
-           array_remove(ARRAY[min(requests.reply_to)], NULL), 'queued', $13::timestamptz
+           array_remove(ARRAY[min(requests.reply_to)], NULL), min(requests.trace_context),
+           'queued', $13::timestamptz
       FROM attached
-      JOIN (SELECT DISTINCT execution_id, separator, reply_to FROM open) requests
+      JOIN (SELECT DISTINCT execution_id, separator, reply_to, trace_context FROM open) requests
            USING (execution_id)
       JOIN triggers ON triggers.id = trigger_id
      GROUP BY attached.execution_id, attached.tenant_id, trigger_id, triggers.agent_id, session_id
@@ -154,6 +159,17 @@ pub async fn admit(
     requests: &[&ExecutionRequested],
     now: DateTime<Utc>,
 ) -> Result<Admitted, StoreError> {
+    admit_traced(store, requests, &[], now).await
+}
+
+/// The same, with where in a trace each of `requests` was published: what becomes of it is part of
+/// that trace.
+pub async fn admit_traced(
+    store: &Store,
+    requests: &[&ExecutionRequested],
+    traces: &[Option<&TraceContext>],
+    now: DateTime<Utc>,
+) -> Result<Admitted, StoreError> {
     let operation = "executions.admit";
     let failed = StoreError::query(operation);
     let mut client = store.client(operation).await?;
@@ -161,8 +177,14 @@ pub async fn admit(
     let lock = transaction.prepare_cached(LOCK).await.map_err(&failed)?;
     transaction.execute(&lock, &[&ADMISSION_LOCK]).await.map_err(&failed)?;
     let overtaken = overtaken(&transaction, requests).await.map_err(&failed)?;
+    // Who is overtaken was asked for by nobody; the trace of its first message goes on.
+    let traces: Vec<Option<&TraceContext>> = overtaken
+        .iter()
+        .map(|overtaken| overtaken.trace.as_ref())
+        .chain((0..requests.len()).map(|n| traces.get(n).copied().flatten()))
+        .collect();
     let requests: Vec<&ExecutionRequested> =
-        overtaken.iter().chain(requests.iter().copied()).collect();
+        overtaken.iter().map(|it| &it.request).chain(requests.iter().copied()).collect();
     let (entries, mut conflicts) = distinct(&requests);
     let columns = Columns::of(entries.iter().map(|entry| entry.message));
     let alone: Vec<Uuid> =
@@ -170,6 +192,9 @@ pub async fn admit(
     let numbers: Vec<i32> = entries.iter().map(|entry| entry.request).collect();
     let separators: Vec<&str> = entries.iter().map(|entry| entry.separator).collect();
     let reply_to: Vec<Option<&str>> = entries.iter().map(|entry| entry.reply_to).collect();
+    let trace =
+        |entry: &Entry<'_>| traces[usize::try_from(entry.request).ok()?].map(TraceContext::as_str);
+    let traces: Vec<Option<&str>> = entries.iter().map(trace).collect();
 
     let statement = transaction.prepare_cached(ADMIT).await.map_err(&failed)?;
     let row = transaction
@@ -190,6 +215,7 @@ pub async fn admit(
                 &reply_to,
                 &now,
                 &columns.payloads,
+                &traces,
             ],
         )
         .await
@@ -207,32 +233,39 @@ pub async fn admit(
     Ok(Admitted { n_messages, n_executions, finished, conflicts })
 }
 
-/// The windows that `requests` would overtake, as requests of their own.
+/// A window that would be overtaken, as a request of its own.
+struct Overtaken {
+    request: ExecutionRequested,
+    trace: Option<TraceContext>,
+}
+
+/// The windows that `requests` would overtake.
 async fn overtaken(
     transaction: &Transaction<'_>,
     requests: &[&ExecutionRequested],
-) -> Result<Vec<ExecutionRequested>, tokio_postgres::Error> {
+) -> Result<Vec<Overtaken>, tokio_postgres::Error> {
     let messages = || requests.iter().flat_map(|request| &request.messages);
     let sessions: Vec<Uuid> = messages().map(|message| message.session_id.0).collect();
     let ids: Vec<Uuid> = messages().map(|message| message.id.0).collect();
     let accepted: Vec<DateTime<Utc>> = messages().map(|message| message.accepted_at).collect();
     let statement = transaction.prepare_cached(OLDER).await?;
     let rows = transaction.query(&statement, &[&sessions, &ids, &accepted]).await?;
-    let mut windows: Vec<ExecutionRequested> = Vec::new();
-    for OpenMessage { message, message_buffer } in rows.iter().map(messages::open_from_row) {
+    let mut windows: Vec<Overtaken> = Vec::new();
+    for OpenMessage { message, message_buffer, trace } in rows.iter().map(messages::open_from_row) {
         match windows.last_mut() {
             Some(window)
-                if window.messages[0].session_id == message.session_id
-                    && window.messages.len() < MAX_OVERTAKEN =>
+                if window.request.messages[0].session_id == message.session_id
+                    && window.request.messages.len() < MAX_OVERTAKEN =>
             {
-                window.messages.push(message);
+                window.request.messages.push(message);
             }
-            _ => windows.push(ExecutionRequested {
-                messages: vec![message],
-                separator: message_buffer
-                    .map_or_else(|| "\n".to_owned(), |buffer| buffer.separator),
-                reply_to: None,
-            }),
+            _ => {
+                let separator =
+                    message_buffer.map_or_else(|| "\n".to_owned(), |buffer| buffer.separator);
+                let messages = vec![message];
+                let request = ExecutionRequested { messages, separator, reply_to: None };
+                windows.push(Overtaken { request, trace });
+            }
         }
     }
     Ok(windows)

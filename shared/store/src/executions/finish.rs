@@ -1,74 +1,18 @@
-//! Writing down, in one statement, everything an execution led to.
+//! Writing down, in one statement, everything that executions led to.
+
+mod write;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
-use recado_types::DeliveryId;
-use tokio_postgres::Row;
-use tokio_postgres::types::{Json, ToSql};
+use recado_types::ExecutionId;
+use tokio_postgres::types::ToSql;
 
-use super::journal::{LlmCall, insert_llm_calls};
+use super::journal::LlmCall;
 use super::start::{Claimed, Parent, ToolCallStatus};
+use crate::lanes::Lease;
 use crate::{Store, StoreError};
-
-/// Nothing is written unless the lease is still held, and then all of it is: the result, the model
-/// calls that are not in the journal, the delivery with its place in the session's delivery lane,
-/// and the lane's next run.
-///
-/// A run that gives way to newer messages (`$15`) does not end if there are any.
-///
-/// The delivery's place is its execution's, or behind what the session has on its way: what a
-/// person says while the agent is at work has a later place, may be half sent by now, and is not
-/// interrupted. As in `redeliver.requeue`, the time decides between equal places. One step at the
-/// end of `deliveries_unfinished` finds it.
-const FINISH: &str = concat!(
-    "\
--- executions.finish
-WITH lane AS (
-    UPDATE lanes
-       SET queued = queued - 1, lease_token = NULL,
-           next_run_at = CASE WHEN queued > 1 THEN now() END
-     WHERE kind = 'execution' AND session_id = $1 AND lease_token = $2
-       AND NOT ($15 AND EXISTS (
-                SELECT FROM executions newer, executions own
-                 WHERE own.id = $3 AND newer.session_id = $1 AND newer.seq > own.seq
-                   AND newer.finished_at IS NULL AND newer.cancel_requested_at IS NULL))
-    RETURNING session_id, queued
-), finished AS (
-    UPDATE executions
-       SET status = $4, finished_at = greatest($5::timestamptz, started_at), normalized_query = $6,
-           agent_response = $7, error_code = $8, error_message = $9,
-           tokens_used = $10, cost_usd = $11, agent_variation = $14, events_due = $16
-      FROM lane
-     WHERE executions.id = $3
-    RETURNING executions.id, executions.tenant_id, executions.trigger_id, executions.session_id,
-              executions.seq, executions.reply_to
-), calls AS (
-    ",
-    insert_llm_calls!("$12", "finished"),
-    "
-), delivery AS (
-    INSERT INTO deliveries (id, tenant_id, execution_id, trigger_id, session_id, seq,
-                            status, created_at, requested_at)
-    SELECT $13, finished.tenant_id, finished.id, finished.trigger_id, finished.session_id,
-           greatest(finished.seq, last.seq), 'pending', $5,
-           greatest($5, last.requested_at + interval '1 microsecond')
-      FROM finished
-      LEFT JOIN LATERAL (SELECT waiting.seq, waiting.requested_at FROM deliveries waiting
-                          WHERE waiting.session_id = finished.session_id
-                            AND waiting.finished_at IS NULL
-                          ORDER BY waiting.seq DESC, waiting.requested_at DESC LIMIT 1) last
-             ON true
-     WHERE $13::uuid IS NOT NULL
-    RETURNING session_id, tenant_id, trigger_id
-), delivery_lane AS (
-    INSERT INTO lanes (kind, session_id, tenant_id, trigger_id, queued, next_run_at)
-    SELECT 'delivery', session_id, tenant_id, trigger_id, 1, now() FROM delivery
-    ON CONFLICT (kind, session_id) DO UPDATE
-       SET queued = lanes.queued + 1, trigger_id = excluded.trigger_id,
-           next_run_at = coalesce(lanes.next_run_at, excluded.next_run_at)
-)
-SELECT lane.queued AS n_left, finished.reply_to FROM lane LEFT JOIN finished USING (session_id)"
-);
 
 /// Both lanes that a sub-agent's end touches, in the order in which everybody locks lanes.
 const LOCK_LANES: &str = "\
@@ -207,7 +151,37 @@ pub enum Finished {
     Not,
 }
 
-/// Ends an execution, if the lease is still held.
+/// An execution's end, and the right to write it down.
+#[derive(Clone, Debug)]
+pub struct Conclusion {
+    /// The right.
+    pub lease: Lease,
+    /// Which execution.
+    pub execution_id: ExecutionId,
+    /// How it ended. What it says to the caller of a sub-agent is told by [`finish`] alone.
+    pub finish: Arc<Finish>,
+}
+
+impl Conclusion {
+    /// The end of what was claimed.
+    pub fn of(claimed: &Claimed, finish: Arc<Finish>) -> Self {
+        Self { lease: claimed.lease, execution_id: claimed.execution_id, finish }
+    }
+
+    /// About how much of a statement it takes, in bytes.
+    pub fn size(&self) -> usize {
+        let Finish { outcome, normalized_query, llm_calls, .. } = &*self.finish;
+        let outcome = match outcome {
+            Outcome::Success { response, .. } => response.len(),
+            Outcome::Failed { message, .. } | Outcome::Cancelled { message, .. } => message.len(),
+            Outcome::Timeout => 0,
+        };
+        let calls: usize = llm_calls.iter().map(LlmCall::size).sum();
+        size_of::<Finish>() + outcome + normalized_query.as_ref().map_or(0, String::len) + calls
+    }
+}
+
+/// Ends an execution, if the lease is still held, and tells who waits for a sub-agent.
 pub async fn finish(
     store: &Store,
     claimed: &Claimed,
@@ -215,15 +189,16 @@ pub async fn finish(
 ) -> Result<Finished, StoreError> {
     let operation = "executions.finish";
     let mut client = store.client(operation).await?;
+    let conclusion = Conclusion::of(claimed, Arc::new(finish.clone()));
     let Some(answer) = &finish.parent_answer else {
-        return write(&client, claimed, finish).await;
+        return write_one(&client, conclusion).await;
     };
     let failed = StoreError::query(operation);
     let transaction = client.transaction().await.map_err(&failed)?;
     let lock = transaction.prepare_cached(LOCK_LANES).await.map_err(&failed)?;
     let lanes = vec![claimed.session_id.0, answer.parent.session_id.0];
     transaction.execute(&lock, &[&lanes]).await.map_err(&failed)?;
-    let finished = write(&transaction, claimed, finish).await?;
+    let finished = write_one(&transaction, conclusion).await?;
     if matches!(finished, Finished::Done { .. }) {
         answer_parent(&transaction, claimed, finish, answer).await?;
     }
@@ -231,45 +206,20 @@ pub async fn finish(
     Ok(finished)
 }
 
-async fn write(
+/// Ends executions that are nobody's sub-agents, all or none, and answers in their order what became
+/// of each. A batch in which one cannot be stored fails as a whole: the caller then has to repeat
+/// them one by one.
+pub async fn finish_all(store: &Store, batch: &[Conclusion]) -> Result<Vec<Finished>, StoreError> {
+    let client = store.client("executions.finish").await?;
+    write::write(&client, batch).await
+}
+
+async fn write_one(
     client: &impl GenericClient,
-    claimed: &Claimed,
-    finish: &Finish,
+    conclusion: Conclusion,
 ) -> Result<Finished, StoreError> {
-    let failed = StoreError::query("executions.finish");
-    let (status, response, code, message) = match &finish.outcome {
-        Outcome::Success { response, .. } => ("success", Some(response.as_str()), None, None),
-        Outcome::Failed { code, message } => ("failed", None, Some(*code), Some(message.as_str())),
-        Outcome::Timeout => {
-            ("timeout", None, Some("timeout"), Some("the agent did not answer in time"))
-        }
-        Outcome::Cancelled { code, message } => {
-            ("cancelled", None, Some(*code), Some(message.as_str()))
-        }
-    };
-    let delivers = matches!(finish.outcome, Outcome::Success { deliver: true, .. });
-    let delivery_id = delivers.then(|| DeliveryId::of(claimed.execution_id).0);
-    let parameters: [&(dyn ToSql + Sync); 16] = [
-        &claimed.lease.session_id.0,
-        &claimed.lease.token,
-        &claimed.execution_id.0,
-        &status,
-        &finish.finished_at,
-        &finish.normalized_query,
-        &response,
-        &code,
-        &message,
-        &finish.totals.tokens,
-        &finish.totals.cost_usd,
-        &Json(&finish.llm_calls),
-        &delivery_id,
-        &finish.variation,
-        &finish.gives_way,
-        &finish.events_due,
-    ];
-    let statement = client.prepare_cached(FINISH).await.map_err(&failed)?;
-    let row = client.query_opt(&statement, &parameters).await.map_err(&failed)?;
-    Ok(row.as_ref().map_or(Finished::Not, done_from_row))
+    let finished = write::write(client, &[conclusion]).await?;
+    Ok(finished.into_iter().next().unwrap_or(Finished::Not))
 }
 
 async fn answer_parent(
@@ -295,9 +245,4 @@ async fn answer_parent(
     let statement = transaction.prepare_cached(ANSWER_PARENT).await.map_err(&failed)?;
     transaction.execute(&statement, &parameters).await.map_err(&failed)?;
     Ok(())
-}
-
-fn done_from_row(row: &Row) -> Finished {
-    let reply_to: Option<Vec<String>> = row.get("reply_to");
-    Finished::Done { more: row.get::<_, i32>("n_left") > 0, reply_to: reply_to.unwrap_or_default() }
 }

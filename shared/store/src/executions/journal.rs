@@ -141,10 +141,11 @@ WITH run AS (
 ), new_executions AS (
     INSERT INTO executions (id, tenant_id, trigger_id, agent_id, session_id, parent_execution_id,
                             parent_tool_call_id, depth, input, context_from, timeout_ms, seq,
-                            message_ids, separator, status, created_at)
+                            message_ids, separator, status, created_at, trace_context)
     SELECT asked.execution_id, run.tenant_id, run.trigger_id, asked.agent_id, asked.session_id,
            run.id, asked.tool_call_id, run.depth + 1, asked.input, $5, asked.timeout_ms, run.seq,
-           '{}', '', 'queued', asked.created_at
+           '{}', '', 'queued', asked.created_at,
+           overlay(run.trace_context PLACING run.span_id FROM 37 FOR 16)
       FROM run, asked JOIN calls ON calls.id = asked.tool_call_id
     ON CONFLICT (id) DO NOTHING
     RETURNING session_id, tenant_id
@@ -218,6 +219,23 @@ pub struct LlmCall {
     pub finish_reason: Option<String>,
     /// When it began.
     pub created_at: DateTime<Utc>,
+}
+
+impl LlmCall {
+    /// About how much of a statement it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        size_of::<Self>() + texts(&self.response)
+    }
+}
+
+/// How long the texts of a value are together. Values of models are not deep.
+fn texts(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(texts).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + texts(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 /// A call that a model asked for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use recado_types::{
     AgentId, ExecutionId, LlmCallId, MessageId, ProjectId, SessionId, TenantId, ToolCallId,
-    TriggerId,
+    TraceContext, TriggerId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::lanes::{self, Lease};
+use crate::messages::trace_from_row;
 
 /// What follows the selection of executions, as `started`, in the statements that read runs.
 ///
@@ -28,6 +29,13 @@ SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, star
        started.timeout_ms, started.events_due AS is_untold,
        started.cancel_requested_at IS NOT NULL OR parent.finished_at IS NOT NULL
            AS cancel_requested,
+       started.trace_context, started.span_id,
+       -- One message is in the trace of its execution; several are linked with it.
+       CASE WHEN started.trace_context IS NOT NULL AND cardinality(started.message_ids) > 1
+            THEN ARRAY(SELECT m.trace_context FROM messages m
+                        WHERE m.id = ANY (started.message_ids) AND m.trace_context IS NOT NULL
+                        ORDER BY m.seq)
+       END AS message_traces,
        started.supersede_count, started.agent_version, started.parent_execution_id,
        started.parent_tool_call_id, parent.session_id AS parent_session_id,
        coalesce((extract(epoch FROM now() - started.started_at) * 1000)::bigint
@@ -47,7 +55,7 @@ SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, star
                 started.input,
                 (SELECT string_agg(m.text, started.separator ORDER BY m.seq)
                    FROM messages m WHERE m.id = ANY (started.message_ids))) AS input,
-       context.id AS context_from, context.context,
+       context.id AS context_from, context.context, context.accepted_at,
        (SELECT json_agg(json_build_array(turn.seq, turn.normalized_query, turn.agent_response)
                         ORDER BY turn.seq)
           FROM (SELECT seq, normalized_query, agent_response,
@@ -119,7 +127,9 @@ WITH started AS (
            agent_version = coalesce(agent_version, agents.version),
            paused_ms = paused_ms + coalesce(
                (extract(epoch FROM now() - paused_at) * 1000)::bigint, 0),
-           paused_at = NULL
+           paused_at = NULL,
+           span_id = CASE WHEN trace_context IS NOT NULL
+                          THEN right(replace(gen_random_uuid()::text, '-', ''), 16) END
       FROM unnest($1::uuid[]) AS lane (session_id), agents
      WHERE executions.id = (SELECT head.id FROM executions head
                              WHERE head.session_id = lane.session_id
@@ -200,8 +210,23 @@ pub struct Claimed {
     pub tool_calls: Vec<PastToolCall>,
     /// The windows that an earlier attempt began, in order.
     pub windows: Vec<PastWindow>,
+    /// Its place in a trace, if that is recorded.
+    pub trace: Option<RunTrace>,
     /// When the first message was admitted.
     pub created_at: DateTime<Utc>,
+    /// When the message whose context it has was accepted, by the clock of whoever did.
+    pub accepted_at: Option<DateTime<Utc>>,
+}
+
+/// The place of an attempt in a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunTrace {
+    /// Where the execution was asked for.
+    pub cause: TraceContext,
+    /// The id that the span of this attempt has: what follows from it is below it.
+    pub span_id: Option<String>,
+    /// Where its messages were published, if they are several.
+    pub messages: Vec<TraceContext>,
 }
 
 /// An agent, as of one version.
@@ -442,9 +467,18 @@ impl Claimed {
             calls: list(row, "calls"),
             tool_calls: list(row, "tool_calls"),
             windows: list(row, "windows"),
+            trace: run_trace_from_row(row),
             created_at: row.get("created_at"),
+            accepted_at: row.get("accepted_at"),
         }
     }
+}
+
+fn run_trace_from_row(row: &Row) -> Option<RunTrace> {
+    let cause = trace_from_row(row)?;
+    let messages: Option<Vec<&str>> = row.get("message_traces");
+    let messages = messages.into_iter().flatten().filter_map(TraceContext::parse).collect();
+    Some(RunTrace { cause, span_id: row.get("span_id"), messages })
 }
 
 fn agent_from_row(row: &Row) -> ClaimedAgent {

@@ -4,10 +4,12 @@
 //! is due goes by the clock of whoever asks, because schedules are about time as people have it;
 //! leases go by the database's, as everywhere ([`crate::lanes`]).
 
+mod backlog;
 mod claim;
 mod save;
 mod view;
 
+pub use backlog::{Backlog, backlog};
 pub use claim::{ClaimedSource, claim, next_due};
 pub use save::{LeftOut, Outcome, SourceFailure, hand_back, renew, save_position, settle};
 pub use view::{SourceStatus, find};

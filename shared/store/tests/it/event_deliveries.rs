@@ -77,6 +77,7 @@ fn event(e: u128, n: u128) -> NewEvent {
         event_type: "tool_called".into(),
         occurred_at: now(),
         payload: format!(r#"{{"e":{e},"n":{n}}}"#),
+        trace: None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Admission, claims and results.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use recado_store::executions::{
-    self, Admitted, Claimed, Finish, Finished, History, LlmCall, Outcome, Purpose, Totals,
+    self, Admitted, Claimed, Conclusion, Finish, Finished, History, LlmCall, Outcome, Purpose,
+    Totals,
 };
-use recado_store::{deliveries, lanes};
+use recado_store::{Failure, deliveries, lanes};
 use recado_types::LlmCallId;
 use uuid::Uuid;
 
@@ -102,6 +104,52 @@ async fn a_session_runs_one_execution_at_a_time_in_order() {
         .map(|turn| (turn.query.as_str(), turn.response.as_deref().unwrap()))
         .collect();
     assert_eq!(history, [("s1-m1", "one")]);
+}
+
+#[tokio::test]
+async fn results_that_are_written_together_are_each_their_own() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let requests: Vec<_> = (1..=4).map(|session| request(&[message(session, 1)])).collect();
+    let newer = request(&[message(3, 2)]);
+    let batch: Vec<_> = requests.iter().chain([&newer]).collect();
+    executions::admit(store, &batch, now()).await.unwrap();
+    let mut claimed = claim(&fixture, 10).await;
+    claimed.sort_by(|a, b| a.input.cmp(&b.input));
+    let mut batch: Vec<Conclusion> = claimed
+        .iter()
+        .map(|claimed| Conclusion::of(claimed, Arc::new(success(claimed, &claimed.input))))
+        .collect();
+    // The second lost its lease; the third gives way to what came after it.
+    batch[1].lease.token = Uuid::nil();
+    batch[2].finish = Arc::new(Finish { gives_way: true, ..Finish::clone(&batch[2].finish) });
+    let finished = executions::finish_all(store, &batch).await.unwrap();
+    assert_eq!(finished, [ended(false), Finished::Not, Finished::Not, ended(false)]);
+    let written = "SELECT count(*) FROM executions
+                    WHERE status = 'success' AND agent_response IN ('s1-m1', 's4-m1')";
+    assert_eq!(fixture.count(written).await, 2);
+    assert_eq!(fixture.count("SELECT count(*) FROM deliveries").await, 2);
+    assert_eq!(fixture.count("SELECT count(*) FROM llm_calls").await, 2);
+}
+
+#[tokio::test]
+async fn one_result_that_cannot_be_stored_has_none_of_its_batch_stored() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let requests: Vec<_> = (1..=2).map(|session| request(&[message(session, 1)])).collect();
+    executions::admit(store, &requests.iter().collect::<Vec<_>>(), now()).await.unwrap();
+    let claimed = claim(&fixture, 10).await;
+    let conclude = |claimed: &Claimed, response: &str| {
+        Conclusion::of(claimed, Arc::new(success(claimed, response)))
+    };
+    let batch = [conclude(&claimed[0], "kept"), conclude(&claimed[1], "cut\0short")];
+    let error = executions::finish_all(store, &batch).await.unwrap_err();
+    assert_eq!((error.failure(), error.is_timeout()), (Failure::Rejected, false));
+    let unfinished = "SELECT count(*) FROM executions WHERE finished_at IS NULL";
+    assert_eq!(fixture.count(unfinished).await, 2);
+    // Alone, it costs only itself.
+    let finished = executions::finish_all(store, &batch[..1]).await.unwrap();
+    assert_eq!(finished, [ended(false)]);
 }
 
 #[tokio::test]
@@ -219,7 +267,7 @@ async fn a_poisonous_message_is_refused_alone() {
     for poison in [foreign, of_another_tenant, nul] {
         let request = request(&[poison]);
         let error = executions::admit(&fixture.store, &[&request], now()).await.unwrap_err();
-        assert_eq!(error.failure(), recado_store::Failure::Rejected);
+        assert_eq!(error.failure(), Failure::Rejected);
     }
     assert_eq!(fixture.count("SELECT count(*) FROM messages").await, 0);
     let request = request(&[message(3, 1)]);

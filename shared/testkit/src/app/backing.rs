@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::disk::SmallDisk;
+use crate::proxy::Proxy;
 use crate::rabbit_admin::RabbitAdmin;
 use crate::servers::{Postgres, RabbitMq, Redis};
 use crate::shared::{self, TestDatabase, TestRedis, Vhost};
@@ -18,6 +20,46 @@ pub struct PrivateServers {
     pub rabbitmq: RabbitMq,
     /// Append-only.
     pub redis: Redis,
+}
+
+/// The ways from the roles to the servers, to be cut and slowed down.
+#[derive(Debug)]
+pub struct Proxies {
+    /// To `PostgreSQL`.
+    pub postgres: Proxy,
+    /// To `RabbitMQ`.
+    pub rabbitmq: Proxy,
+    /// To Redis.
+    pub redis: Proxy,
+}
+
+impl Proxies {
+    pub(super) async fn before(backing: &Backing) -> anyhow::Result<Self> {
+        Ok(Self {
+            postgres: Proxy::before(&backing.database_url()).await?,
+            rabbitmq: Proxy::before(&backing.amqp_url()).await?,
+            redis: Proxy::before(&backing.redis_url()).await?,
+        })
+    }
+}
+
+/// What the servers of one system keep their data on, small enough to be filled.
+#[derive(Debug)]
+pub struct Disks {
+    /// `PostgreSQL`'s.
+    pub postgres: SmallDisk,
+    /// `RabbitMQ`'s.
+    pub rabbitmq: SmallDisk,
+}
+
+impl Disks {
+    /// Where [`Backing::start_private`] puts the servers' data.
+    pub(super) fn mount(directory: &Path, mib: u32) -> std::io::Result<Self> {
+        Ok(Self {
+            postgres: SmallDisk::mount(&directory.join("postgres"), mib)?,
+            rabbitmq: SmallDisk::mount(&directory.join("rabbitmq"), mib)?,
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::backing::Backing;
+use anyhow::Context as _;
+
+use super::backing::{Backing, Disks, Proxies};
 use super::management::{self, JWT_SECRET, Management};
 use super::role::{Instance, Role};
 use super::{PUBLIC_URL, TestApp};
@@ -23,6 +25,8 @@ pub struct Builder {
     binary: PathBuf,
     instances: BTreeMap<&'static str, usize>,
     private_servers: bool,
+    small_disks: Option<u32>,
+    proxies: bool,
     environment: Vec<(&'static str, OsString)>,
     settle_within: Duration,
 }
@@ -36,6 +40,8 @@ impl Builder {
             binary: binary.into(),
             instances: BTreeMap::new(),
             private_servers: false,
+            small_disks: None,
+            proxies: false,
             environment: Vec::new(),
             settle_within: SETTLE_WITHIN,
         }
@@ -56,6 +62,21 @@ impl Builder {
         self
     }
 
+    /// Starts private servers whose data is on disks of so many MiB (see [`TestApp::disks`]), which
+    /// takes the right to mount them.
+    #[must_use]
+    pub fn small_disks(mut self, mib: u32) -> Self {
+        self.small_disks = Some(mib);
+        self.private_servers()
+    }
+
+    /// Lets the roles reach their servers by way of proxies only (see [`TestApp::proxies`]).
+    #[must_use]
+    pub fn through_proxies(mut self) -> Self {
+        self.proxies = true;
+        self
+    }
+
     /// Sets a variable for all roles, in place of what it would be.
     #[must_use]
     pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
@@ -73,12 +94,18 @@ impl Builder {
     /// Starts everything; returns when every role is ready.
     pub async fn start(self) -> anyhow::Result<TestApp> {
         let scratch = ScratchDir::new()?;
+        let disks = match self.small_disks {
+            Some(mib) => Some(Disks::mount(scratch.path(), mib).context("failed to mount a disk")?),
+            None => None,
+        };
         let backing = if self.private_servers {
             Backing::start_private(scratch.path()).await?
         } else {
             Backing::shared().await
         };
-        let mut instances = self.plan_instances(&backing, scratch.path())?;
+        let proxies = if self.proxies { Some(Proxies::before(&backing).await?) } else { None };
+        let environment = self.environment_of(&backing, proxies.as_ref());
+        let mut instances = self.plan_instances(&environment, scratch.path())?;
         for instance in &mut instances {
             instance.restart().await?;
         }
@@ -91,18 +118,24 @@ impl Builder {
             instances,
             management,
             backing,
-            _scratch: scratch,
+            proxies,
+            disks,
+            scratch,
             settle_within: self.settle_within,
             finished: false,
         })
     }
 
-    fn plan_instances(&self, backing: &Backing, directory: &Path) -> anyhow::Result<Vec<Instance>> {
+    fn plan_instances(
+        &self,
+        environment: &[(&'static str, OsString)],
+        directory: &Path,
+    ) -> anyhow::Result<Vec<Instance>> {
         let mut instances = Vec::new();
         for role in Role::ALL {
             let n = self.instances.get(role.as_str()).copied().unwrap_or(1);
             for index in 0..n {
-                let environment = self.environment_of(backing);
+                let environment = environment.to_vec();
                 instances.push(Instance::new(&self.binary, role, index, directory, environment)?);
             }
         }
@@ -110,7 +143,11 @@ impl Builder {
     }
 
     /// What is set later wins.
-    fn environment_of(&self, backing: &Backing) -> Vec<(&'static str, OsString)> {
+    fn environment_of(
+        &self,
+        backing: &Backing,
+        proxies: Option<&Proxies>,
+    ) -> Vec<(&'static str, OsString)> {
         let mut environment: Vec<(&'static str, OsString)> = vec![
             ("RECADO_DATABASE_URL", backing.database_url().into()),
             ("RECADO_AMQP_URL", backing.amqp_url().into()),
@@ -123,6 +160,13 @@ impl Builder {
             ("RECADO_LOG", "info".into()),
             ("RUST_BACKTRACE", "1".into()),
         ];
+        if let Some(Proxies { postgres, rabbitmq, redis }) = proxies {
+            environment.extend([
+                ("RECADO_DATABASE_URL", postgres.url().into()),
+                ("RECADO_AMQP_URL", rabbitmq.url().into()),
+                ("RECADO_REDIS_URL", redis.url().into()),
+            ]);
+        }
         environment.extend(self.environment.iter().cloned());
         environment
     }

@@ -50,7 +50,7 @@ pub(super) async fn find(backing: &Backing) -> anyhow::Result<Vec<String>> {
 
 /// How many messages wait in each queue. A passive declaration asks the queue itself; the
 /// management API would answer with what it knew seconds ago.
-async fn depths(backing: &Backing) -> anyhow::Result<Vec<(String, u32)>> {
+pub(super) async fn depths(backing: &Backing) -> anyhow::Result<Vec<(String, u32)>> {
     let queues = backing.queues().await?;
     let properties = ConnectionProperties::default();
     let connection = Connection::connect(&backing.amqp_url(), properties).await?;

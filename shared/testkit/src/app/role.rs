@@ -90,6 +90,8 @@ pub(super) struct Instance {
     role: Role,
     index: usize,
     launch: Launch,
+    /// Its environment, but for what a test adds.
+    environment: Vec<(&'static str, OsString)>,
     ready_file: PathBuf,
     /// For operators, and the same after each restart.
     metrics: PortLease,
@@ -124,7 +126,7 @@ impl Instance {
         let launch = Launch {
             program: binary.to_owned(),
             arguments: vec![role.as_str().into(), "--ready-file".into(), (&ready_file).into()],
-            environment,
+            environment: environment.clone(),
             log: directory.join(format!("{name}.log")),
             signals: Signals::Usual,
             ready: Ready::Serving,
@@ -133,6 +135,7 @@ impl Instance {
             role,
             index,
             launch,
+            environment,
             ready_file,
             metrics,
             _port: port,
@@ -147,6 +150,11 @@ impl Instance {
 
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.role, self.index)
+    }
+
+    /// What it finds in its environment besides, from its next start on.
+    pub(super) fn add_to_environment(&mut self, more: Vec<(&'static str, OsString)>) {
+        self.launch.environment = self.environment.iter().cloned().chain(more).collect();
     }
 
     pub(super) fn log(&self) -> String {

@@ -82,6 +82,13 @@ impl<R: Recipe> Server<R> {
         self.processes.last().map(ServerProcess::id)
     }
 
+    /// Whether it was started and has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool, ServerError> {
+        let Some(process) = self.processes.last_mut() else { return Ok(false) };
+        let status = process.exit_status().map_err(ServerError::io("watch", &self.dir))?;
+        Ok(status.is_some())
+    }
+
     /// The directory that holds its data.
     pub fn dir(&self) -> &Path {
         &self.dir

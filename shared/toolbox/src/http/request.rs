@@ -59,7 +59,8 @@ pub(crate) fn request(
     }
     surroundings.client.guard().check_url(&url).map_err(Refusal::Forbidden)?;
     let request = Outbound::new(method_of(tool.method), url)
-        .timeout(Duration::from_millis(tool.timeout_ms.into()));
+        .timeout(Duration::from_millis(tool.timeout_ms.into()))
+        .propagating();
     let request = with_body(request, body)?;
     let request = with_headers(request, tool, context)?;
     let request = authorised(request, tool, surroundings)?;

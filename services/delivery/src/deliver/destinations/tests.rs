@@ -32,6 +32,7 @@ fn claimed(trigger_id: TriggerId, probe: Option<u32>) -> Claimed {
         chunk_count: None,
         truncated: false,
         chunks: Vec::new(),
+        trace: None,
     }
 }
 

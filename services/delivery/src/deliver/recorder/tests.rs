@@ -1,7 +1,6 @@
 //! What is written together, and what follows if nobody writes or the database stays away.
 
 use chrono::DateTime;
-use proptest::prelude::*;
 use recado_store::deliveries::{After, AttemptRecord};
 use recado_store::lanes::Lease;
 use recado_store::{Config, Keyring};
@@ -83,20 +82,4 @@ async fn an_attempt_is_held_for_ten_minutes_whatever_its_lease() {
     let held = began.elapsed();
     assert!(LONGEST_HELD <= held && held < LONGEST_HELD + Duration::from_secs(10), "{held:?}");
     assert!(!shutdown.is_cancelled(), "it goes on with what comes next");
-}
-
-proptest! {
-    #[test]
-    fn no_batch_is_too_large_and_none_is_smaller_than_it_must_be(
-        sizes in prop::collection::vec(0..MAX_BATCH_SIZE + 100, 0..30),
-    ) {
-        let batches = batches(sizes.iter().copied(), |size| *size);
-        prop_assert_eq!(batches.concat(), sizes);
-        for batch in &batches {
-            prop_assert!(batch.iter().sum::<usize>() <= MAX_BATCH_SIZE || batch.len() == 1);
-        }
-        for two in batches.windows(2) {
-            prop_assert!(two[0].iter().sum::<usize>() + two[1][0] > MAX_BATCH_SIZE);
-        }
-    }
 }

@@ -94,32 +94,32 @@ impl Bench {
 
     /// Each has the runner to itself.
     async fn one_by_one(&mut self) -> anyhow::Result<Answers> {
-        let requested = self.system.deliveries_requested().await?;
+        let ended = self.system.executions_ended().await?;
         let target = Arc::clone(&self.targets.script);
         let answers = self.post(Plan::sessions(ALONE, ALONE_PER_SECOND), &target).await?;
-        self.until_requested(requested, &answers).await?;
+        self.until_ended(ended, &answers).await?;
         Ok(answers)
     }
 
     /// All are there before the first is admitted.
     async fn at_once(&mut self) -> anyhow::Result<Answers> {
-        let requested = self.system.deliveries_requested().await?;
+        let ended = self.system.executions_ended().await?;
         let target = Arc::clone(&self.targets.script);
         self.system.pause_runner()?;
         let answers = self.post(Plan::sessions(CROWD, CROWD_PER_SECOND), &target).await;
         self.system.resume_runner()?;
         let answers = answers?;
-        self.until_requested(requested, &answers).await?;
+        self.until_ended(ended, &answers).await?;
         Ok(answers)
     }
 
-    async fn until_requested(&self, before: f64, answers: &Answers) -> anyhow::Result<()> {
+    async fn until_ended(&self, before: f64, answers: &Answers) -> anyhow::Result<()> {
         let wanted = before + count(answers.latencies.len());
-        let requested = wait_for("delivery to be asked", PATIENCE, async || {
-            let now = self.system.deliveries_requested().await.ok()?;
+        let ended = wait_for("executions to end", PATIENCE, async || {
+            let now = self.system.executions_ended().await.ok()?;
             (now >= wanted).then_some(())
         });
-        requested.await
+        ended.await
     }
 
     async fn cost_of(

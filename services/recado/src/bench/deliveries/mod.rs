@@ -8,7 +8,6 @@ mod rate;
 mod receiver;
 mod waiting;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,7 +15,6 @@ use recado_testkit::app::Role;
 use recado_testkit::{sql, wait_for};
 use serde_json::Value;
 
-use super::ledger::Ledger;
 use super::progress;
 use super::report::Findings;
 use super::sink::Sink;
@@ -71,9 +69,7 @@ struct Bench {
 /// Measures, on servers and processes that are gone afterwards.
 pub(super) async fn measure() -> anyhow::Result<Findings> {
     progress("starting private servers and the six roles, for deliveries");
-    // Nobody posts here; the triggers that every system has call back nobody.
-    let unused = Sink::start(Arc::new(Ledger::unkept())).await;
-    let unused = unused.context("there is no place to call back")?;
+    let unused = Sink::unused().await?;
     let system = System::start(unused.address, &[]).await?;
     let mut bench = Bench { system, findings: Findings::default() };
     let measured = Box::pin(bench.all()).await;

@@ -11,10 +11,8 @@ mod rows;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use recado_testkit::app::Role;
 
-use super::ledger::Ledger;
 use super::report::{Figure, Findings};
 use super::sink::Sink;
 use super::system::System;
@@ -37,9 +35,7 @@ struct Bench {
 /// Measures, on servers and processes that are gone afterwards.
 pub(super) async fn measure() -> anyhow::Result<Findings> {
     progress("starting private servers and the six roles, for management");
-    // Nobody is answered here; the triggers that every system has call back nobody.
-    let unused = Sink::start(Arc::new(Ledger::unkept())).await;
-    let unused = unused.context("there is no place to call back")?;
+    let unused = Sink::unused().await?;
     let system = System::start(unused.address, &SETTINGS).await?;
     let mut bench = Bench { system, findings: Findings::default() };
     let measured = Box::pin(bench.all()).await;

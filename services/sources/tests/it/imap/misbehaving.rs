@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use recado_store::sources::SourceStatus;
+use recado_types::TriggerId;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +62,17 @@ impl Scripted {
             }
         });
         Self { port, commands, _connections: connections }
+    }
+
+    /// A system with a trigger that is to read this server's mails, from the first one.
+    async fn read(&self) -> (System, TriggerId) {
+        let system = System::at("2026-11-22T09:00:00Z").await;
+        system.add_secret(SECRET, "user:password").await;
+        let imap = json!({
+            "host": "127.0.0.1", "port": self.port, "tls": "none", "start": "beginning",
+        });
+        let trigger = system.trigger(reading("support@acme.example", imap)).await;
+        (system, trigger)
     }
 
     fn commands(&self) -> Vec<String> {
@@ -146,12 +159,7 @@ async fn what_a_server_leaves_out_or_tells_early_is_not_missed_and_what_is_too_m
         ],
     ];
     let server = Scripted::start(script).await;
-    let system = System::at("2026-11-22T09:00:00Z").await;
-    system.add_secret(SECRET, "user:password").await;
-    let imap = json!({
-        "host": "127.0.0.1", "port": server.port, "tls": "none", "start": "beginning",
-    });
-    let trigger = system.trigger(reading("support@acme.example", imap)).await;
+    let (system, trigger) = server.read().await;
     let instance = system.start();
     for (code, reason) in [
         ("connection_lost", "hung up"),
@@ -162,7 +170,7 @@ async fn what_a_server_leaves_out_or_tells_early_is_not_missed_and_what_is_too_m
         ("imap_refused", "its answer cannot be understood"),
         ("connection_lost", "nests too deeply"),
     ] {
-        let says_so = |it: &recado_store::sources::SourceStatus| {
+        let says_so = |it: &SourceStatus| {
             let message = it.error_message.as_deref().unwrap_or_default();
             it.error_code.as_deref() == Some(code) && message.contains(reason)
         };
@@ -188,16 +196,11 @@ async fn a_mail_that_is_never_sent_is_left_out_in_the_end() {
         ("UID FETCH 2", says(&format!("{}% OK done\r\n", mail_of(2, "2")))),
     ]];
     let server = Scripted::start(script).await;
-    let system = System::at("2026-11-22T09:00:00Z").await;
-    system.add_secret(SECRET, "user:password").await;
-    let imap = json!({
-        "host": "127.0.0.1", "port": server.port, "tls": "none", "start": "beginning",
-    });
-    let trigger = system.trigger(reading("support@acme.example", imap)).await;
+    let (system, trigger) = server.read().await;
     let instance = system.start();
     let mut since = None;
     for n in 1..=5 {
-        let has_failed = |it: &recado_store::sources::SourceStatus| {
+        let has_failed = |it: &SourceStatus| {
             let position = it.position.as_ref();
             !it.is_held && position.is_some_and(|it| it["failing"]["count"] == n)
         };
@@ -209,9 +212,7 @@ async fn a_mail_that_is_never_sent_is_left_out_in_the_end() {
     }
     let messages = system.wait_for(trigger, 1).await;
     assert_eq!(texts(&messages), asked(&["2"]));
-    let is_over = |it: &recado_store::sources::SourceStatus| {
-        it.position.as_ref().is_some_and(|it| it["last_uid"] == 2)
-    };
+    let is_over = |it: &SourceStatus| it.position.as_ref().is_some_and(|it| it["last_uid"] == 2);
     let status = system.wait_for_source(trigger, "the next mail", is_over).await;
     instance.stop().await;
     assert_eq!((status.error_code, status.left_out_count), (None, 1));

@@ -52,11 +52,8 @@ fn large(id: &str) -> String {
 
 /// How many mails of machines were left out in this process.
 fn n_loops() -> f64 {
-    let families = prometheus::gather();
-    let family = families.iter().find(|it| it.name() == "sources_left_out_total");
-    let counters = family.into_iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-    let loops = counters.filter(|it| it.get_label().iter().any(|it| it.value() == "mail_loop"));
-    loops.map(|it| it.get_counter().get_value()).sum()
+    let labels = [("kind", "imap"), ("reason", "mail_loop")];
+    recado_metrics::value("recado_sources_left_out_total", &labels).unwrap_or_default()
 }
 
 fn texts(messages: &[Inbound]) -> Vec<&str> {

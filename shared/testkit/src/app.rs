@@ -225,6 +225,11 @@ impl TestApp {
         ended
     }
 
+    /// Ends everything at once, and judges nothing: for whoever was interrupted.
+    pub fn abandon(mut self) {
+        self.finished = true;
+    }
+
     async fn end(&mut self) -> anyhow::Result<()> {
         self.check_alive()?;
         leftovers::wait_until_none(&self.backing, self.settle_within).await?;

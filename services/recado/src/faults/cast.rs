@@ -1,19 +1,17 @@
 //! Who takes part in a row: a tenant of its own, its agents and triggers, whoever is called back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use recado_testkit::app::{Management, NewTrigger, TestApp};
 use recado_testkit::callback::Sink;
 use recado_testkit::stub::Fault;
 use recado_testkit::tool::Tool;
-use recado_testkit::wait_for;
 use serde_json::{Value, json};
+
+use super::ticking::Ticking;
 
 /// How long receivers take as a rule: at any time some are asked and have not answered.
 const IN_DOUBT: Duration = Duration::from_millis(40);
-
-const HEALED_WITHIN: Duration = Duration::from_secs(30);
 
 /// One turn that calls the tool, one that says what the user said.
 const SCRIPT: &str = "call: note {\"text\": \"$input\"}\n---\nsay: $input";
@@ -23,8 +21,6 @@ pub(super) struct Cast {
     pub(super) management: Management,
     /// Keeps every callback.
     pub(super) sink: Sink,
-    /// When the clock of `sink` began.
-    pub(super) sink_began: Instant,
     /// What scripted agents call.
     pub(super) tool: Tool,
     /// Executed at once.
@@ -33,8 +29,8 @@ pub(super) struct Cast {
     pub(super) buffered: NewTrigger,
     /// Answered by an agent that calls a tool first.
     pub(super) scripted: NewTrigger,
-    /// Fires each second, by itself.
-    pub(super) ticking: String,
+    /// Fires by itself.
+    pub(super) ticking: Ticking,
 }
 
 impl Cast {
@@ -42,8 +38,6 @@ impl Cast {
         let management = app.another_tenant().await?;
         let sink = Sink::start();
         sink.fail_always(Fault::Delay(IN_DOUBT));
-        let now = Instant::now();
-        let sink_began = now.checked_sub(sink.elapsed()).unwrap_or(now);
         let tool = Tool::answering([("/note", json!({"noted": true}))]);
         let echo = management.create_agent("Echo", "builtin.echo", "").await?;
         let scripted = scripted_agent(&management, &tool).await?;
@@ -51,8 +45,8 @@ impl Cast {
         let direct = management.create_trigger(&echo, "Direct", &answered).await?;
         let buffered = management.create_trigger(&echo, "Buffered", &buffered(&answered)).await?;
         let scripted = management.create_trigger(&scripted, "Scripted", &answered).await?;
-        let ticking = ticking(&management, &echo).await?;
-        Ok(Self { management, sink, sink_began, tool, direct, buffered, scripted, ticking })
+        let ticking = Ticking::start(&management, &echo).await?;
+        Ok(Self { management, sink, tool, direct, buffered, scripted, ticking })
     }
 
     /// The ids of those that are posted to.
@@ -60,20 +54,15 @@ impl Cast {
         [&self.direct.id, &self.buffered.id, &self.scripted.id]
     }
 
+    /// How many requests have come out of the system so far.
+    pub(super) fn n_asked(&self) -> usize {
+        self.sink.count() + self.tool.count()
+    }
+
     /// Receivers are as they usually are.
     pub(super) fn heal(&self) {
         self.sink.heal();
         self.sink.fail_always(Fault::Delay(IN_DOUBT));
-    }
-
-    /// Nothing fires by itself any more.
-    pub(super) async fn stop_ticking(&self) -> anyhow::Result<()> {
-        let path = format!("/api/triggers/{}/disable", self.ticking);
-        // Whatever was healed may need a moment yet.
-        wait_for("the schedule to be disabled", HEALED_WITHIN, async || {
-            self.management.post(&path, &json!({})).await.ok().map(drop)
-        })
-        .await
     }
 }
 
@@ -121,17 +110,4 @@ fn buffered(answered: &Value) -> Value {
         "chunk_strategy": "paragraph", "inter_chunk_delay_ms": 20,
     });
     config
-}
-
-/// A schedule: each second, and those that were missed as well.
-async fn ticking(management: &Management, agent: &str) -> anyhow::Result<String> {
-    let trigger = json!({
-        "agent_id": agent, "name": "Ticking", "trigger_type": "schedule",
-        "trigger_config": {
-            "schedule": {"cron": "* * * * * *", "catch_up": "all", "payload": "{{scheduled_at}}"},
-            "session_strategy": {"mode": "shared"},
-        },
-    });
-    let made = management.post("/api/triggers", &trigger).await?;
-    Ok(made["data"]["id"].as_str().context("a trigger without an id")?.to_owned())
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use recado_testkit::history::{History, Summary, Violation, Violations};
+use recado_testkit::callback::Sink;
+use recado_testkit::history::{History, Violation, Violations};
 
-use super::cast::Cast;
 use super::post::Letter;
 use super::rows::Order;
 
@@ -15,6 +15,7 @@ const NOTICED: Duration = Duration::from_millis(150);
 
 /// One row's messages.
 pub(super) struct Ledger {
+    order: Order,
     history: History,
     book: Mutex<Book>,
 }
@@ -24,14 +25,17 @@ struct Book {
     /// By id.
     messages: BTreeMap<String, Times>,
     n_acknowledged: usize,
-    /// How many requests of the sink have been taken over.
-    n_observed: u64,
+    /// How many requests of the sink were told to the history.
+    n_told: u64,
+    /// How many requests of the sink, from the first on, are known to be answered.
+    n_answered: u64,
 }
 
 /// When it was …
 struct Times {
     posted: Instant,
     acknowledged: Option<Instant>,
+    /// By a callback that was answered with a 2xx: of any other nobody knows whether it arrived.
     called_back: Option<Instant>,
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Tally {
     /// Callbacks that came twice while they were in doubt, as they may.
     pub(super) n_in_doubt: usize,
     /// In words, with what happened before and after.
-    pub(super) violations: Option<String>,
+    pub(super) violations: Vec<String>,
 }
 
 impl Ledger {
@@ -54,7 +58,12 @@ impl Ledger {
             Order::IsKept => History::of_echo(),
             Order::MayChangeByRedelivery => History::of_echo().where_redelivery_reorders(),
         };
-        Self { history, book: Mutex::default() }
+        Self { order, history, book: Mutex::default() }
+    }
+
+    /// Whether the order of its sessions is sure to be kept.
+    pub(super) fn order(&self) -> Order {
+        self.order
     }
 
     /// A message is about to be sent for the first time.
@@ -83,31 +92,56 @@ impl Ledger {
         self.book().messages.len()
     }
 
-    /// Takes over what the sink has received since; says how many acknowledged messages it still
-    /// has to. What was answered with an error did not reach anybody; what was not answered may have.
-    pub(super) fn observe(&self, cast: &Cast) -> usize {
+    /// Looks at what the sink has answered since; says how many acknowledged messages it still has
+    /// to take.
+    pub(super) fn observe(&self, sink: &Sink) -> usize {
+        let now = Instant::now();
+        let began = now.checked_sub(sink.elapsed()).unwrap_or(now);
         let mut book = self.book();
-        for received in cast.sink.received_after(book.n_observed) {
-            book.n_observed = received.seq;
+        let mut all_answered = true;
+        for received in sink.received_after(book.n_answered) {
+            all_answered &= received.answered.is_some();
+            if all_answered {
+                book.n_answered = received.seq;
+            }
+            if received.succeeded() {
+                let text = received.json().unwrap_or_default();
+                book.called_back(text["text"].as_str().unwrap_or_default(), began + received.at);
+            }
+        }
+        book.outstanding().count()
+    }
+
+    /// Judges everything that has happened. For order, and for what came twice, those callbacks
+    /// count too that were left without an answer: they may have reached somebody.
+    pub(super) fn tally(&self, sink: &Sink) -> Tally {
+        self.observe(sink);
+        let mut book = self.book();
+        for received in sink.received_after(book.n_told) {
+            book.n_told = received.seq;
             if received.answered.is_some_and(|answered| answered.status >= 400) {
                 continue;
             }
             let body = received.json().unwrap_or_default();
             let word = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-            let (session, text) = (word("session"), word("text"));
             let key = received.header("idempotency-key").unwrap_or_default();
-            self.history.called_back(&session, key, &text);
-            book.called_back(&text, cast.sink_began + received.at);
+            self.history.called_back(&word("session"), key, &word("text"));
         }
-        self.history.n_outstanding()
-    }
-
-    /// Judges everything that has happened.
-    pub(super) fn tally(&self) -> Tally {
+        let mut tally = Tally { n_executed: book.n_called_back(), ..Tally::default() };
         match self.history.check() {
-            Ok(summary) => Tally::of(&summary),
-            Err(violations) => Tally::of_violations(&violations, self.book().n_called_back()),
+            Ok(summary) => {
+                tally.n_reordered = summary.n_reordered;
+                tally.n_in_doubt = summary.n_repeated_callbacks;
+            }
+            Err(violations) => tally.add(&violations),
         }
+        let lost: Vec<String> = book.outstanding().cloned().collect();
+        tally.n_lost = lost.len();
+        if !lost.is_empty() {
+            let lost = format!("acknowledged, and no callback was taken: {}", lost.join(", "));
+            tally.violations.push(lost);
+        }
+        tally
     }
 
     /// The longest time from a message's first post to its callback.
@@ -151,32 +185,29 @@ impl Book {
     fn n_called_back(&self) -> usize {
         self.messages.values().filter(|times| times.called_back.is_some()).count()
     }
+
+    /// The ids of those that were acknowledged and not called back.
+    fn outstanding(&self) -> impl Iterator<Item = &String> {
+        let is_outstanding =
+            |times: &Times| times.acknowledged.is_some() && times.called_back.is_none();
+        self.messages.iter().filter(move |(_, times)| is_outstanding(times)).map(|(id, _)| id)
+    }
 }
 
 impl Tally {
-    fn of(summary: &Summary) -> Self {
-        Self {
-            n_executed: summary.n_executed,
-            n_reordered: summary.n_reordered,
-            n_in_doubt: summary.n_repeated_callbacks,
-            ..Self::default()
-        }
-    }
-
-    fn of_violations(violations: &Violations, n_executed: usize) -> Self {
-        let mut tally = Self { n_executed, ..Self::default() };
+    fn add(&mut self, violations: &Violations) {
         for violation in &violations.found {
             match violation {
-                Violation::Lost { .. } => tally.n_lost += 1,
+                // Counted by whether somebody took it.
+                Violation::Lost { .. } => {}
                 Violation::Reordered { .. } | Violation::ChunksBroken { .. } => {
-                    tally.n_reordered += 1;
+                    self.n_reordered += 1;
                 }
                 // Seen twice, or where it does not belong.
-                _ => tally.n_duplicated += 1,
+                _ => self.n_duplicated += 1,
             }
         }
-        tally.violations = Some(violations.to_string());
-        tally
+        self.violations.push(violations.to_string());
     }
 }
 
@@ -189,6 +220,9 @@ pub(super) fn p95(in_order: &[Duration]) -> Duration {
 #[cfg(test)]
 mod tests {
     use recado_testkit::app::NewTrigger;
+    use recado_testkit::http_client;
+    use recado_testkit::stub::Fault;
+    use serde_json::json;
 
     use super::*;
 
@@ -197,31 +231,64 @@ mod tests {
         Letter::new(&trigger, "user-001", token.to_owned())
     }
 
-    #[test]
-    fn what_is_acknowledged_and_never_called_back_is_lost() {
+    fn acknowledged(tokens: &[&str]) -> Ledger {
         let ledger = Ledger::new(Order::IsKept);
-        for token in ["s1-m0001", "s1-m0002"] {
+        for token in tokens {
             ledger.posting(&letter(token));
             ledger.acknowledged(&letter(token));
         }
-        let text = &letter("s1-m0001").text;
-        ledger.history.called_back("user-001", "key", text);
-        ledger.book().called_back(text, Instant::now());
-        let tally = ledger.tally();
+        ledger
+    }
+
+    /// Says whether it was answered with a 2xx.
+    async fn call_back(sink: &Sink, key: &str, token: &str) -> bool {
+        let body = json!({"session": "user-001", "text": letter(token).text});
+        let request = http_client().post(sink.url()).header("Idempotency-Key", key).json(&body);
+        request.send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_and_never_called_back_is_lost() {
+        let ledger = acknowledged(&["s1-m0001", "s1-m0002"]);
+        let sink = Sink::start();
+        assert!(call_back(&sink, "one", "s1-m0001").await);
+        assert_eq!(ledger.observe(&sink), 1);
+        let tally = ledger.tally(&sink);
         assert_eq!((tally.n_lost, tally.n_duplicated, tally.n_executed), (1, 0, 1));
-        assert!(tally.violations.unwrap().contains("s1-m0002"));
+        assert!(tally.violations.concat().contains("s1-m0002"), "{tally:?}");
         assert_eq!(ledger.latencies(|_| true).len(), 1);
         assert_eq!((ledger.n_posted(), ledger.n_acknowledged()), (2, 2));
     }
 
-    #[test]
-    fn what_comes_under_two_keys_is_duplicated() {
-        let ledger = Ledger::new(Order::IsKept);
-        ledger.posting(&letter("s1-m0001"));
-        for key in ["one", "two"] {
-            ledger.history.called_back("user-001", key, &letter("s1-m0001").text);
+    #[tokio::test]
+    async fn what_the_receiver_did_not_take_is_not_called_back() {
+        for fault in [Fault::Cut, Fault::status(503)] {
+            let ledger = acknowledged(&["s1-m0001"]);
+            let sink = Sink::start();
+            sink.fail_next(1, &fault);
+            assert!(!call_back(&sink, "one", "s1-m0001").await);
+            assert_eq!(ledger.observe(&sink), 1, "{fault:?}");
+            let tally = ledger.tally(&sink);
+            assert_eq!((tally.n_lost, tally.n_executed), (1, 0), "{fault:?}");
+            assert!(call_back(&sink, "one", "s1-m0001").await);
+            let tally = ledger.tally(&sink);
+            assert_eq!((tally.n_lost, tally.n_executed), (0, 1), "{fault:?}");
+            assert_eq!(tally.violations, [""; 0]);
         }
-        assert!(ledger.tally().n_duplicated > 0);
+    }
+
+    #[tokio::test]
+    async fn what_comes_under_two_keys_is_duplicated_whether_it_was_answered_or_not() {
+        for fault in [None, Some(Fault::Cut)] {
+            let ledger = acknowledged(&["s1-m0001"]);
+            let sink = Sink::start();
+            if let Some(fault) = &fault {
+                sink.fail_next(1, fault);
+            }
+            call_back(&sink, "one", "s1-m0001").await;
+            call_back(&sink, "two", "s1-m0001").await;
+            assert!(ledger.tally(&sink).n_duplicated > 0, "{fault:?}");
+        }
     }
 
     #[test]

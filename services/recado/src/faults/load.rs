@@ -99,6 +99,11 @@ impl Load {
         &self.shared.client
     }
 
+    /// How many acknowledged messages were not called back so far.
+    pub(super) fn n_outstanding(&self) -> usize {
+        self.ledger.observe(&self.cast.sink)
+    }
+
     pub(super) fn n_refused(&self) -> usize {
         self.shared.n_refused.load(Ordering::Relaxed)
     }
@@ -130,13 +135,19 @@ impl Load {
         .await
     }
 
-    /// Lets everybody finish the message they are at; returns when they have.
-    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+    /// Lets everybody finish the message they are at, and nothing fire by itself any more; returns
+    /// when that is so.
+    pub(super) async fn stop(&mut self, app: &TestApp) -> anyhow::Result<()> {
         self.shared.stopped.store(true, Ordering::Relaxed);
         self.pause(false);
-        while let Some(ended) = self.senders.join_next().await {
-            ended.context("a sender panicked")?;
-        }
+        let (cast, database) = (Arc::clone(&self.cast), app.database_url());
+        let senders = async {
+            while let Some(ended) = self.senders.join_next().await {
+                ended.context("a sender panicked")?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(senders, cast.ticking.stop(&cast.management, &database))?;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod post;
 mod report;
 mod rows;
 mod strikes;
+mod ticking;
 mod trial;
 mod verdict;
 
@@ -22,12 +23,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use recado_testkit::app::{Role, TestApp};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::USAGE;
 use crate::table::table;
 use crate::{cli, say};
 use report::{Outcome, Report};
-use rows::{Fault, Row, System};
+use rows::{Row, System};
 
 /// The room for a server's data, where that is to be filled.
 const DISK_MIB: u32 = 320;
@@ -69,58 +71,75 @@ fn publish(report: &Report, options: &cli::Faults) -> anyhow::Result<ExitCode> {
 
 async fn run(options: &cli::Faults, chosen: &[&'static Row]) -> anyhow::Result<Report> {
     let seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let mut report = Report { seed, seconds_per_fault: options.seconds, faults: Vec::new() };
+    let mut report = Report {
+        seed,
+        seconds_per_fault: options.seconds,
+        faults: Vec::new(),
+        left_behind: Vec::new(),
+        interrupted: Vec::new(),
+    };
+    let mut interruption = Interruption::listen()?;
     progress(&format!("seed {seed}, {} faults", chosen.len()));
     for system in [System::Usual, System::BehindProxies, System::OnSmallDisks] {
-        let rows: Vec<_> = chosen.iter().copied().filter(|row| row.on == system).collect();
-        // What a ctrl-c leaves behind ends by itself: every process and mount has a guard.
-        tokio::select! {
-            outcomes = try_all(system, &rows, seed, Duration::from_secs(options.seconds)) => {
-                report.faults.extend(outcomes);
-            }
-            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
-        }
+        let rows = chosen.iter().copied().filter(|row| row.on == system);
+        try_all(rows, &mut report, &mut interruption).await;
     }
     Ok(report)
 }
 
-/// Tries rows on a system, which is replaced whenever one was of no more use afterwards.
+/// Tries rows on a system, which is replaced whenever one was of no more use afterwards. Once
+/// somebody interrupts, nothing more is tried, and what is known by then is kept.
 async fn try_all(
-    system: System,
-    rows: &[&'static Row],
-    seed: u64,
-    lasting: Duration,
-) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
+    rows: impl Iterator<Item = &'static Row>,
+    report: &mut Report,
+    interruption: &mut Interruption,
+) {
+    let (seed, lasting) = (report.seed, Duration::from_secs(report.seconds_per_fault));
     let mut running = None;
     for row in rows {
-        if let Fault::Missing(why) = row.fault {
-            outcomes.push(Outcome::skipped(row, why.to_owned()));
+        if !report.interrupted.is_empty() {
+            report.interrupted.push(row.name);
             continue;
         }
-        let outcome = match started(&mut running, system).await {
-            Ok(app) => {
-                let began = Instant::now();
-                progress(&format!("{}: {}", row.name, row.what));
-                let tried = Box::pin(trial::run(row, app, seed, lasting)).await;
-                let outcome =
-                    tried.unwrap_or_else(|error| Outcome::failed(row, format!("{error:#}")));
-                let took = began.elapsed().as_secs_f64();
-                progress(&format!("{}: {} ({took:.0} s)", row.name, outcome.word()));
-                outcome
+        let began = Instant::now();
+        let outcome = tokio::select! {
+            outcome = Box::pin(try_one(row, &mut running, seed, lasting)) => outcome,
+            () = interruption.comes() => {
+                progress("interrupted: everything is ended");
+                report.interrupted.push(row.name);
+                if let Some(app) = running.take() {
+                    app.abandon();
+                }
+                continue;
             }
-            Err(error) if system == System::OnSmallDisks => {
-                Outcome::skipped(row, format!("{error:#}"))
-            }
-            Err(error) => Outcome::failed(row, format!("{error:#}")),
         };
+        let took = began.elapsed().as_secs_f64();
+        progress(&format!("{}: {} ({took:.0} s)", row.name, outcome.word()));
         if !outcome.left_the_system_at_rest {
-            end(running.take()).await;
+            report.left_behind.extend(end(running.take()).await);
         }
-        outcomes.push(outcome);
+        report.faults.push(outcome);
     }
-    end(running).await;
-    outcomes
+    report.left_behind.extend(end(running).await);
+}
+
+async fn try_one(
+    row: &'static Row,
+    running: &mut Option<TestApp>,
+    seed: u64,
+    lasting: Duration,
+) -> Outcome {
+    match strikes::obstacle(row.fault) {
+        Ok(None) => {}
+        Ok(Some(why)) => return Outcome::skipped(row, why),
+        Err(error) => return Outcome::failed(row, &error),
+    }
+    let tried = async {
+        let app = started(running, row.on).await?;
+        progress(&format!("{}: {}", row.name, row.what));
+        trial::run(row, app, seed, lasting).await
+    };
+    tried.await.unwrap_or_else(|error| Outcome::failed(row, &error))
 }
 
 /// The system that runs, or a new one.
@@ -146,12 +165,33 @@ async fn start(system: System) -> anyhow::Result<TestApp> {
     Box::pin(builder.start()).await
 }
 
-/// What is left in a system that was of no more use has been told already.
-async fn end(running: Option<TestApp>) {
-    if let Some(app) = running
-        && let Err(error) = Box::pin(app.finish()).await
-    {
-        progress(&format!("the system did not end in good order: {error:#}"));
+/// Ends a system, and answers what it had left, or how else it did not end in good order.
+async fn end(running: Option<TestApp>) -> Option<String> {
+    let left = Box::pin(running?.finish()).await.err()?;
+    let left = format!("{left:#}");
+    progress(&format!("the system did not end in good order: {left}"));
+    Some(left)
+}
+
+/// What makes this program end before its time.
+struct Interruption {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interruption {
+    /// From now on these signals do not kill this process.
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("there is no way to hear of signals");
+        let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
+        Ok(Self { interrupt: listen(interrupt)?, terminate: listen(terminate)? })
+    }
+
+    async fn comes(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

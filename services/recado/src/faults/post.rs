@@ -68,7 +68,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     urls: Vec<String>,
     strict: bool,
-    /// Who gets no new connections: the number of the instance, and one more; 0 for nobody.
+    /// Who gets no new connections, as it is being restarted: the number of the instance, and one
+    /// more; 0 for nobody.
     left_out: Arc<AtomicUsize>,
 }
 
@@ -83,7 +84,8 @@ impl Client {
         Ok(Self { http, urls, strict, left_out: Arc::default() })
     }
 
-    /// Whether anything but a 2xx and a refused connection is a mistake.
+    /// Whether anything is a mistake but a 2xx, and a connection that is refused by an instance which
+    /// is being restarted.
     pub(super) fn is_strict(&self) -> bool {
         self.strict
     }
@@ -93,23 +95,30 @@ impl Client {
         self.left_out.store(ingress.map_or(0, |index| index + 1), Ordering::Relaxed);
     }
 
-    fn url(&self, ingress: usize) -> &str {
+    fn is_left_out(&self, index: usize) -> bool {
+        index + 1 == self.left_out.load(Ordering::Relaxed)
+    }
+
+    /// Which instance is meant by any number.
+    fn instance(&self, ingress: usize) -> usize {
         let index = ingress % self.urls.len();
-        let is_left_out = index + 1 == self.left_out.load(Ordering::Relaxed);
-        let index = if is_left_out { (index + 1) % self.urls.len() } else { index };
-        self.urls[index].trim_end_matches('/')
+        if self.is_left_out(index) { (index + 1) % self.urls.len() } else { index }
     }
 
     /// Posts to one of the instances; any number is one of them.
     pub(super) async fn post(&self, ingress: usize, letter: &Letter) -> Sent {
         let begun = Instant::now();
-        let url = format!("{}{}", self.url(ingress), letter.path);
+        let instance = self.instance(ingress);
+        let url = format!("{}{}", self.urls[instance].trim_end_matches('/'), letter.path);
         let request = self.http.post(url).body(letter.body.clone());
         let request = request.header("Content-Type", "application/json");
         let sent = request.header("X-Webhook-Signature", &letter.signature).send().await;
         let response = match sent {
             Ok(response) => response,
-            Err(error) if error.is_connect() => return Sent::NobodyThere,
+            // It was chosen before it was left out.
+            Err(error) if error.is_connect() && (!self.strict || self.is_left_out(instance)) => {
+                return Sent::NobodyThere;
+            }
             Err(error) if self.strict => {
                 return Sent::Mistaken(format!("a request failed: {}", root(&error)));
             }

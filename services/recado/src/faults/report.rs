@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::rows::Row;
-use crate::table::table;
+use crate::table::{UNKNOWN, table};
 
 /// A whole run.
 #[derive(Serialize)]
@@ -13,6 +13,10 @@ pub(super) struct Report {
     pub(super) seed: u64,
     pub(super) seconds_per_fault: u64,
     pub(super) faults: Vec<Outcome>,
+    /// What systems left behind when they were ended, and how they ended else than in good order.
+    pub(super) left_behind: Vec<String>,
+    /// Which faults somebody interrupted, or did not let come to their turn.
+    pub(super) interrupted: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,6 +34,17 @@ pub(super) struct Outcome {
     pub(super) fault: &'static str,
     pub(super) what: &'static str,
     pub(super) verdict: Verdict,
+    /// Nothing, if it was not tried, or not to its end.
+    pub(super) measured: Option<Measured>,
+    pub(super) notes: Vec<String>,
+    pub(super) violations: Vec<String>,
+    #[serde(skip)]
+    pub(super) left_the_system_at_rest: bool,
+}
+
+/// What was seen from outside.
+#[derive(Serialize)]
+pub(super) struct Measured {
     /// Acknowledged messages.
     pub(super) per_second: f64,
     pub(super) acknowledged: usize,
@@ -46,47 +61,33 @@ pub(super) struct Outcome {
     pub(super) worst_seconds: f64,
     /// The longest that a sender had to offer one message.
     pub(super) outage_seconds: f64,
-    pub(super) notes: Vec<String>,
-    pub(super) violations: Vec<String>,
-    #[serde(skip)]
-    pub(super) left_the_system_at_rest: bool,
 }
 
 impl Outcome {
-    /// Nothing was judged.
-    fn empty(row: &Row, verdict: Verdict) -> Self {
+    /// It cannot be tried here.
+    pub(super) fn skipped(row: &Row, why: &str) -> Self {
         Self {
             fault: row.name,
             what: row.what,
-            verdict,
-            per_second: 0.0,
-            acknowledged: 0,
-            refused: 0,
-            unanswered: 0,
-            executed: 0,
-            lost: 0,
-            duplicated: 0,
-            reordered: 0,
-            reordering_is_excused: false,
-            repeated_in_doubt: 0,
-            worst_seconds: 0.0,
-            outage_seconds: 0.0,
-            notes: Vec::new(),
+            verdict: Verdict::Skipped,
+            measured: None,
+            notes: vec![why.to_owned()],
             violations: Vec::new(),
             left_the_system_at_rest: true,
         }
     }
 
-    /// It cannot be tried here.
-    pub(super) fn skipped(row: &Row, why: String) -> Self {
-        Self { notes: vec![why], ..Self::empty(row, Verdict::Skipped) }
-    }
-
     /// It could not be tried to its end.
-    pub(super) fn failed(row: &Row, why: String) -> Self {
-        let left_the_system_at_rest = false;
-        let violations = vec![why];
-        Self { violations, left_the_system_at_rest, ..Self::empty(row, Verdict::Violated) }
+    pub(super) fn failed(row: &Row, why: &anyhow::Error) -> Self {
+        Self {
+            fault: row.name,
+            what: row.what,
+            verdict: Verdict::Violated,
+            measured: None,
+            notes: Vec::new(),
+            violations: vec![format!("{why:#}")],
+            left_the_system_at_rest: false,
+        }
     }
 
     /// The last column: ok, what was violated in a line, or why it was not tried.
@@ -104,40 +105,41 @@ impl Outcome {
     }
 
     fn cells(&self) -> [String; 11] {
-        if self.verdict == Verdict::Skipped {
-            let mut cells: [String; 11] = std::array::from_fn(|_| "-".to_owned());
+        let Some(measured) = &self.measured else {
+            let mut cells: [String; 11] = std::array::from_fn(|_| UNKNOWN.to_owned());
             self.fault.clone_into(&mut cells[0]);
             cells[10] = self.word();
             return cells;
-        }
-        let reordered = match (self.reordered, self.reordering_is_excused) {
+        };
+        let reordered = match (measured.reordered, measured.reordering_is_excused) {
             (0, _) => "0".to_owned(),
             (n, true) => format!("{n} (may)"),
             (n, false) => n.to_string(),
         };
         [
             self.fault.to_owned(),
-            format!("{:.0}", self.per_second),
-            self.acknowledged.to_string(),
-            self.refused.to_string(),
-            self.executed.to_string(),
-            self.lost.to_string(),
-            self.duplicated.to_string(),
+            format!("{:.0}", measured.per_second),
+            measured.acknowledged.to_string(),
+            measured.refused.to_string(),
+            measured.executed.to_string(),
+            measured.lost.to_string(),
+            measured.duplicated.to_string(),
             reordered,
-            format!("{:.1} s", self.worst_seconds),
-            format!("{:.1} s", self.outage_seconds),
+            format!("{:.1} s", measured.worst_seconds),
+            format!("{:.1} s", measured.outage_seconds),
             self.word(),
         ]
     }
 }
 
 impl Report {
-    /// Whether nothing was violated.
+    /// Whether everything was tried that can be, nothing was violated, and nothing left behind.
     pub(super) fn is_good(&self) -> bool {
-        self.faults.iter().all(|outcome| outcome.verdict != Verdict::Violated)
+        let violated = self.faults.iter().any(|outcome| outcome.verdict == Verdict::Violated);
+        !violated && self.left_behind.is_empty() && self.interrupted.is_empty()
     }
 
-    /// The table, and what was violated in full.
+    /// The table, what was violated in full, and what was left.
     pub(super) fn print(&self) -> String {
         let headings = [
             "fault",
@@ -167,6 +169,16 @@ impl Report {
                 let _ = write!(text, "\n{}", violation.trim_end());
             }
         }
+        for left in &self.left_behind {
+            let _ = write!(text, "\n\nVIOLATED, when a system was ended: {}", left.trim_end());
+        }
+        if !self.interrupted.is_empty() {
+            let _ = write!(
+                text,
+                "\n\nInterrupted. Not tried to the end: {}.",
+                self.interrupted.join(", ")
+            );
+        }
         text
     }
 }
@@ -176,16 +188,42 @@ mod tests {
     use super::*;
     use crate::faults::rows::ROWS;
 
+    fn report(faults: Vec<Outcome>) -> Report {
+        let (left_behind, interrupted) = (Vec::new(), Vec::new());
+        Report { seed: 7, seconds_per_fault: 3, faults, left_behind, interrupted }
+    }
+
     #[test]
     fn a_violation_is_told_in_the_table_and_in_full() {
-        let skipped = Outcome::skipped(&ROWS[0], "no room".to_owned());
-        let failed = Outcome::failed(&ROWS[1], "lost: one\nand its story".to_owned());
-        let report = Report { seed: 7, seconds_per_fault: 3, faults: vec![skipped, failed] };
+        let skipped = Outcome::skipped(&ROWS[0], "no room");
+        let failed = Outcome::failed(&ROWS[1], &anyhow::anyhow!("lost: one\nand its story"));
+        let report = report(vec![skipped, failed]);
         assert!(!report.is_good());
         let text = report.print();
         assert!(text.contains("VIOLATED: lost: one\n"), "{text}");
         assert!(text.contains("skipped: no room"), "{text}");
         assert!(text.contains("0 ok, 1 violated, 1 skipped. Seed 7"), "{text}");
         assert!(text.contains("and its story"), "{text}");
+    }
+
+    #[test]
+    fn what_was_not_judged_has_no_figures() {
+        let skipped = Outcome::skipped(&ROWS[0], "no room");
+        let told = serde_json::to_value(report(vec![skipped])).unwrap();
+        assert_eq!(told["faults"][0]["verdict"], "skipped");
+        assert_eq!(told["faults"][0].get("measured"), Some(&serde_json::Value::Null));
+    }
+
+    #[test]
+    fn what_a_system_leaves_and_what_was_not_tried_is_no_good_end() {
+        let skipped = || vec![Outcome::skipped(&ROWS[0], "no room")];
+        assert!(report(skipped()).is_good());
+        let left_behind = vec!["3 messages in buffer.inbound".to_owned()];
+        let left = Report { left_behind, ..report(skipped()) };
+        assert!(!left.is_good());
+        assert!(left.print().contains("was ended: 3 messages in buffer.inbound"));
+        let interrupted = Report { interrupted: vec!["poison"], ..report(skipped()) };
+        assert!(!interrupted.is_good());
+        assert!(interrupted.print().ends_with("Not tried to the end: poison."));
     }
 }

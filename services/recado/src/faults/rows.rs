@@ -91,9 +91,10 @@ const fn network(name: &'static str, server: Server, network: Network) -> Row {
         Network::CutsAfter(_) => "each connection is cut after some kilobytes",
         Network::Delays(_) => "each piece arrives 50 ms later",
     };
-    let order = match server {
-        Server::RabbitMq => MAY_CHANGE,
-        Server::Postgres | Server::Redis => KEPT,
+    let order = match (server, network) {
+        // What merely comes late is not given again.
+        (Server::RabbitMq, Network::Delays(_)) | (Server::Postgres | Server::Redis, _) => KEPT,
+        (Server::RabbitMq, _) => MAY_CHANGE,
     };
     Row { name, what, on: System::BehindProxies, order, fault: Fault::Network(server, network) }
 }
@@ -210,16 +211,11 @@ pub(super) const ROWS: &[Row] = &[
         Fault::Kill(Server::RabbitMq),
     ),
     usual("freeze-rabbitmq", "SIGSTOP of RabbitMQ", MAY_CHANGE, Fault::Freeze(Server::RabbitMq)),
-    usual(
-        "disk-alarm",
-        "RabbitMQ's disk alarm: publishers are blocked",
-        MAY_CHANGE,
-        Fault::DiskAlarm,
-    ),
+    usual("disk-alarm", "RabbitMQ's disk alarm: publishers are blocked", KEPT, Fault::DiskAlarm),
     usual(
         "memory-alarm",
         "RabbitMQ's memory alarm: publishers are blocked",
-        MAY_CHANGE,
+        KEPT,
         Fault::MemoryAlarm,
     ),
     usual(

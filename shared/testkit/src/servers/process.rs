@@ -19,15 +19,29 @@ use crate::guard::Guard;
 /// it behind. `exec` keeps the process id.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
-/// `$1` is the signal, `$2` the process and its group.
+/// `$1` is the signal, `$2` the process and its group. What it has started is listed while it can
+/// start nothing more: `PostgreSQL`'s children are in groups of their own. Whoever is frozen hears of
+/// nothing but KILL until it goes on.
 const STOP: &str = r#"
+below() {
+    for child in $(grep -lsx "PPid:[[:space:]]*$1" /proc/[0-9]*/status | cut -d/ -f3); do
+        echo "$child"
+        below "$child"
+    done
+}
+kill -s STOP "$2"
+all="$2 $(below "$2")"
 kill -s "$1" "$2"
+kill -s CONT $all
 round=0
 while kill -0 "$2" && [ "$round" -lt 50 ]; do
     sleep 0.1
     round=$((round + 1))
 done
-kill -s KILL -- "-$2""#;
+kill -s KILL -- "-$2" $all"#;
+
+/// How long a server may take that is told to end at once.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the kernel may take to remove killed processes on a busy machine.
 const REMOVAL: Duration = Duration::from_secs(10);
@@ -98,6 +112,8 @@ pub struct ServerProcess {
     child: Child,
     pid: Pid,
     signals: Signals,
+    /// What it had started when it was last asked to end: once it is gone, nobody else can tell.
+    started: Vec<Process>,
     /// Dropped last: it stands by until the process is gone.
     _guard: Guard,
 }
@@ -123,7 +139,8 @@ impl ServerProcess {
         let pid = Pid::from_child(&child);
         let signal = launch.signals.end_name();
         let guard = Guard::new(STOP, &[signal, &pid.as_raw_nonzero().to_string()])?;
-        let process = Self { child, pid, signals: launch.signals, _guard: guard };
+        let process =
+            Self { child, pid, signals: launch.signals, started: Vec::new(), _guard: guard };
         gate.write_all(b"go\n")?;
         Ok(process)
     }
@@ -138,9 +155,13 @@ impl ServerProcess {
         self.child.try_wait()
     }
 
-    /// Asks the server to finish what it does.
-    pub fn terminate(&self) -> io::Result<()> {
-        Ok(kill_process(self.pid, self.signals.finish())?)
+    /// Asks the server to finish what it does; if it is frozen, it goes on for that. What it leaves
+    /// running is killed when this is dropped.
+    pub fn terminate(&mut self) -> io::Result<()> {
+        self.started = descendants(self.pid);
+        kill_process(self.pid, self.signals.finish())?;
+        signal_each(&self.started, Signal::CONT);
+        Ok(kill_process(self.pid, Signal::CONT)?)
     }
 
     /// `SIGKILL`s the server and everything it started, and waits until all of it is gone.
@@ -165,28 +186,30 @@ impl ServerProcess {
     }
 
     fn end(&mut self, signal: Signal) -> io::Result<()> {
-        if self.child.try_wait()?.is_some() {
-            return Ok(());
+        if self.child.try_wait()?.is_none() {
+            self.end_running(signal)?;
         }
-        // The list is taken while nothing can be started: a child whose parent is gone belongs to
-        // init, and PostgreSQL's children are in process groups of their own.
-        let _ = kill_process(self.pid, Signal::STOP);
-        let started = descendants(self.pid);
-        if signal == Signal::KILL {
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            signal_each(&started, Signal::KILL);
-        } else {
-            let _ = kill_process(self.pid, signal);
-            signal_each(&started, Signal::CONT);
-            let _ = kill_process(self.pid, Signal::CONT);
-            until(Duration::from_secs(5), || Ok(self.child.try_wait()?.is_some()))?;
-            let _ = kill_process_group(self.pid, Signal::KILL);
-        }
-        self.child.wait()?;
-        let gone = || Ok(!started.iter().any(|pid| is_alive(*pid)));
+        signal_each(&self.started, Signal::KILL);
+        let gone = || Ok(!self.started.iter().any(Process::is_alive));
         if !until(REMOVAL, gone)? {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "killed processes live on"));
         }
+        Ok(())
+    }
+
+    fn end_running(&mut self, signal: Signal) -> io::Result<()> {
+        // The list is taken while nothing can be started: a child whose parent is gone belongs to
+        // init, and PostgreSQL's children are in process groups of their own.
+        let _ = kill_process(self.pid, Signal::STOP);
+        self.started.extend(descendants(self.pid));
+        if signal != Signal::KILL {
+            let _ = kill_process(self.pid, signal);
+            signal_each(&self.started, Signal::CONT);
+            let _ = kill_process(self.pid, Signal::CONT);
+            until(ENDS_WITHIN, || Ok(self.child.try_wait()?.is_some()))?;
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.child.wait()?;
         Ok(())
     }
 }
@@ -198,9 +221,9 @@ impl Drop for ServerProcess {
 }
 
 /// Some may have ended since they were listed.
-fn signal_each(pids: &[Pid], signal: Signal) {
-    for pid in pids {
-        let _ = kill_process(*pid, signal);
+fn signal_each(processes: &[Process], signal: Signal) {
+    for process in processes.iter().filter(|process| process.is_alive()) {
+        let _ = kill_process(process.pid, signal);
     }
 }
 
@@ -226,19 +249,35 @@ fn until(limit: Duration, mut done: impl FnMut() -> io::Result<bool>) -> io::Res
     Ok(true)
 }
 
+/// A process that is not our child, so that its id may be another's one day.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    pid: Pid,
+    /// In ticks since the machine was started.
+    began: u64,
+}
+
+impl Process {
+    /// A zombie whose parent is slow to collect it is not alive.
+    fn is_alive(&self) -> bool {
+        let stat = Stat::of(self.pid).filter(|stat| stat.began == self.began);
+        stat.is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+    }
+}
+
 /// Everything that `root` started, directly or not, and that is still linked to it.
-fn descendants(root: Pid) -> Vec<Pid> {
-    let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+fn descendants(root: Pid) -> Vec<Process> {
+    let mut children: HashMap<Pid, Vec<Process>> = HashMap::new();
     for pid in all_processes() {
-        if let Some((_, parent)) = state_and_parent(pid) {
-            children.entry(parent).or_default().push(pid);
+        if let Some(stat) = Stat::of(pid) {
+            children.entry(stat.parent).or_default().push(Process { pid, began: stat.began });
         }
     }
     let mut found = Vec::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
         let started = children.remove(&parent).unwrap_or_default();
-        open.extend(&started);
+        open.extend(started.iter().map(|process| process.pid));
         found.extend(started);
     }
     found
@@ -249,16 +288,103 @@ fn all_processes() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// A zombie whose parent is slow to collect it is not alive.
-fn is_alive(pid: Pid) -> bool {
-    state_and_parent(pid).is_some_and(|(state, _)| state != 'Z' && state != 'X')
+/// What the kernel says of a process.
+struct Stat {
+    state: char,
+    parent: Pid,
+    began: u64,
 }
 
-/// `/proc/<pid>/stat` is `pid (name) state parent …`, where the name may hold anything.
-fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((state, Pid::from_raw(fields.next()?.parse().ok()?)?))
+impl Stat {
+    /// `/proc/<pid>/stat` is `pid (name) state parent …`, where the name may hold anything; the
+    /// start is field 22 of it all.
+    fn of(pid: Pid) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let mut fields = fields.split(' ');
+        let state = fields.next()?.chars().next()?;
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?)?;
+        Some(Self { state, parent, began: fields.nth(17)?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::ScratchDir;
+
+    /// A family whose eldest child is frozen, in a group and a session of its own, as those of
+    /// `PostgreSQL` are. The parent ends when it is told to, and lets its children be.
+    const FAMILY: &str = r"
+trap 'exit 0' TERM
+setsid sh -c 'kill -s STOP $$; exec sleep 600' &
+sleep 600 &
+while :; do sleep 0.02; done";
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn launch(scratch: &ScratchDir, signals: Signals) -> Launch {
+        Launch {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), FAMILY.into()],
+            environment: Vec::new(),
+            log: scratch.path().join("log"),
+            signals,
+            ready: Ready::Serving,
+        }
+    }
+
+    /// The parent, and its children once they are as they should be.
+    fn family(signals: Signals) -> (ServerProcess, Vec<Process>) {
+        let scratch = ScratchDir::new().unwrap();
+        let parent = ServerProcess::spawn(&launch(&scratch, signals)).unwrap();
+        let is_frozen = |process: &Process| Stat::of(process.pid).is_some_and(|it| it.state == 'T');
+        let mut children = Vec::new();
+        let complete = until(SOON, || {
+            children = descendants(parent.pid);
+            Ok(children.iter().any(is_frozen) && children.len() >= 2)
+        });
+        assert!(complete.unwrap(), "{children:?}");
+        (parent, children)
+    }
+
+    fn are_gone(processes: &[Process]) -> bool {
+        until(SOON, || Ok(!processes.iter().any(Process::is_alive))).unwrap()
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_frozen_family_that_is_dropped() {
+        for signals in [Signals::Usual, Signals::Postgres] {
+            let (parent, children) = family(signals);
+            parent.freeze().unwrap();
+            drop(parent);
+            assert!(!children.iter().any(Process::is_alive), "{signals:?}: {children:?}");
+        }
+    }
+
+    #[test]
+    fn a_frozen_process_ends_when_it_is_asked_to_and_leaves_nothing() {
+        let (mut parent, children) = family(Signals::Usual);
+        parent.freeze().unwrap();
+        parent.terminate().unwrap();
+        assert!(until(SOON, || Ok(parent.exit_status()?.is_some())).unwrap(), "it is still there");
+        assert_eq!(parent.exit_status().unwrap().unwrap().code(), Some(0));
+        assert!(children.iter().any(Process::is_alive), "its children do not hear of it");
+        drop(parent);
+        assert!(!children.iter().any(Process::is_alive), "{children:?}");
+    }
+
+    /// What is done once we are gone.
+    #[test]
+    fn the_guard_leaves_nothing_of_a_frozen_family() {
+        let (mut parent, children) = family(Signals::Postgres);
+        parent.freeze().unwrap();
+        let pid = parent.id().to_string();
+        let mut guard = Command::new("/bin/sh");
+        let mut guard = guard.args(["-c", STOP, "recado-guard", "QUIT", &pid]).spawn().unwrap();
+        // It waits for whoever is not collected.
+        let done = until(SOON, || Ok(parent.exit_status()?.and(guard.try_wait()?).is_some()));
+        assert!(done.unwrap(), "it does not come to an end");
+        assert!(are_gone(&children), "{children:?}");
+    }
 }

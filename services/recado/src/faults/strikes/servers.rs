@@ -30,6 +30,13 @@ SELECT pid::bigint FROM pg_stat_activity
  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
  ORDER BY pid";
 
+/// How `RabbitMQ` tells that it has closed a channel, in one version or the other.
+const TIMED_OUT: [&str; 3] = [
+    "waiting for a consumer acknowledgement timed out",
+    "Consumer acknowledgement timed out",
+    "timed out waiting for delivery acknowledgement",
+];
+
 fn kill_one(servers: &mut PrivateServers, server: Server) -> Result<(), ServerError> {
     match server {
         Server::Postgres => servers.postgres.kill(),
@@ -87,6 +94,7 @@ pub(super) async fn freeze(stage: &mut Stage<'_>, server: Server) -> anyhow::Res
 
 /// `PostgreSQL` ends all sessions when one dies, and recovers by itself.
 pub(super) async fn kill_backend(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let mut n_killed = 0;
     loop {
         stage.moment(300..1_500).await;
         let url = stage.app.database_url();
@@ -96,12 +104,14 @@ pub(super) async fn kill_backend(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         if let Ok(pid) = sql::count(&url, &one).await {
             let pid = Pid::from_raw(i32::try_from(pid)?).context("a backend without a pid")?;
             // It may have ended meanwhile.
-            let _ = kill_process(pid, Signal::KILL);
+            n_killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
         }
         if !stage.goes_on() {
-            return Ok(());
+            break;
         }
     }
+    stage.struck(n_killed, "backends killed");
+    Ok(())
 }
 
 /// Between two of them lies less than a window: each falls into many open ones.
@@ -168,6 +178,7 @@ async fn no_false_acknowledgement(stage: &mut Stage<'_>) {
 
 /// Consumers hold what they cannot write, and `RabbitMQ` loses its patience with them.
 pub(super) async fn consumer_timeout(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let before = n_timed_out(stage)?;
     set_consumer_timeout(stage, 1_000, 500).await?;
     stage.until = Instant::now() + stage.lasting;
     loop {
@@ -180,14 +191,17 @@ pub(super) async fn consumer_timeout(stage: &mut Stage<'_>) -> anyhow::Result<()
         }
     }
     set_consumer_timeout(stage, 1_800_000, 60_000).await?;
+    let after = n_timed_out(stage)?;
+    stage.struck(after.saturating_sub(before), "channels timed out");
+    Ok(())
+}
+
+/// How many channels `RabbitMQ` says to have closed because their consumers were too slow.
+fn n_timed_out(stage: &mut Stage<'_>) -> anyhow::Result<usize> {
     let log = stage.app.servers().rabbitmq.dir().join("rabbitmq.log");
     let log = std::fs::read(log).context("RabbitMQ keeps no log")?;
     let log = String::from_utf8_lossy(&log);
-    let n_closed = log.matches("waiting for a consumer acknowledgement timed out").count()
-        + log.matches("Consumer acknowledgement timed out").count()
-        + log.matches("timed out waiting for delivery acknowledgement").count();
-    stage.notes.push(format!("{n_closed} channels timed out"));
-    Ok(())
+    Ok(TIMED_OUT.iter().map(|told| log.matches(told).count()).sum())
 }
 
 /// Channels learn of it when they are opened, so all are.

@@ -36,7 +36,7 @@ clients: servers ## Play providers with their own libraries; hold the API to its
 	PYTHONDONTWRITEBYTECODE=1 $(TARGET_DIR)/clients/venv/bin/python tests/clients \
 		--recado $(TARGET_DIR)/debug/recado --npm $(TARGET_DIR)/clients/npm
 
-manifests: ## Hold Kubernetes, image, compose, alerts and dashboards against their tools
+manifests: servers ## Hold Kubernetes, image, compose, alerts and dashboards against their tools
 	scripts/install-manifest-tools.sh $(TARGET_DIR)/manifests
 	$(MANIFESTS)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import broken
 import generated
-from checks import containers, network, pods, routes, schemas, watching, wiring
+from checks import boards, containers, network, pods, routes, schemas, watching, wiring
 from rendered import Rendered, render
 from report import Report
 from repository import Repository
@@ -37,6 +37,8 @@ POLICIES = (
     network.internet,
     network.servers,
     routes.routed,
+    boards.scraped_once,
+    boards.data_sources,
 )
 
 
@@ -74,6 +76,8 @@ def check(
         containers.check(repository, tools, report)
     with report.looking_at("alerts and dashboards"):
         watching.check(every, repository, tests, report)
+    with report.looking_at("queries of the tenants' board"):
+        boards.check(report)
     with report.looking_at("these checks see what is broken"):
         report.add(
             "these checks see what is broken",

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from checks import containers, expressions, network, pods, routes, schemas, watching, wiring
+from checks import (
+    boards,
+    containers,
+    expressions,
+    network,
+    pods,
+    routes,
+    schemas,
+    watching,
+    wiring,
+)
 from rendered import Rendered, Resource
 from repository import Repository
 
@@ -109,6 +119,12 @@ def _route(rendered: Rendered) -> None:
 def _open(rendered: Rendered) -> None:
     block = _spec(rendered, "NetworkPolicy", "recado-internet")["egress"][0]["to"][0]["ipBlock"]
     block["except"].remove("169.254.0.0/16")
+
+
+def _rename_data_source(rendered: Rendered) -> None:
+    data = rendered.one("ConfigMap", "grafana-recado-postgresql")["data"]  # type: ignore[index]
+    for name, text in data.items():
+        data[name] = text.replace("uid: recado-postgresql", "uid: postgresql")
 
 
 def _to_everybody(rendered: Rendered) -> None:
@@ -293,4 +309,22 @@ BREAKS: tuple[tuple[Callable[[Rendered, Repository], list[str]], str, Break], ..
         lambda it: _spec(it, "NetworkPolicy", "recado-to-servers")["egress"].pop(),
     ),
     (routes.routed, "/run for management", _route),
+    (
+        boards.scraped_once,
+        "annotations beside a PodMonitor",
+        lambda it: it.one("Deployment", "recado-buffer")["spec"]["template"]["metadata"].update(  # type: ignore[index]
+            annotations={"prometheus.io/scrape": "true"}
+        ),
+    ),
+    (
+        boards.scraped_once,
+        "rules that nobody selects",
+        lambda it: it.of("PrometheusRule")[0]["metadata"].pop("labels"),
+    ),
+    (
+        boards.data_sources,
+        "no way for Grafana",
+        lambda it: _remove(it, "NetworkPolicy", "grafana-to-postgres"),
+    ),
+    (boards.data_sources, "a data source of another name", _rename_data_source),
 )

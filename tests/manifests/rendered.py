@@ -21,6 +21,7 @@ class Pod:
     owner: str
     kind: str
     labels: Labels
+    annotations: Labels
     spec: Resource
 
     @property
@@ -56,6 +57,7 @@ class Rendered:
                 title(maker),
                 maker["kind"],
                 maker["spec"]["template"]["metadata"]["labels"],
+                maker["spec"]["template"]["metadata"].get("annotations") or {},
                 maker["spec"]["template"]["spec"],
             )
             for maker in makers

@@ -3,15 +3,20 @@
 
     tenant_view.py postgres://…     a database after `recado migrate`, as the owner of its schema
 
-Each has to run under read-only-role.sql, and to find what it reads by an index: with sequential
-scans forbidden, PostgreSQL plans none of a table that grows.
+`make manifests` gives it a PostgreSQL of its own. Each query has to run under read-only-role.sql,
+and to find what it reads by an index: with sequential scans forbidden, PostgreSQL plans none of a
+table that grows.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GRAFANA = ROOT / "deploy/grafana"
@@ -39,6 +44,45 @@ VARIABLES = {
 def psql(database, text, *arguments):
     command = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *arguments, database]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+
+
+@contextlib.contextmanager
+def private_database():
+    """A PostgreSQL with the schema of migrations/, which ends with whoever asked for it."""
+    programs = max(
+        pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda it: int(it.parent.name)
+    )
+    # It refuses to run as root.
+    account = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="recado-manifests-") as directory:
+        data = f"{directory}/data"
+        if account:
+            shutil.chown(directory, "postgres", "postgres")
+
+        def run(program, *arguments):
+            command = [programs / program, "-D", data, *arguments]
+            subprocess.run(
+                command, check=True, cwd=directory, stdout=subprocess.DEVNULL, **account
+            )
+
+        run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        options = f"-k {directory} -c listen_addresses= -c fsync=off"
+        run("pg_ctl", "-w", "-l", f"{directory}/log", "-o", options, "start")
+        try:
+            database = f"postgresql:///postgres?host={directory}&user=postgres"
+            # What the program notes its migrations in.
+            psql(database, "CREATE TABLE refinery_schema_history (version int)")
+            for migration in sorted((ROOT / "migrations").glob("V*.sql"), key=version):
+                made = psql(database, migration.read_text(), "-1")
+                if made.returncode:
+                    raise RuntimeError(f"{migration.name}: {made.stderr}")
+            yield database
+        finally:
+            run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def version(migration):
+    return int(re.match(r"V(\d+)__", migration.name)[1])
 
 
 def queries():

@@ -1,7 +1,7 @@
 //! One trace from the webhook to the callback, whoever works on it, as a collector sees it.
 
 use anyhow::Context;
-use recado_testkit::app::{Role, TestApp};
+use recado_testkit::app::{Builder, Role, TestApp};
 use recado_testkit::callback::Sink;
 use recado_testkit::model::{Model, Turn, Usage};
 use recado_testkit::otlp::{Collector, Span};
@@ -15,10 +15,13 @@ const TEXT: &str = "canary-text-of-the-traces";
 const QUERY: &str = "canary-query-of-the-callback";
 const SENDER: &str = "+5511987650177";
 
+/// The span in which a caller is.
+const CALLER: &str = "00f067aa0ba902b7";
+
 /// The trace of the nth caller, and a `traceparent` that says so.
 fn caller(n: u8, flags: &str) -> (String, String) {
     let trace = format!("{n:032x}");
-    let parent = format!("00-{trace}-00f067aa0ba902b7-{flags}");
+    let parent = format!("00-{trace}-{CALLER}-{flags}");
     (trace, parent)
 }
 
@@ -30,8 +33,16 @@ struct Watched {
 
 impl Watched {
     async fn start() -> anyhow::Result<Self> {
+        Self::by(system()).await
+    }
+
+    async fn trusting_callers() -> anyhow::Result<Self> {
+        Self::by(system().env("RECADO_TRUST_TRACEPARENT", "true")).await
+    }
+
+    async fn by(system: Builder) -> anyhow::Result<Self> {
         let collector = Collector::start();
-        let app = system()
+        let app = system
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())
             .env("OTEL_BSP_SCHEDULE_DELAY", "100")
             .start()
@@ -65,15 +76,30 @@ impl Watched {
         self.collector.span(&what, SOON, is_it).await
     }
 
-    /// The span that a trace has in ingress for a webhook, and that of what it published.
-    async fn webhook(&self, trace: &str, sent: &str) -> anyhow::Result<(Span, Span)> {
-        let name = "POST /api/triggers/webhook/{id}";
-        let is_it = |span: &Span| span.trace_id == trace && span.kind == "server";
-        let server = self.collector.span("the webhook", SOON, is_it).await?;
-        assert_eq!((server.name.as_str(), server.service.as_str()), (name, "recado-ingress"));
-        assert_eq!(server.parent, "00f067aa0ba902b7", "the caller's span");
+    /// The span of a stranger's webhook in ingress, and that of what it published.
+    async fn webhook(&self, caller: &str, sent: &str) -> anyhow::Result<(Span, Span)> {
+        let link = (caller.to_owned(), CALLER.to_owned());
+        let server = self.server(|span| span.links.contains(&link)).await?;
+        assert_eq!((server.parent.as_str(), server.links.len()), ("", 1));
+        assert_ne!(server.trace_id, caller, "the caller does not choose our trace");
         let sent = self.below(&server, sent).await?;
         Ok((server, sent))
+    }
+
+    /// The same of a caller who is trusted, and whose trace goes on.
+    async fn trusted_webhook(&self, caller: &str, sent: &str) -> anyhow::Result<(Span, Span)> {
+        let server = self.server(|span| span.trace_id == caller).await?;
+        assert_eq!((server.parent.as_str(), server.links.len()), (CALLER, 0));
+        let sent = self.below(&server, sent).await?;
+        Ok((server, sent))
+    }
+
+    async fn server(&self, wanted: impl Fn(&Span) -> bool) -> anyhow::Result<Span> {
+        let name = "POST /api/triggers/webhook/{id}";
+        let is_it = |span: &Span| span.kind == "server" && wanted(span);
+        let server = self.collector.span("the webhook", SOON, is_it).await?;
+        assert_eq!((server.name.as_str(), server.service.as_str()), (name, "recado-ingress"));
+        Ok(server)
     }
 }
 
@@ -150,9 +176,12 @@ async fn one_trace_leads_from_the_webhook_to_the_callback() -> Story {
     let callback = json!({"url": format!("{}/?token={QUERY}", sink.url())});
     let trigger = watched.trigger(&agent, json!({"mode": "async", "callback": callback})).await?;
 
-    let (trace, parent) = caller(1, "01");
+    // Whether it is recorded is not for the caller to say.
+    let (stranger, parent) = caller(1, "00");
     assert_eq!(watched.post(&trigger, &parent).await?.status, 202);
-    let (server, sent) = watched.webhook(&trace, "send recado.work:execution.requested").await?;
+    let sent = "send recado.work:execution.requested";
+    let (server, sent) = watched.webhook(&stranger, sent).await?;
+    let trace = server.trace_id.clone();
     assert_is(&server, "recado-ingress", "server", &[("http.response.status_code", "202")]);
     let detail = ended(app, &trigger, 1).await?.remove(0);
     let id = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -237,7 +266,7 @@ async fn one_trace_leads_from_the_webhook_to_the_callback() -> Story {
 
 #[tokio::test]
 async fn a_window_goes_on_with_its_first_trace_and_is_linked_with_all() -> Story {
-    let watched = Watched::start().await?;
+    let watched = Watched::trusting_callers().await?;
     let Watched { app, collector } = &watched;
     let agent = echo(app).await?;
     let sink = Sink::start();
@@ -249,7 +278,7 @@ async fn a_window_goes_on_with_its_first_trace_and_is_linked_with_all() -> Story
     for n in 1..=3 {
         let (trace, parent) = caller(n, "01");
         assert_eq!(watched.post(&trigger, &parent).await?.status, 202);
-        sent.push(watched.webhook(&trace, "send recado.work:message.received").await?.1);
+        sent.push(watched.trusted_webhook(&trace, "send recado.work:message.received").await?.1);
     }
     ended(app, &trigger, 1).await?;
 
@@ -269,7 +298,8 @@ async fn a_window_goes_on_with_its_first_trace_and_is_linked_with_all() -> Story
     let sync = watched.trigger(&agent, json!({"mode": "sync"})).await?;
     let (trace, parent) = caller(4, "01");
     assert_eq!(watched.post(&sync, &parent).await?.status, 200);
-    let (_, asked) = watched.webhook(&trace, "send recado.work:execution.requested").await?;
+    let sent = "send recado.work:execution.requested";
+    let (_, asked) = watched.trusted_webhook(&trace, sent).await?;
     let run = watched.below(&asked, "invoke_agent Echo").await?;
     let reply = watched.below(&run, "send execution.finished").await?;
     let heard = watched.below(&reply, "process replies").await?;
@@ -291,7 +321,7 @@ async fn a_window_goes_on_with_its_first_trace_and_is_linked_with_all() -> Story
     watched.below(&sent, "invoke_agent Echo").await?;
     app.management().post(&format!("/api/triggers/{ticks}/disable"), &json!({})).await?;
 
-    // Whom the caller does not want recorded costs nothing.
+    // What a caller who is trusted does not want recorded costs nothing.
     let unrecorded = watched.trigger(&agent, json!({"mode": "async"})).await?;
     let (trace, parent) = caller(5, "00");
     assert_eq!(watched.post(&unrecorded, &parent).await?.status, 202);

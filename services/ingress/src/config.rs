@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use recado_http::trace::Callers;
 use recado_intake::PublicUrl;
 use recado_intake::payload::PayloadLimits;
 use recado_service::config::{Amqp, Postgres, Reader, Redis, Settings};
@@ -24,6 +25,8 @@ pub struct Config {
     pub keys: SecretKeys,
     /// `RECADO_REDIS_*`: where rates and ids are counted; ingress works without it.
     pub redis: Redis,
+    /// `RECADO_TRUST_TRACEPARENT`: whether callers decide which trace a request is in.
+    pub callers: Callers,
     /// How much a request may ask for.
     pub limits: Limits,
     /// `RECADO_INGRESS_CACHED_TRIGGERS`: how many compiled triggers are kept.
@@ -69,6 +72,7 @@ impl Settings for Config {
         let postgres = Postgres::read(read);
         let redis = Redis::read(read);
         let keys = SecretKeys::read(read);
+        let callers = Callers::read(read);
         let limits = Limits::read(read);
         let cached_triggers =
             read.within("RECADO_INGRESS_CACHED_TRIGGERS", 100_000, 1..=10_000_000);
@@ -79,6 +83,7 @@ impl Settings for Config {
             postgres: postgres?,
             redis: redis?,
             keys: keys?,
+            callers: callers?,
             limits,
             cached_triggers,
         })
@@ -162,6 +167,7 @@ mod tests {
         let config = read(&least()).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.public_url, None);
+        assert_eq!(config.callers, Callers::Linked);
         assert_eq!(config.limits.max_body, 1_048_576);
         assert_eq!(config.limits.body_timeout, Duration::from_secs(10));
         assert_eq!(config.limits.max_publishing, 4_096);

@@ -123,7 +123,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         novelty,
         clock,
     };
-    let server = server::start(listener, ingress, Arc::clone(&context.clock))
+    let server = server::start(listener, ingress, config.callers, Arc::clone(&context.clock))
         .context("failed to start the HTTP server")?;
     context.announce("ingress_url", url);
     context.started();

@@ -18,7 +18,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use recado_clock::Clock;
 use recado_http::problem::{method_not_allowed, not_found};
-use recado_http::trace::RequestSpan;
+use recado_http::trace::{Callers, RequestSpan};
 use recado_http::unread::hang_up_on_unread;
 use tokio::net::TcpSocket;
 
@@ -55,6 +55,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) fn start(
     listener: TcpListener,
     ingress: Ingress,
+    callers: Callers,
     clock: Arc<dyn Clock>,
 ) -> io::Result<Server> {
     let Limits { head_timeout, max_connections, .. } = ingress.limits;
@@ -73,7 +74,7 @@ pub(crate) fn start(
             .default_service(web::to(apps::method_not_allowed));
         App::new()
             .wrap(from_fn(hang_up_on_unread))
-            .wrap(RequestSpan::new("ingress", Arc::clone(&clock)))
+            .wrap(RequestSpan::new("ingress", callers, Arc::clone(&clock)))
             .app_data(Data::clone(&ingress))
             .service(webhook)
             .service(run)

@@ -10,6 +10,7 @@ use recado_http::auth::{
     TokenSettings, Tokens,
 };
 use recado_http::guard::Authorities;
+use recado_http::trace::Callers;
 use recado_intake::PublicUrl;
 use recado_service::config::{Amqp, Destinations, Postgres, Reader, SecretString, Settings};
 use recado_service::connect::SecretKeys;
@@ -28,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `RECADO_PUBLIC_URL`: what the outside world calls ingress; webhook URLs begin with it.
     pub public_url: PublicUrl,
+    /// `RECADO_TRUST_TRACEPARENT`: whether callers decide which trace a request is in.
+    pub callers: Callers,
     /// `RECADO_JWT_*`: whose tokens are good.
     pub tokens: TokenConfig,
     /// `PostgreSQL`: `RECADO_DATABASE_*`.
@@ -58,6 +61,7 @@ impl Settings for Config {
         let localhost = SocketAddr::from(([127, 0, 0, 1], 8081));
         let listen = read.or("RECADO_MANAGEMENT_LISTEN", localhost);
         let public_url = read.optional("RECADO_PUBLIC_URL").unwrap_or_else(local_ingress);
+        let callers = Callers::read(read);
         let tokens = TokenConfig::read(read);
         let postgres = Postgres::with_pool(read, POOL_SIZE);
         let amqp = Amqp::read(read);
@@ -74,6 +78,7 @@ impl Settings for Config {
         Some(Self {
             listen,
             public_url,
+            callers: callers?,
             tokens: tokens?,
             postgres: postgres?,
             amqp: amqp?,

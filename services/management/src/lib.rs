@@ -136,6 +136,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
             config.trusted_proxies.clone(),
         ),
     });
+    let callers = config.callers;
     let clock = Arc::clone(&context.clock);
     let reference = Data::new(openapi::Reference::new(&config.public_url.to_string())?);
     let server = HttpServer::new(move || {
@@ -147,7 +148,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
             .default_service(actix_web::web::to(http::nothing_there))
             .wrap(from_fn(hang_up_on_unread))
             .wrap(from_fn(head::as_get))
-            .wrap(RequestSpan::new(ROLE, Arc::clone(&clock)))
+            .wrap(RequestSpan::new(ROLE, callers, Arc::clone(&clock)))
     })
     .workers(config.workers)
     .max_connections(config.max_connections)

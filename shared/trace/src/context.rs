@@ -55,6 +55,33 @@ pub fn linked<'c>(span: Span, causes: impl IntoIterator<Item = &'c TraceContext>
     span
 }
 
+/// What the `traceparent` of a request to us may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Nothing: a trace of our own begins, linked with the caller's.
+    Linked,
+    /// The trace, and whether it is recorded.
+    Trusted,
+}
+
+/// Relates `span`, which must not have been entered yet and is that of a request to us, to the
+/// trace that its caller is in, if it says that it is in one.
+pub fn called(span: &Span, caller: Context, callers: Callers) {
+    match callers {
+        // Refused only if nobody collects traces.
+        Callers::Trusted => drop(span.set_parent(caller)),
+        Callers::Linked => {
+            let caller = caller.span().span_context().clone();
+            if caller.is_valid() {
+                // Its state is what a stranger wrote.
+                let (trace, id) = (caller.trace_id(), caller.span_id());
+                let flags = caller.trace_flags();
+                span.add_link(SpanContext::new(trace, id, flags, true, TraceState::NONE));
+            }
+        }
+    }
+}
+
 fn span_context(context: &TraceContext) -> Option<SpanContext> {
     let mut parts = context.parent().split('-').skip(1);
     let trace = TraceId::from_hex(parts.next()?).ok()?;

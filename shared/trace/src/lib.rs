@@ -8,7 +8,7 @@ pub mod spans;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use context::{continued, current, linked, of};
+pub use context::{Callers, called, continued, current, linked, of};
 pub use ids::Ids;
 pub use spans::{attribute, fail};
 

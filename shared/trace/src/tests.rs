@@ -1,7 +1,10 @@
 //! What a collector is told.
 
-use opentelemetry::trace::{SpanKind, TracerProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry::Context;
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
 use recado_types::{AgentId, ExecutionId, SessionId, TenantId, TraceContext};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -13,8 +16,14 @@ const SENDING: Sending<'_> = Sending { exchange: "x", routing_key: "a.b", n_mess
 
 /// The spans of `work`, by the order of their ends.
 fn told(work: impl FnOnce()) -> Vec<SpanData> {
+    told_of(Sampler::AlwaysOn, work)
+}
+
+/// The same, if of what begins here so much is recorded.
+fn told_of(roots: Sampler, work: impl FnOnce()) -> Vec<SpanData> {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder()
+        .with_sampler(Sampler::ParentBased(Box::new(roots)))
         .with_simple_exporter(exporter.clone())
         .with_id_generator(Ids::default())
         .build();
@@ -98,4 +107,51 @@ fn a_batch_of_several_is_linked_and_one_of_one_goes_on() {
     let kinds: Vec<SpanKind> = spans.iter().map(|span| span.span_kind.clone()).collect();
     assert_eq!(kinds, [SpanKind::Consumer, SpanKind::Consumer, SpanKind::Producer]);
     assert_eq!(spans[2].name, "send x:a.b");
+}
+
+/// What a caller says of itself, and whether it wants to be recorded.
+fn caller(flags: TraceFlags) -> Context {
+    let (trace, state) =
+        (TraceId::from_hex(TRACE).unwrap(), TraceState::from_key_value([("a", "1")]));
+    let caller = SpanContext::new(trace, SpanId::from(7), flags, true, state.unwrap());
+    Context::new().with_remote_span_context(caller)
+}
+
+/// The spans of a request of that caller.
+fn recorded(roots: Sampler, flags: TraceFlags, callers: Callers) -> Vec<SpanData> {
+    told_of(roots, || called(&tracing::info_span!("request"), caller(flags), callers))
+}
+
+#[test]
+fn a_stranger_decides_neither_the_trace_nor_whether_it_is_recorded() {
+    let (yes, no) = (TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED);
+    for wanted in [yes, no] {
+        assert_eq!(recorded(Sampler::AlwaysOff, wanted, Callers::Linked).len(), 0);
+        let spans = recorded(Sampler::AlwaysOn, wanted, Callers::Linked);
+        let [span] = spans.as_slice() else { panic!("one span, not {spans:?}") };
+        assert_ne!(span.span_context.trace_id().to_string(), TRACE);
+        assert_eq!(span.parent_span_id, SpanId::INVALID);
+        let [link] = &span.links[..] else { panic!("one link, not {:?}", span.links) };
+        assert_eq!(link.span_context.trace_id().to_string(), TRACE);
+        assert_eq!(link.span_context.span_id(), SpanId::from(7));
+        assert_eq!(link.span_context.trace_state().header(), "");
+    }
+}
+
+#[test]
+fn a_caller_who_is_trusted_decides_both() {
+    let spans = recorded(Sampler::AlwaysOff, TraceFlags::SAMPLED, Callers::Trusted);
+    let [span] = spans.as_slice() else { panic!("one span, not {spans:?}") };
+    assert_eq!(span.span_context.trace_id().to_string(), TRACE);
+    assert_eq!((span.parent_span_id, span.links.len()), (SpanId::from(7), 0));
+    assert_eq!(recorded(Sampler::AlwaysOn, TraceFlags::NOT_SAMPLED, Callers::Trusted).len(), 0);
+}
+
+#[test]
+fn who_names_no_trace_is_linked_with_none() {
+    for callers in [Callers::Linked, Callers::Trusted] {
+        let spans = told(|| called(&tracing::info_span!("request"), Context::new(), callers));
+        let [span] = spans.as_slice() else { panic!("one span, not {spans:?}") };
+        assert_eq!((span.parent_span_id, span.links.len()), (SpanId::INVALID, 0));
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recado_clock::Clock;
+use recado_http::trace::Callers;
 use recado_ingress::{Config, Limits, PublicUrl};
 use recado_service::Context;
 use recado_service::config::{Amqp, Postgres, Redis};
@@ -91,6 +92,7 @@ fn config(servers: &ServerUrls, port: u16, limits: Limits) -> Config {
             prefix: "test".into(),
         },
         keys: SecretKeys(Keyring::parse(KEYS).unwrap()),
+        callers: Callers::Linked,
         limits,
         cached_triggers: 1_000,
     }

@@ -2,14 +2,16 @@
 //!
 //! * `x-request-id`: the caller's if it is well-formed, else a fresh one; repeated on the
 //!   response, errors included.
-//! * A span, below the caller's (W3C `traceparent`), named after the route and not the path, which
-//!   may hold identifiers.
+//! * A span, named after the route and not the path, which may hold identifiers. It begins a trace
+//!   that is linked with the caller's (W3C `traceparent`), or goes on with that of a caller who is
+//!   trusted.
 //! * `recado_http_requests_total` and `recado_http_request_duration_seconds`.
 //! * A 5xx is logged here, once, with all its causes; handlers only return their error.
 
 mod metrics;
 
 pub use metrics::register_metrics;
+pub use recado_trace::Callers;
 
 use std::error::Error;
 use std::future::{Ready, ready};
@@ -27,7 +29,6 @@ use opentelemetry::propagation::Extractor;
 use recado_clock::Clock;
 use recado_trace::conventions::{HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE};
 use tracing::{Instrument, Span, field};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::ApiError;
 
@@ -75,13 +76,14 @@ impl RequestId {
 #[derive(Debug, Clone)]
 pub struct RequestSpan {
     server: &'static str,
+    callers: Callers,
     clock: Arc<dyn Clock>,
 }
 
 impl RequestSpan {
-    /// For the server of that name (`ingress`, `management`).
-    pub fn new(server: &'static str, clock: Arc<dyn Clock>) -> Self {
-        Self { server, clock }
+    /// For the server of that name (`ingress`, `management`), which is called by `callers`.
+    pub fn new(server: &'static str, callers: Callers, clock: Arc<dyn Clock>) -> Self {
+        Self { server, callers, clock }
     }
 }
 
@@ -166,8 +168,7 @@ impl Exchange {
             span.record("otel.kind", "server");
             let caller =
                 global::get_text_map_propagator(|w3c| w3c.extract(&Headers(request.headers())));
-            // Refused only if nobody collects traces.
-            let _ = span.set_parent(caller);
+            recado_trace::called(&span, caller, settings.callers);
         }
         Self { id, server: settings.server, method, route, begun: Instant::now(), span }
     }

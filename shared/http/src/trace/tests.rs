@@ -19,7 +19,9 @@ async fn request_id(sent: Option<&str>) -> (String, String) {
         let id = RequestId::of(&request).unwrap();
         HttpResponse::Ok().body(id.as_str().to_owned())
     };
-    let app = App::new().wrap(RequestSpan::new("test", clock())).route("/", web::get().to(echo));
+    let app = App::new()
+        .wrap(RequestSpan::new("test", Callers::Linked, clock()))
+        .route("/", web::get().to(echo));
     let app = test::init_service(app).await;
     let mut request = test::TestRequest::get().uri("/");
     if let Some(id) = sent {
@@ -57,7 +59,7 @@ async fn errors_carry_the_id_wherever_they_come_from() {
             }
             next.call(request).await
         }))
-        .wrap(RequestSpan::new("test", clock()))
+        .wrap(RequestSpan::new("test", Callers::Linked, clock()))
         .route("/failed", web::get().to(handler));
     let app = test::init_service(app).await;
     for (path, status) in [("/failed", 500), ("/missing", 404)] {
@@ -74,7 +76,7 @@ async fn errors_carry_the_id_wherever_they_come_from() {
 #[actix_web::test]
 async fn paths_and_methods_of_strangers_do_not_become_labels() {
     let app = App::new()
-        .wrap(RequestSpan::new("labels", clock()))
+        .wrap(RequestSpan::new("labels", Callers::Linked, clock()))
         .route("/things/{id}", web::to(HttpResponse::Ok));
     let app = test::init_service(app).await;
     for (method, path) in [("GET", "/things/1"), ("GET", "/things/2"), ("BREW", "/nowhere/3")] {

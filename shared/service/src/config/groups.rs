@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use recado_http::guard::{Authorities, Ports};
+use recado_http::trace::Callers;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -102,6 +103,14 @@ impl Settings for Destinations {
 impl Settings for Authorities {
     fn read(read: &mut Reader<'_>) -> Option<Self> {
         Some(read.optional_by("RECADO_CA_FILE", authorities_in).unwrap_or_default())
+    }
+}
+
+/// `RECADO_TRUST_TRACEPARENT`.
+impl Settings for Callers {
+    fn read(read: &mut Reader<'_>) -> Option<Self> {
+        let trusted = read.or("RECADO_TRUST_TRACEPARENT", false);
+        Some(if trusted { Self::Trusted } else { Self::Linked })
     }
 }
 

@@ -4,6 +4,7 @@
 //! Each test tells a story; `faults` tells those in which something dies.
 
 mod agents;
+mod alerts;
 mod buffering;
 mod channels;
 mod cli;
@@ -18,6 +19,7 @@ mod models;
 mod poison;
 mod processes;
 mod refusals;
+mod restore;
 mod secrecy;
 mod sessions;
 mod support;

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use recado_broker::topology;
 use recado_service::lanes::{LaneLoop, POLL, Wake, watch_backlog};
 use recado_service::{Context, connect};
-use recado_store::lanes::LaneKind;
+use recado_store::lanes::BacklogOf;
 use recado_toolbox::Tools;
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +114,8 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     };
     let lanes =
         LaneLoop { kind: "execution", slots: config.slots, poll: POLL, lease: config.lease };
-    watch_backlog(&context, backlog_store, LaneKind::Execution);
+    let backlog = BacklogOf::Executions { tenant_slots: config.tenant_slots };
+    watch_backlog(&context, backlog_store, backlog);
     context.started();
     lanes.run(Arc::new(work), wake, context.tasks.clone(), context.shutdown.clone()).await;
     drained.cancel();

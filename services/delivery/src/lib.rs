@@ -28,7 +28,7 @@ use std::sync::Arc;
 use recado_broker::topology;
 use recado_service::lanes::{LaneLoop, POLL, Wake, watch_backlog};
 use recado_service::{Context, connect};
-use recado_store::lanes::LaneKind;
+use recado_store::lanes::BacklogOf;
 
 pub use config::Config;
 pub use metrics::register_metrics;
@@ -50,7 +50,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let for_events = connect::outbound_client(&config.destinations)?;
     events::start(&context, broker, publisher, &store, for_events, config.event_slots);
 
-    watch_backlog(&context, store.clone(), LaneKind::Delivery);
+    watch_backlog(&context, store.clone(), BacklogOf::Deliveries);
     let watch = metrics::watch_destinations(store.clone(), context.shutdown.clone());
     context.tasks.spawn(watch);
     let parts = deliver::Parts {

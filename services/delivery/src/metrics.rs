@@ -63,6 +63,13 @@ families! {
         "recado_delivery_destinations_open",
         "Destinations that do not answer; asked every 15 s; the same in all instances",
     );
+
+    /// Every trigger is one.
+    static DESTINATIONS: Reading = reading(
+        "recado_delivery_destinations",
+        "About how many destinations there are, as PostgreSQL estimates it: one for each trigger; \
+         asked every 15 s; the same in all instances",
+    );
 }
 
 /// Makes the metrics of this crate exist.
@@ -71,15 +78,19 @@ pub fn register_metrics() {
     crate::events::register_metrics();
 }
 
-/// Keeps the number of open destinations up to date until `shutdown`.
+/// Keeps the numbers of destinations up to date until `shutdown`.
 pub(crate) async fn watch_destinations(store: Store, shutdown: CancellationToken) {
     loop {
-        match destinations::count_open(&store).await {
+        match destinations::count(&store).await {
             #[expect(clippy::cast_precision_loss, reason = "a count of triggers")]
-            Ok(n_open) => DESTINATIONS_OPEN.set(n_open as f64),
+            Ok(found) => {
+                DESTINATIONS_OPEN.set(found.n_open as f64);
+                DESTINATIONS.set(found.n_about as f64);
+            }
             // The component `database` says that it is away.
             Err(error) => {
                 DESTINATIONS_OPEN.forget();
+                DESTINATIONS.forget();
                 tracing::debug!(error = &error as &dyn Error, "open destinations are not counted");
             }
         }

@@ -86,11 +86,12 @@ families! {
 
     /// `link` is `publisher`, `replies` or a queue.
     pub(crate) static LINK_UP: IntGaugeVec =
-        gauges("recado_broker_link_up", "1 while connected", &[label("link")]);
+        gauges("recado_broker_link_up", "Links that are connected: 1 or 0, but in `recado dev`", &[label("link")]);
 
     pub(crate) static LINK_BLOCKED: IntGaugeVec = gauges(
         "recado_broker_link_blocked",
-        "1 while the broker takes no messages because it is short of memory or disk",
+        "Links on which the broker takes no messages because it is short of memory or disk: 1 or \
+         0, but in `recado dev`",
         &[label("link")],
     );
 

@@ -17,6 +17,8 @@ use crate::health::Component;
 use crate::process::Context;
 use tokio_util::sync::CancellationToken;
 
+/// How long the database may take to say that it is there: longer than anything that works needs.
+const CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// How often the database is asked whether it is there.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -85,20 +87,29 @@ pub fn store_as(
 async fn watch_database(store: &Store, component: &Component) {
     let mut is_away = false;
     loop {
-        let checked = store.check().await;
+        // One that hangs keeps its connections and breaks off no statement by itself.
+        let checked = tokio::time::timeout(CHECK_WITHIN, store.check()).await;
+        // One line for an outage, not one for each look at it.
+        let was_away = std::mem::replace(&mut is_away, !matches!(checked, Ok(Ok(_))));
         match &checked {
-            Ok(true) => component.ready(),
-            Ok(false) => component.not_ready("the schema is not up to date: run `recado migrate`"),
-            Err(error) => {
+            Ok(Ok(true)) => component.ready(),
+            Ok(Ok(false)) => {
+                component.not_ready("the schema is not up to date: run `recado migrate`");
+            }
+            Ok(Err(error)) => {
                 component.not_ready("the database does not answer");
-                // One line for an outage, not one for each look at it.
-                if !is_away {
+                if !was_away {
                     let error = error as &dyn std::error::Error;
                     tracing::warn!(error, "the database does not answer");
                 }
             }
+            Err(_elapsed) => {
+                component.not_ready("the database does not answer");
+                if !was_away {
+                    tracing::warn!("the database does not answer within {CHECK_WITHIN:?}");
+                }
+            }
         }
-        is_away = checked.is_err();
         tokio::time::sleep(CHECK_EVERY).await;
     }
 }

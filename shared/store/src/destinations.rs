@@ -53,9 +53,13 @@ const CLOSE: &str = "\
 -- destinations.close
 DELETE FROM destinations WHERE trigger_id = $1";
 
-const COUNT_OPEN: &str = "\
--- destinations.count_open
-SELECT count(*) FROM destinations";
+/// How many there are in all is what the planner takes it for: to count triggers every few seconds
+/// would be a high price for the size of an installation.
+const COUNT: &str = "\
+-- destinations.count
+SELECT (SELECT count(*) FROM destinations) AS n_open,
+       greatest(reltuples, 0)::bigint AS n_about
+  FROM pg_class WHERE oid = 'triggers'::regclass";
 
 /// What is wrong with a destination.
 #[derive(Clone, Debug)]
@@ -86,7 +90,7 @@ pub async fn open(store: &Store, fault: &Fault, now: DateTime<Utc>) -> Result<bo
             &[
                 &fault.trigger_id.0,
                 &fault.tenant_id.0,
-                &count(fault.failure_count),
+                &as_stored(fault.failure_count),
                 &fault.error_code,
                 &fault.error_message,
                 &millis(fault.pause),
@@ -112,7 +116,7 @@ pub async fn probe_failed(
             &statement,
             &[
                 &fault.trigger_id.0,
-                &count(fault.failure_count),
+                &as_stored(fault.failure_count),
                 &fault.error_code,
                 &fault.error_message,
                 &millis(fault.pause),
@@ -152,15 +156,24 @@ pub async fn close(store: &Store, trigger: TriggerId) -> Result<bool, StoreError
     Ok(n_deleted > 0)
 }
 
-/// How many destinations are open, of all tenants.
-pub async fn count_open(store: &Store) -> Result<i64, StoreError> {
-    let failed = StoreError::query("destinations.count_open");
-    let client = store.client("destinations.count_open").await?;
-    let statement = client.prepare_cached(COUNT_OPEN).await.map_err(&failed)?;
-    let row = client.query_one(&statement, &[]).await.map_err(&failed)?;
-    Ok(row.get(0))
+/// How many destinations there are, of all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destinations {
+    /// Those that are open.
+    pub n_open: i64,
+    /// All triggers, about: 0 until `PostgreSQL` has looked at them for the first time.
+    pub n_about: i64,
 }
 
-fn count(n: u32) -> i32 {
+/// Counts destinations.
+pub async fn count(store: &Store) -> Result<Destinations, StoreError> {
+    let failed = StoreError::query("destinations.count");
+    let client = store.client("destinations.count").await?;
+    let statement = client.prepare_cached(COUNT).await.map_err(&failed)?;
+    let row = client.query_one(&statement, &[]).await.map_err(&failed)?;
+    Ok(Destinations { n_open: row.get("n_open"), n_about: row.get("n_about") })
+}
+
+fn as_stored(n: u32) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }

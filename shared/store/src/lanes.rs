@@ -9,6 +9,8 @@
 //! Whoever locks several rows locks lanes before anything else, and lanes in the order of their
 //! sessions: two that lock in different orders wait for each other.
 
+mod backlog;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ use uuid::Uuid;
 
 use crate::metrics::LANES_WAITED_SECONDS;
 use crate::{Store, StoreError};
+
+pub(crate) use backlog::MAX_COUNTED;
+pub use backlog::{Backlog, BacklogOf, backlog};
 
 /// A kind of work that sessions queue for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,66 +189,6 @@ UPDATE lanes
   FROM locked
  WHERE lanes.kind = 'execution' AND lanes.session_id = locked.session_id";
 
-/// One step in `lanes_due` finds each tenant and its oldest lane; no more lanes are counted than
-/// `$1`.
-const BACKLOG_OF_EXECUTIONS: &str = "\
--- lanes.backlog_of_executions
-WITH RECURSIVE waiting AS (
-    (SELECT tenant_id, next_run_at FROM lanes
-      WHERE kind = 'execution' AND next_run_at IS NOT NULL
-      ORDER BY tenant_id, next_run_at LIMIT 1)
-     UNION ALL
-    SELECT next.tenant_id, next.next_run_at
-      FROM waiting,
-           LATERAL (SELECT lanes.tenant_id, lanes.next_run_at FROM lanes
-                     WHERE lanes.kind = 'execution' AND lanes.tenant_id > waiting.tenant_id
-                       AND lanes.next_run_at IS NOT NULL
-                     ORDER BY lanes.tenant_id, lanes.next_run_at LIMIT 1) next
-)
-SELECT (SELECT count(*)
-          FROM (SELECT FROM waiting,
-                       LATERAL (SELECT FROM lanes
-                                 WHERE lanes.kind = 'execution'
-                                   AND lanes.tenant_id = waiting.tenant_id
-                                   AND lanes.next_run_at <= now()
-                                 LIMIT $1) one
-                 WHERE waiting.next_run_at <= now()
-                 LIMIT $1) counted) AS n_lanes,
-       coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM waiting
-                  WHERE next_run_at <= now()), 0)::double precision AS oldest_s";
-
-/// The same in `lanes_due_deliveries`, by destination.
-const BACKLOG_OF_DELIVERIES: &str = "\
--- lanes.backlog_of_deliveries
-WITH RECURSIVE waiting AS (
-    (SELECT tenant_id, trigger_id, next_run_at FROM lanes
-      WHERE kind = 'delivery' AND next_run_at IS NOT NULL
-      ORDER BY tenant_id, trigger_id, next_run_at LIMIT 1)
-     UNION ALL
-    SELECT next.tenant_id, next.trigger_id, next.next_run_at
-      FROM waiting,
-           LATERAL (SELECT lanes.tenant_id, lanes.trigger_id, lanes.next_run_at FROM lanes
-                     WHERE lanes.kind = 'delivery' AND lanes.next_run_at IS NOT NULL
-                       AND (lanes.tenant_id, lanes.trigger_id)
-                           > (waiting.tenant_id, waiting.trigger_id)
-                     ORDER BY lanes.tenant_id, lanes.trigger_id, lanes.next_run_at LIMIT 1) next
-)
-SELECT (SELECT count(*)
-          FROM (SELECT FROM waiting,
-                       LATERAL (SELECT FROM lanes
-                                 WHERE lanes.kind = 'delivery'
-                                   AND lanes.tenant_id = waiting.tenant_id
-                                   AND lanes.trigger_id = waiting.trigger_id
-                                   AND lanes.next_run_at <= now()
-                                 LIMIT $1) one
-                 WHERE waiting.next_run_at <= now()
-                 LIMIT $1) counted) AS n_lanes,
-       coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM waiting
-                  WHERE next_run_at <= now()), 0)::double precision AS oldest_s";
-
-/// How many are counted before it is enough to say "many".
-pub(crate) const MAX_COUNTED: i64 = 10_000;
-
 /// Leases up to `limit` execution lanes that may run, from all tenants in turn, the longest waiting
 /// first; no tenant then has more than `tenant_cap` of them.
 ///
@@ -359,26 +304,4 @@ pub(crate) async fn give_up(store: &Store, kind: LaneKind, leases: &[Lease]) {
         let (error, kind) = (&error as &dyn std::error::Error, kind.as_str());
         tracing::debug!(error, lane.kind = kind, "claimed lanes wait for their leases to run out");
     }
-}
-
-/// What waits to be claimed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Backlog {
-    /// How many lanes; 10,000 stands for more, too.
-    pub n_lanes: i64,
-    /// How long the oldest has waited, in seconds.
-    pub oldest_s: f64,
-}
-
-/// Counts the lanes that could run and do not.
-pub async fn backlog(store: &Store, kind: LaneKind) -> Result<Backlog, StoreError> {
-    let failed = StoreError::query("lanes.backlog");
-    let client = store.client("lanes.backlog").await?;
-    let sql = match kind {
-        LaneKind::Execution => BACKLOG_OF_EXECUTIONS,
-        LaneKind::Delivery => BACKLOG_OF_DELIVERIES,
-    };
-    let statement = client.prepare_cached(sql).await.map_err(&failed)?;
-    let row = client.query_one(&statement, &[&MAX_COUNTED]).await.map_err(&failed)?;
-    Ok(Backlog { n_lanes: row.get("n_lanes"), oldest_s: row.get("oldest_s") })
 }

@@ -13,6 +13,7 @@ mod killable;
 pub mod mcp;
 pub mod model;
 pub mod otlp;
+pub mod prometheus;
 pub mod providers;
 pub mod proxy;
 pub mod rabbit_admin;

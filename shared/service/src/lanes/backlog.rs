@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use recado_store::Store;
-use recado_store::lanes::{self, Backlog, LaneKind};
+use recado_store::lanes::{self, Backlog, BacklogOf, LaneKind};
 
 use super::metrics::{DUE, OLDEST_DUE_SECONDS};
 use crate::process::Context;
@@ -14,14 +14,15 @@ const ASK_EVERY: Duration = Duration::from_secs(15);
 
 /// Keeps the gauges of a kind of lanes up to date until shutdown. While the database is away they
 /// have no value.
-pub fn watch_backlog(context: &Context, store: Store, kind: LaneKind) {
+pub fn watch_backlog(context: &Context, store: Store, of: BacklogOf) {
     let shutdown = context.shutdown.clone();
-    context.tasks.spawn(async move { shutdown.run_until_cancelled(watch(&store, kind)).await });
+    context.tasks.spawn(async move { shutdown.run_until_cancelled(watch(&store, of)).await });
 }
 
-async fn watch(store: &Store, kind: LaneKind) {
+async fn watch(store: &Store, of: BacklogOf) {
+    let kind = of.kind();
     loop {
-        match lanes::backlog(store, kind).await {
+        match lanes::backlog(store, of).await {
             Ok(backlog) => show(kind, backlog),
             // The component `database` says that it is away.
             Err(error) => {

@@ -32,14 +32,16 @@ families! {
 
     pub(super) static DUE: GaugeVec = readings(
         "recado_lanes_due",
-        "Lanes whose time has come and that nobody works, counted up to 10,000; asked every \
+        "Lanes whose time has come and that nobody works, counted up to 10,000; without those of \
+         tenants who have all their slots and of destinations that do not answer; asked every \
          15 s; the same in all instances",
         &[label("kind")],
     );
 
     pub(super) static OLDEST_DUE_SECONDS: GaugeVec = readings(
         "recado_lanes_oldest_due_seconds",
-        "How long the oldest lane has been due; 0 if none is; asked every 15 s; the same in all \
+        "How long the oldest of them has been due, sub-agents and their parents left out, whose \
+         turn comes by the age of the whole; 0 if none is; asked every 15 s; the same in all \
          instances",
         &[label("kind")],
     );

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use recado_store::deliveries::Room;
 use recado_store::destinations::{self, Fault};
+use recado_store::lanes::{self, BacklogOf};
 use recado_testkit::wait_for;
 
 use crate::deliveries::trigger;
@@ -100,7 +101,7 @@ async fn whoever_opens_what_is_open_only_puts_the_probe_off() {
     let much_later = destinations::open(&fixture.store, &fault(LATER * 2), now() + LATER).await;
     assert!(!much_later.unwrap());
     assert!(fixture.probed_in().await > 7_000);
-    assert_eq!(destinations::count_open(&fixture.store).await.unwrap(), 1);
+    assert_eq!(destinations::count(&fixture.store).await.unwrap().n_open, 1);
 }
 
 #[tokio::test]
@@ -112,4 +113,19 @@ async fn what_has_answered_is_not_opened_by_the_failure_of_a_probe() {
     assert!(!destinations::close(&fixture.store, trigger(1)).await.unwrap());
     destinations::probe_failed(&fixture.store, &fault(LATER), now()).await.unwrap();
     assert_eq!(fixture.claim_deliveries(10, &PLENTY).await.len(), 5);
+}
+
+#[tokio::test]
+async fn what_waits_for_one_that_is_open_is_no_backlog() {
+    let fixture = Fixture::new().await;
+    fixture.waits_for_sending(TENANT, 1, 5).await;
+    let n_due = async || {
+        let backlog = lanes::backlog(&fixture.store, BacklogOf::Deliveries).await.unwrap();
+        (backlog.n_lanes, backlog.oldest_s > 0.0)
+    };
+    assert_eq!(n_due().await, (5, true));
+    fixture.open(LATER).await;
+    assert_eq!(n_due().await, (0, false));
+    assert!(destinations::close(&fixture.store, trigger(1)).await.unwrap());
+    assert_eq!(n_due().await, (5, true));
 }

@@ -414,6 +414,10 @@ CREATE TABLE executions (
     created_at       timestamptz NOT NULL,
     started_at       timestamptz,
     finished_at      timestamptz,
+    -- How it ended; NULL until it did. Indexes go by this and not by status, so that none of them is
+    -- touched when an execution begins (heap-only tuples).
+    result           text GENERATED ALWAYS AS (
+        CASE WHEN status IN ('success', 'failed', 'timeout', 'cancelled') THEN status END) STORED,
     normalized_query text,
     agent_response   text,
     -- Who said it in the agent's place; NULL for the agent. Such a row has ended when it is made,
@@ -428,13 +432,15 @@ CREATE TABLE executions (
     erased           smallint NOT NULL DEFAULT 0
 ) WITH (
     -- As above, for executions_unfinished.
-    autovacuum_vacuum_scale_factor = 0.02
+    autovacuum_vacuum_scale_factor = 0.02,
+    -- Room for the row as it is when it has begun, beside the one that was queued.
+    fillfactor = 60
 );
 CREATE INDEX executions_unfinished ON executions (session_id, seq) WHERE finished_at IS NULL;
 CREATE INDEX executions_by_session ON executions (session_id, seq) WHERE finished_at IS NOT NULL;
 -- The past that a session remembers; see executions.start.
 CREATE INDEX executions_remembered ON executions (session_id, seq)
-    WHERE (status = 'success' OR error_code = 'session_handed_off')
+    WHERE (result = 'success' OR error_code = 'session_handed_off')
       AND normalized_query IS NOT NULL;
 -- In the order in which they ended: what housekeeping counts, and what it takes away. Nothing that
 -- was taken away is met again, and nothing that has ended late is missed.
@@ -451,9 +457,9 @@ CREATE INDEX executions_by_trigger ON executions (trigger_id, created_at, id)
 CREATE INDEX executions_by_tenant ON executions (tenant_id, created_at, id)
     WHERE parent_execution_id IS NULL;
 CREATE INDEX executions_bad_by_trigger ON executions (trigger_id, created_at, id)
-    WHERE status IN ('failed', 'timeout', 'cancelled') AND parent_execution_id IS NULL;
+    WHERE result IN ('failed', 'timeout', 'cancelled') AND parent_execution_id IS NULL;
 CREATE INDEX executions_bad_by_tenant ON executions (tenant_id, created_at, id)
-    WHERE status IN ('failed', 'timeout') AND parent_execution_id IS NULL;
+    WHERE result IN ('failed', 'timeout') AND parent_execution_id IS NULL;
 -- Those of one trigger are looked for among these: they are few.
 CREATE INDEX executions_unfinished_by_tenant ON executions (tenant_id, created_at, id)
     WHERE finished_at IS NULL AND parent_execution_id IS NULL;
@@ -574,7 +580,7 @@ CREATE TABLE chunks (
 );
 
 CREATE TABLE attempts (
-    id            uuid PRIMARY KEY,
+    id            uuid NOT NULL,
     tenant_id     uuid NOT NULL,
     delivery_id   uuid NOT NULL,
     chunk_index   integer NOT NULL,
@@ -586,9 +592,9 @@ CREATE TABLE attempts (
     status_code   integer,
     error_code    text,
     -- At most 20,000 bytes.
-    response_body text
+    response_body text,
+    PRIMARY KEY (delivery_id, chunk_index, round, attempt)
 );
-CREATE INDEX attempts_by_delivery ON attempts (delivery_id, chunk_index, round, attempt);
 
 -- A trigger's callback is a destination. It has a row while it does not answer: then nothing is
 -- sent there but one delivery at a time, to see whether it does again.
@@ -734,7 +740,9 @@ CREATE INDEX lanes_due ON lanes (tenant_id, next_run_at)
     WHERE kind = 'execution' AND next_run_at IS NOT NULL;
 CREATE INDEX lanes_due_deliveries ON lanes (tenant_id, trigger_id, next_run_at)
     WHERE kind = 'delivery' AND next_run_at IS NOT NULL;
-CREATE INDEX lanes_leased ON lanes (kind, tenant_id) WHERE lease_token IS NOT NULL;
+-- How many of a tenant's executions run.
+CREATE INDEX lanes_leased ON lanes (tenant_id)
+    WHERE kind = 'execution' AND lease_token IS NOT NULL;
 
 -- Whoever caches configuration listens to this channel. Payload: `<table> <id> <tenant id>`.
 CREATE FUNCTION announce_configuration() RETURNS trigger LANGUAGE plpgsql AS $$

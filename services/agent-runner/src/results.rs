@@ -73,6 +73,8 @@ struct Writer {
 impl Writer {
     /// Writes a batch, again and again while the database is away.
     async fn write(&self, mut batch: Vec<Entry>) {
+        // Whether a try before this one may have been written, and only its answer lost.
+        let mut in_doubt = false;
         loop {
             // Whoever lost the lease does not wait any more, and nothing is written for it.
             batch.retain(|entry| !entry.written.is_closed());
@@ -80,9 +82,16 @@ impl Writer {
             if conclusions.is_empty() {
                 return;
             }
-            match executions::finish_all(&self.store, &conclusions).await {
+            let finished = match executions::finish_all(&self.store, &conclusions).await {
+                Ok(finished) if in_doubt => {
+                    executions::finished_before(&self.store, &conclusions, finished).await
+                }
+                finished => finished,
+            };
+            match finished {
                 Ok(finished) => return answer_all(batch, finished),
                 Err(error) if error.is_transient() && !error.is_timeout() => {
+                    in_doubt = true;
                     let error = &error as &dyn Error;
                     tracing::debug!(error, "the database is away; holding results");
                 }

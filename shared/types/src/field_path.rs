@@ -13,7 +13,8 @@ const MAX_STEPS: usize = 32;
 /// `items[0].text`. An index counts in an array from 0 and is a key in an object. Where the steps
 /// lead nowhere, an object that has the whole path as one key (forms do: `a.b=1`) is found too:
 /// only then, or else a stranger's key could hide the field that was meant. Brackets around
-/// anything but a number belong to the name, as in the forms' `data[email]`.
+/// anything but a number belong to the name, as in the forms' `data[email]`. `$.` in front of it is
+/// what a `JSONPath` begins with, and means the payload itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
     text: String,
@@ -45,7 +46,9 @@ impl FromStr for FieldPath {
             return Err(FieldPathError::TooLong);
         }
         let mut steps = Vec::new();
-        for (position, part) in text.split('.').enumerate() {
+        let below =
+            text.strip_prefix("$.").or(text.strip_prefix('$').filter(|it| it.starts_with('[')));
+        for (position, part) in below.unwrap_or(text).split('.').enumerate() {
             add_steps(part, position == 0, &mut steps)?;
         }
         if steps.len() > MAX_STEPS {
@@ -146,6 +149,17 @@ mod tests {
         assert_eq!(find("0", &value), Some(json!("key")));
         assert_eq!(find("a.b.1.c", &value), None);
         assert_eq!(find("a.b.c", &value), None);
+    }
+
+    #[test]
+    fn what_a_json_path_begins_with_is_the_payload() {
+        let value = json!({"id": 7, "items": [{"text": "x"}], "$type": "order", "$": {"id": 8}});
+        assert_eq!(find("$.id", &value), Some(json!(7)));
+        assert_eq!(find("$.items[0].text", &value), Some(json!("x")));
+        assert_eq!(find("$[0].text", &value["items"]), Some(json!("x")));
+        assert_eq!(find("$type", &value), Some(json!("order")));
+        assert_eq!(find("$", &value), Some(json!({"id": 8})));
+        assert_eq!("$.".parse::<FieldPath>(), Err(FieldPathError::EmptyStep));
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
-    async fn warm_up(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn warm_up(&mut self) -> anyhow::Result<()> {
         progress("warming up");
         let plan = Plan::saturate(&self.ledger, WARM_UP);
         self.post_and_settle(plan, &self.system.targets.instant).await?;
@@ -206,6 +206,16 @@ impl<'a> Measurement<'a> {
         self.figures.extend(figures);
         self.processes = processes;
         Ok(sustained)
+    }
+
+    /// Everything at work, as fast as it goes, and nothing measured; answers how many messages went
+    /// the whole way.
+    pub(super) async fn keep_busy(&mut self) -> anyhow::Result<usize> {
+        progress("posting as fast as it is answered, once more");
+        let plan = Plan::saturate(&self.ledger, self.seconds);
+        let (_, tally) = self.post_and_settle(plan, &self.system.targets.instant).await?;
+        tokio::time::sleep(AFTERMATH).await;
+        Ok(tally.n_called_back)
     }
 
     /// At a rate that leaves room, and the bare publisher at the same rate.

@@ -23,6 +23,8 @@ mod report;
 mod sink;
 mod soak;
 mod sources;
+mod spent;
+mod statements;
 mod system;
 mod text;
 mod windows;
@@ -119,7 +121,7 @@ async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
     let sink = Sink::start(Arc::clone(&ledger)).await.context("there is no place to call back")?;
     let mut system = System::start(sink.address, &[]).await?;
     let phase = Duration::from_secs(options.seconds);
-    let mut measurement = Measurement::new(&system, ledger, phase);
+    let mut measurement = Measurement::new(&system, Arc::clone(&ledger), phase);
     let soak = Duration::from_secs(options.soak);
     let measured = match options.only {
         None => Box::pin(measurement.all(soak)).await,
@@ -129,6 +131,13 @@ async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
     };
     let Measurement { figures, processes, faults, .. } = measurement;
     let mut findings = Findings { figures, processes, faults, ..Findings::default() };
+    let measured = match measured {
+        Ok(()) if matches!(options.only, None | Some(BenchPart::Pipeline)) => {
+            let more = Box::pin(spent::measure(&mut system, &ledger, phase)).await;
+            more.map(|more| findings.add(more))
+        }
+        measured => measured,
+    };
     let measured = match measured {
         Ok(()) if matches!(options.only, None | Some(BenchPart::Memory)) => {
             let more = Box::pin(memory::measure(&mut system)).await;

@@ -21,6 +21,7 @@ pub(super) struct Findings {
     pub(super) figures: Vec<Figure>,
     pub(super) processes: Vec<Process>,
     pub(super) statements: Vec<Statement>,
+    pub(super) times: Vec<StatementTime>,
     /// What must not have happened, in words.
     pub(super) faults: Vec<String>,
 }
@@ -78,11 +79,23 @@ pub(super) struct Statement {
     pub(super) many_at_once: f64,
 }
 
+/// What PostgreSQL spends on a statement while everything is at work.
+#[derive(Serialize)]
+pub(super) struct StatementTime {
+    /// As for [`Statement`].
+    pub(super) name: String,
+    /// From its beginning to its end, waiting for locks and the disk included.
+    pub(super) micros_per_message: f64,
+    pub(super) calls_per_message: f64,
+    pub(super) rows_per_call: f64,
+}
+
 impl Findings {
     pub(super) fn add(&mut self, mut more: Self) {
         self.figures.append(&mut more.figures);
         self.processes.append(&mut more.processes);
         self.statements.append(&mut more.statements);
+        self.times.append(&mut more.times);
         self.faults.append(&mut more.faults);
     }
 
@@ -158,7 +171,7 @@ impl Figure {
 impl Report {
     /// What the numbers were measured on, and a table for each kind of finding there is.
     pub(super) fn print(&self) -> String {
-        let Findings { figures, processes, statements, faults } = &self.findings;
+        let Findings { figures, processes, statements, times, faults } = &self.findings;
         let mut text = self.machine.print(self.seconds_per_phase);
         let mut rows = vec![["figure", "value", "baseline", "ratio", "goal"].map(str::to_owned)];
         rows.extend(figures.iter().map(Figure::cells));
@@ -175,6 +188,13 @@ impl Report {
             let header = ["statements per execution", "one at a time", "many at once"];
             let mut rows = vec![header.map(str::to_owned)];
             rows.extend(statements.iter().map(Statement::cells));
+            text.push_str(&table(&rows));
+        }
+        if !times.is_empty() {
+            text.push('\n');
+            let header = ["statement", "µs/message", "calls/message", "rows/call"];
+            let mut rows = vec![header.map(str::to_owned)];
+            rows.extend(times.iter().map(StatementTime::cells));
             text.push_str(&table(&rows));
         }
         for fault in faults {
@@ -211,6 +231,18 @@ impl Statement {
     fn cells(&self) -> [String; 3] {
         let Self { name, one_at_a_time, many_at_once } = self;
         [name.clone(), format!("{one_at_a_time:.2}"), format!("{many_at_once:.2}")]
+    }
+}
+
+impl StatementTime {
+    fn cells(&self) -> [String; 4] {
+        let Self { name, micros_per_message, calls_per_message, rows_per_call } = self;
+        [
+            name.clone(),
+            format!("{micros_per_message:.0}"),
+            format!("{calls_per_message:.3}"),
+            format!("{rows_per_call:.1}"),
+        ]
     }
 }
 

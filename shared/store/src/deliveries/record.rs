@@ -55,7 +55,7 @@ WITH asked AS MATERIALIZED (
                           duration_ms, status_code, error_code, response_body)
     SELECT attempt_id, tenant_id, delivery_id, chunk_index, round, attempt, started_at,
            duration_ms, status_code, error_code, response_body FROM written
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING
 ), planned AS (
     UPDATE chunks
        SET status = written.chunk_status, attempt_count = written.attempt,
@@ -88,7 +88,10 @@ WITH asked AS MATERIALIZED (
 )
 SELECT attempt_id FROM asked
  WHERE (session_id, token) IN (SELECT session_id, token FROM held)
-    OR EXISTS (SELECT FROM attempts WHERE attempts.id = asked.attempt_id)";
+    OR EXISTS (SELECT FROM attempts
+                WHERE attempts.delivery_id = asked.delivery_id
+                  AND attempts.chunk_index = asked.chunk_index AND attempts.round = asked.round
+                  AND attempts.attempt = asked.attempt AND attempts.id = asked.attempt_id)";
 
 /// One HTTP request of a delivery and its answer.
 #[derive(Clone, Debug)]

@@ -214,6 +214,17 @@ pub async fn finish_all(store: &Store, batch: &[Conclusion]) -> Result<Vec<Finis
     write::write(&client, batch).await
 }
 
+/// Completes what [`finish_all`] answered after a try whose answer was lost: what that try has
+/// written holds no lease any more, and is done all the same.
+pub async fn finished_before(
+    store: &Store,
+    batch: &[Conclusion],
+    finished: Vec<Finished>,
+) -> Result<Vec<Finished>, StoreError> {
+    let client = store.client("executions.finished_before").await?;
+    write::finished_before(&client, batch, finished).await
+}
+
 async fn write_one(
     client: &impl GenericClient,
     conclusion: Conclusion,

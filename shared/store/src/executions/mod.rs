@@ -15,7 +15,10 @@ pub(crate) use admit::ADMISSION_LOCK;
 pub use admit::{Admitted, admit, admit_traced};
 pub use claim::{claim, give_back};
 pub use events_due::{EndedRun, events_published, with_events_due};
-pub use finish::{Conclusion, Finish, Finished, Outcome, ParentAnswer, Totals, finish, finish_all};
+pub use finish::{
+    Conclusion, Finish, Finished, Outcome, ParentAnswer, Totals, finish, finish_all,
+    finished_before,
+};
 pub use journal::{
     Delegation, LlmCall, NewToolCall, NewWindow, ToolResult, delegate, expire_approvals,
     record_results, record_turn, record_window,

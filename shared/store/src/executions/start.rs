@@ -56,6 +56,10 @@ SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, star
                 (SELECT string_agg(m.text, started.separator ORDER BY m.seq)
                    FROM messages m WHERE m.id = ANY (started.message_ids))) AS input,
        context.id AS context_from, context.context, context.accepted_at,
+       -- Nobody is told of it who only repeats what was said last.
+       CASE WHEN versions.spec ->> 'model' <> 'builtin.echo'
+              OR versions.spec -> 'variations' <> '[]'
+            THEN
        (SELECT json_agg(json_build_array(turn.seq, turn.normalized_query, turn.agent_response)
                         ORDER BY turn.seq)
           FROM (SELECT seq, normalized_query, agent_response,
@@ -65,11 +69,11 @@ SELECT started.id, started.tenant_id, started.trigger_id, started.agent_id, star
                   FROM (SELECT seq, normalized_query, agent_response FROM executions past
                          WHERE past.session_id = started.session_id AND past.seq < started.seq
                            AND past.seq >= coalesce(win.from_seq, 0)
-                           AND (past.status = 'success'
+                           AND (past.result = 'success'
                                 OR past.error_code = 'session_handed_off')
                            AND past.normalized_query IS NOT NULL
                          ORDER BY past.seq DESC LIMIT $2) recent) turn
-         WHERE turn.bytes <= $3) AS history,
+         WHERE turn.bytes <= $3) END AS history,
        (SELECT json_agg(json_build_object(
                    'id', c.id, 'number', c.number, 'purpose', c.purpose,
                    'iteration', c.iteration, 'window_sequence', c.window_sequence,

@@ -53,9 +53,9 @@ UPDATE tool_calls SET input = 'null', output = NULL
 const EMPTY_ATTEMPTS: &str = "\
 -- retention.empty_attempts
 UPDATE attempts SET response_body = NULL
- WHERE id = ANY (ARRAY(
-           SELECT part.id FROM unnest($1::uuid[]) AS done (id),
-                  LATERAL (SELECT id FROM attempts
+ WHERE ctid = ANY (ARRAY(
+           SELECT part.ctid FROM unnest($1::uuid[]) AS done (id),
+                  LATERAL (SELECT ctid FROM attempts
                             WHERE delivery_id = done.id
                               AND (response_body IS NOT NULL)
                             LIMIT $2) part
@@ -96,9 +96,9 @@ DELETE FROM tool_calls
 const DELETE_ATTEMPTS: &str = "\
 -- retention.delete_attempts
 DELETE FROM attempts
- WHERE id = ANY (ARRAY(
-           SELECT part.id FROM unnest($1::uuid[]) AS done (id),
-                  LATERAL (SELECT id FROM attempts
+ WHERE ctid = ANY (ARRAY(
+           SELECT part.ctid FROM unnest($1::uuid[]) AS done (id),
+                  LATERAL (SELECT ctid FROM attempts
                             WHERE delivery_id = done.id
                             LIMIT $2) part
             LIMIT $2))";

@@ -126,7 +126,7 @@ const SUCCESSFUL: &str =
 
 const FAILED: &str = page!(
     "failed_invocations",
-    "tenant_id = $1 AND trigger_id = $2 AND status IN ('failed', 'timeout', 'cancelled')",
+    "tenant_id = $1 AND trigger_id = $2 AND result IN ('failed', 'timeout', 'cancelled')",
     "true"
 );
 

@@ -94,14 +94,14 @@ const BAD: &str = concat!(
     "\
 -- views.executions_bad
 ",
-    listed_by_time!("tenant_id = $1 AND status IN ('failed', 'timeout')")
+    listed_by_time!("tenant_id = $1 AND result IN ('failed', 'timeout')")
 );
 
 const BAD_OF_TRIGGER: &str = concat!(
     "\
 -- views.executions_bad_of_trigger
 ",
-    listed_by_time!("tenant_id = $1 AND trigger_id = $7 AND status IN ('failed', 'timeout')")
+    listed_by_time!("tenant_id = $1 AND trigger_id = $7 AND result IN ('failed', 'timeout')")
 );
 
 /// Those that have not ended, of any trigger: they are few.

@@ -130,6 +130,18 @@ async fn results_that_are_written_together_are_each_their_own() {
     assert_eq!(fixture.count(written).await, 2);
     assert_eq!(fixture.count("SELECT count(*) FROM deliveries").await, 2);
     assert_eq!(fixture.count("SELECT count(*) FROM llm_calls").await, 2);
+
+    // The answer to that was lost: what was written then is known, and nothing else passes for it.
+    let again = executions::finish_all(store, &batch).await.unwrap();
+    assert_eq!(again, [Finished::Not, Finished::Not, Finished::Not, Finished::Not]);
+    let known = executions::finished_before(store, &batch, again.clone()).await.unwrap();
+    assert_eq!(known, finished);
+    for conclusion in &mut batch {
+        let later = conclusion.finish.finished_at + Duration::from_millis(1);
+        conclusion.finish =
+            Arc::new(Finish { finished_at: later, ..Finish::clone(&conclusion.finish) });
+    }
+    assert_eq!(executions::finished_before(store, &batch, again.clone()).await.unwrap(), again);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Fixture {
         let project_id = ProjectId(Uuid::from_u128(2));
         let tenant = EnsureTenant { id: TENANT, project_id, name: "test" };
         tenants::ensure(&store, &tenant, now()).await.unwrap();
-        let spec = json!({"model": "builtin.echo", "system_prompt": "You repeat."});
+        let spec = json!({"model": "builtin.script", "system_prompt": "You repeat."});
         let agent = AgentDraft::new(project_id, "Echo", AgentSpec::from_saved(&spec).unwrap());
         agents::ensure(&store, TENANT, AGENT, &agent, now()).await.unwrap();
         let draft = TriggerDraft::new(

@@ -1,7 +1,8 @@
 //! A private `PostgreSQL`: one cluster, superuser `postgres` without a password, database `recado`.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +21,10 @@ pub struct PostgresRecipe {
     port: PortLease,
     durable: bool,
 }
+
+/// Many of these servers share a machine. In the file, and not among the arguments, so that whoever
+/// needs more can say so (`ALTER SYSTEM`).
+const SIZES: &[u8] = b"shared_buffers = 64MB\nmax_wal_size = 256MB\n";
 
 impl Postgres {
     /// Starts a server with its data in `dir`; what was committed survives `kill -9` and power cuts.
@@ -69,16 +74,19 @@ impl Recipe for PostgresRecipe {
                 "--locale=C.UTF-8".into(),
                 "--no-sync".into(),
                 "--pgdata".into(),
-                data.into(),
+                data.clone().into(),
             ],
         )?;
         let initdb = Command::new(program).args(arguments).current_dir("/").output();
         let initdb = initdb.map_err(ServerError::io("run initdb for", dir))?;
-        if initdb.status.success() {
-            return Ok(());
+        if !initdb.status.success() {
+            let output = String::from_utf8_lossy(&initdb.stderr).into_owned();
+            return Err(ServerError::Prepare { program: "initdb", output });
         }
-        let output = String::from_utf8_lossy(&initdb.stderr).into_owned();
-        Err(ServerError::Prepare { program: "initdb", output })
+        let configuration = data.join("postgresql.conf");
+        let file = File::options().append(true).open(&configuration);
+        let written = file.and_then(|mut file| file.write_all(SIZES));
+        written.map_err(ServerError::io("write", &configuration))
     }
 
     fn launches(&self, dir: &Path) -> Result<Vec<Launch>, ServerError> {
@@ -89,8 +97,6 @@ impl Recipe for PostgresRecipe {
             // A path of a socket is limited to 107 bytes; TCP will do.
             "unix_socket_directories=".to_owned(),
             "max_connections=300".to_owned(),
-            "shared_buffers=64MB".to_owned(),
-            "max_wal_size=256MB".to_owned(),
             // Files in the data directory, which go away with it even after SIGKILL.
             "dynamic_shared_memory_type=mmap".to_owned(),
             format!("fsync={on_or_off}"),

@@ -8,7 +8,6 @@ mod crowd;
 mod long_session;
 mod model;
 mod overhead;
-mod statements;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -13,11 +13,11 @@ use anyhow::Context as _;
 use recado_testkit::app::Role;
 use recado_testkit::wait_for;
 
-use super::statements::Statements;
 use super::{Bench, PATIENCE};
 use crate::bench::cpu::{self, Reading};
 use crate::bench::load::{Answers, Plan};
 use crate::bench::report::{Figure, Goal, Statement};
+use crate::bench::statements::Statements;
 use crate::bench::system::System;
 use crate::bench::{count, progress, ratio};
 

@@ -116,6 +116,45 @@ pub(super) async fn write(
         .collect())
 }
 
+/// Of two that write an execution's end, only one writes this moment.
+const FINISHED_BEFORE: &str = "\
+-- executions.finished_before
+SELECT e.id, e.reply_to, lanes.queued
+  FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS asked (id, status, finished_at)
+  JOIN executions e ON e.id = asked.id AND e.status = asked.status
+                   AND e.finished_at = greatest(asked.finished_at, e.started_at)
+  JOIN lanes ON lanes.kind = 'execution' AND lanes.session_id = e.session_id";
+
+/// Looks up what seems not to have been done.
+pub(super) async fn finished_before(
+    client: &impl GenericClient,
+    batch: &[Conclusion],
+    mut finished: Vec<Finished>,
+) -> Result<Vec<Finished>, StoreError> {
+    let failed = StoreError::query("executions.finished_before");
+    let mut columns = Columns::default();
+    for (conclusion, finished) in batch.iter().zip(&finished) {
+        if *finished == Finished::Not {
+            columns.push(conclusion);
+        }
+    }
+    if columns.execution_id.is_empty() {
+        return Ok(finished);
+    }
+    let statement = client.prepare_cached(FINISHED_BEFORE).await.map_err(&failed)?;
+    let asked: [&(dyn ToSql + Sync); 3] =
+        [&columns.execution_id, &columns.status, &columns.finished_at];
+    for row in client.query(&statement, &asked).await.map_err(&failed)? {
+        let id: Uuid = row.get("id");
+        let found = batch.iter().position(|conclusion| conclusion.execution_id.0 == id);
+        if let Some(finished) = found.and_then(|position| finished.get_mut(position)) {
+            let (more, reply_to) = (row.get::<_, i32>("queued") > 0, row.get("reply_to"));
+            *finished = Finished::Done { more, reply_to };
+        }
+    }
+    Ok(finished)
+}
+
 /// A batch as the statement takes it: an array for each column.
 #[derive(Default)]
 struct Columns<'a> {

@@ -79,7 +79,7 @@ impl Statements {
 }
 
 /// The store names its statements in their first line.
-fn name_of(query: &str) -> String {
+pub(super) fn name_of(query: &str) -> String {
     let line = query.lines().next().unwrap_or_default();
     line.trim_start_matches("-- ").chars().take(MAX_NAME_CHARS).collect()
 }

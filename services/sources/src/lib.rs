@@ -49,8 +49,12 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
     let changes = listen::changes(&store, &context.tasks, context.shutdown.clone());
     context.spawn("configuration changes", Arc::clone(&interruptions).heed(changes));
 
-    let schedules =
-        Schedules { store: store.clone(), outlet: outlet.clone(), clock: Arc::clone(&clock) };
+    let schedules = Schedules {
+        store: store.clone(),
+        outlet: outlet.clone(),
+        clock: Arc::clone(&clock),
+        lease: config.lease,
+    };
     let engine = Arc::new(Engine {
         store,
         outlet,

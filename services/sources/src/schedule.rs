@@ -30,8 +30,6 @@ const CLAIM: usize = 500;
 const TICKS: usize = 20;
 /// How much text is made before it is published.
 const PART_BYTES: usize = 8 << 20;
-/// How long they are claimed for: longer than publishing them and writing that down takes.
-const LEASE: Duration = Duration::from_mins(1);
 /// How often to look for schedules that were saved meanwhile.
 const POLL: Duration = Duration::from_millis(500);
 /// How long to wait for a database that does not answer.
@@ -44,6 +42,9 @@ pub(crate) struct Schedules {
     pub(crate) store: Store,
     pub(crate) outlet: Outlet,
     pub(crate) clock: Arc<dyn Clock>,
+    /// How long schedules are claimed for. If their instance dies they wait for so long; if it takes
+    /// longer, their ticks are published again, under the same ids.
+    pub(crate) lease: Duration,
 }
 
 /// A schedule of which it is known what it has to do.
@@ -136,7 +137,7 @@ impl Schedules {
     /// Does what is due. Answers how many schedules that was.
     async fn work(&self) -> Result<usize, StoreError> {
         let now = self.clock.now();
-        let claimed = sources::claim(&self.store, KIND, now, CLAIM, LEASE, &[]).await?;
+        let claimed = sources::claim(&self.store, KIND, now, CLAIM, self.lease, &[]).await?;
         if claimed.is_empty() {
             return Ok(0);
         }
@@ -219,7 +220,7 @@ impl Schedules {
         for failure in outcomes.iter().filter_map(|outcome| outcome.failure.as_ref()) {
             FAILED.with_label_values(&[KIND.as_str(), failure.code]).inc();
         }
-        let deadline = tokio::time::Instant::now() + LEASE;
+        let deadline = tokio::time::Instant::now() + self.lease;
         while let Err(error) = sources::settle(&self.store, outcomes).await {
             tracing::warn!(
                 error = &error as &dyn Error,

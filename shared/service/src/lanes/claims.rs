@@ -112,9 +112,11 @@ impl<W: LaneWork> Run<W> {
             self.held.run_out().await;
             pending::<()>().await;
         };
+        // The lease is looked at first: nothing is begun that is somebody else's by now.
         let worked = tokio::select! {
-            worked = AssertUnwindSafe(work).catch_unwind() => worked,
+            biased;
             () = watch => unreachable!("it only watches"),
+            worked = AssertUnwindSafe(work).catch_unwind() => worked,
         };
         self.metrics.running.dec();
         if worked.is_err() {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -131,18 +134,26 @@ impl<L: LaneLease> HeldLeases<L> {
 
 impl<L: LaneLease> Held<L> {
     /// Returns once the lease has run out, its token then being cancelled.
+    ///
+    /// It looks at the time whenever it is polled, and does not wait to be told by a timer: a process
+    /// that was frozen goes on with whatever it was about to do, and timers come after that.
     pub(super) async fn run_out(&self) {
-        loop {
-            let runs_out_at = match self.leases.entries().get(&self.token) {
-                Some(entry) if entry.runs_out_at <= Instant::now() => {
-                    entry.lost.cancel();
-                    return;
-                }
-                Some(entry) => entry.runs_out_at,
-                None => return,
-            };
-            sleep_until(runs_out_at).await;
-        }
+        let mut timer = pin!(sleep_until(Instant::now()));
+        let looking = poll_fn(|context| {
+            loop {
+                let runs_out_at = match self.leases.entries().get(&self.token) {
+                    Some(entry) if entry.runs_out_at <= Instant::now() => {
+                        entry.lost.cancel();
+                        return Poll::Ready(());
+                    }
+                    Some(entry) => entry.runs_out_at,
+                    None => return Poll::Ready(()),
+                };
+                timer.as_mut().reset(runs_out_at);
+                ready!(timer.as_mut().poll(context));
+            }
+        });
+        looking.await;
     }
 }
 
@@ -150,5 +161,30 @@ impl<L: LaneLease> Drop for Held<L> {
     fn drop(&mut self) {
         self.leases.entries().remove(&self.token);
         self.leases.released.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::poll;
+    use recado_store::lanes::Lease;
+    use recado_types::SessionId;
+
+    use super::*;
+
+    /// As after SIGSTOP: the time has come, and no timer has said so yet.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ran_out_is_lost_before_a_timer_says_so() {
+        let leases = Arc::new(HeldLeases::default());
+        let lease = Lease { session_id: SessionId(Uuid::nil()), token: Uuid::nil() };
+        let (held, lost) = leases.hold(lease, Instant::now() + Duration::from_mins(1));
+        let mut run_out = pin!(held.run_out());
+        assert!(poll!(&mut run_out).is_pending());
+        assert!(!lost.is_cancelled());
+        leases.renewed(&[lease], &[], Instant::now());
+        assert!(poll!(&mut run_out).is_ready());
+        assert!(lost.is_cancelled());
     }
 }

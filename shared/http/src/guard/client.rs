@@ -24,8 +24,9 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many unused connections to one host are kept, and for how long: shorter than servers keep
 /// theirs, or a request goes out on a connection that is just being closed, and nobody can tell
-/// whether it arrived. Gateways wait for 60 s, but Node.js and actix-web for 5 s.
-const IDLE_PER_HOST: usize = 16;
+/// whether it arrived. Gateways wait for 60 s, but Node.js and actix-web for 5 s. They are as many as
+/// delivery sends to one destination at a time, or each wave of callbacks would connect anew.
+const IDLE_PER_HOST: usize = 256;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long a server may say nothing to a protocol that makes requests of its own: it may wait for

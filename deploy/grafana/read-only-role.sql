@@ -10,16 +10,21 @@ BEGIN;
 
 SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'recado_grafana') AS is_new \gset
 \if :is_new
-CREATE ROLE recado_grafana LOGIN NOINHERIT CONNECTION LIMIT 20;
+CREATE ROLE recado_grafana LOGIN NOINHERIT;
 \endif
-ALTER ROLE recado_grafana PASSWORD :'password';
+SELECT :'password' = '' AS has_no_password \gset
+\if :has_no_password
+\warn 'the password is empty'
+\quit
+\endif
+ALTER ROLE recado_grafana CONNECTION LIMIT 20 PASSWORD :'password';
 ALTER ROLE recado_grafana SET default_transaction_read_only = on;
 ALTER ROLE recado_grafana SET statement_timeout = '15s';
 ALTER ROLE recado_grafana SET timezone = 'UTC';
 
 GRANT SELECT (id, name, over_quota, over_quota_until) ON tenants TO recado_grafana;
 GRANT SELECT (id, tenant_id, name) ON triggers TO recado_grafana;
-GRANT SELECT (id, tenant_id, trigger_id, parent_execution_id, status, error_code, created_at,
+GRANT SELECT (id, tenant_id, trigger_id, parent_execution_id, status, result, error_code, created_at,
               started_at, finished_at) ON executions TO recado_grafana;
 GRANT SELECT (tenant_id, execution_id, recorded_at) ON messages TO recado_grafana;
 GRANT SELECT (execution_id, provider, model, input_tokens, output_tokens, cost_usd,

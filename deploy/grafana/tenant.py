@@ -37,7 +37,7 @@ BOARD = {
 SELECT now() AS time, count(*) AS executions FROM executions WHERE {MINE} AND {BEGAN} AND {WHOLE}"""),
         number("Failed", "Of these, how many failed or ran into their timeout.", f"""
 SELECT now() AS time, count(*) AS failed FROM executions
- WHERE {MINE} AND {BEGAN} AND {WHOLE} AND status IN ('failed', 'timeout')""", bad_above=1),
+ WHERE {MINE} AND {BEGAN} AND {WHOLE} AND result IN ('failed', 'timeout')""", bad_above=1),
         number("Cost", "What models cost in this time, as far as it has been counted (every minute).", f"""
 SELECT now() AS time, coalesce(sum(cost_usd), 0) AS cost FROM usage_spans
  WHERE {MINE} AND starts_at BETWEEN $__timeFrom() AND $__timeTo()""", unit="currencyUSD"),
@@ -62,18 +62,18 @@ SELECT {AT.format("created_at")} AS time,
  GROUP BY 1 ORDER BY 1""", unit="s", width=12),
         table("Why executions failed", "By code (docs/errors.md), of this time.", f"""
 SELECT status, error_code, count(*) AS executions, max(created_at) AS last FROM executions
- WHERE {MINE} AND {BEGAN} AND {WHOLE} AND status IN ('failed', 'timeout')
+ WHERE {MINE} AND {BEGAN} AND {WHOLE} AND result IN ('failed', 'timeout')
  GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 50""", width=8),
         table("By trigger", "Executions of this time, by trigger.", f"""
 SELECT t.name AS trigger, e.executions, e.failed
   FROM (SELECT trigger_id, count(*) AS executions,
-               count(*) FILTER (WHERE status IN ('failed', 'timeout')) AS failed
+               count(*) FILTER (WHERE result IN ('failed', 'timeout')) AS failed
           FROM executions WHERE {MINE} AND {BEGAN} AND {WHOLE}
          GROUP BY 1 ORDER BY 2 DESC LIMIT 50) e
   JOIN triggers t ON t.id = e.trigger_id ORDER BY 2 DESC""", width=8),
         table("Failed last", "The newest that failed or timed out: `recado executions show <id>` tells everything.", f"""
 SELECT created_at, id, status, error_code FROM executions
- WHERE {MINE} AND {BEGAN} AND status IN ('failed', 'timeout') AND {WHOLE}
+ WHERE {MINE} AND {BEGAN} AND result IN ('failed', 'timeout') AND {WHOLE}
  ORDER BY created_at DESC, id DESC LIMIT 50""", width=8),
         {"row": "Tokens and cost"},
         graph("Tokens", "Of executions that ended, as far as they have been counted.", f"""

@@ -66,7 +66,8 @@ class Rendered:
     def labels_of_operators(self) -> Iterator[Labels]:
         """The labels by which pods that an operator makes can be selected."""
         for cluster in self.of("Cluster"):
-            yield {"cnpg.io/cluster": cluster["metadata"]["name"]}
+            for role in ("primary", "replica"):
+                yield {"cnpg.io/cluster": cluster["metadata"]["name"], "cnpg.io/instanceRole": role}
         for cluster in self.of("RabbitmqCluster"):
             yield {"app.kubernetes.io/name": cluster["metadata"]["name"]}
 

@@ -81,6 +81,12 @@ async fn what_a_copy_has_comes_back_and_what_it_lacks_is_heard_when_it_is_repeat
         way.post(&app, id).await?;
     }
     way.answers(2).await?;
+    // What was heard may not be written down yet, and would be sent again.
+    wait_for("both deliveries to be written down", SOON, async || {
+        let ended = "SELECT count(*) FROM deliveries WHERE finished_at IS NOT NULL";
+        (sql::count(&app.database_url(), ended).await.ok()? == 2).then_some(())
+    })
+    .await?;
     let dump = app.directory().join("recado.dump");
     let dump = dump.to_str().context("the path is text")?;
     let to = format!("--file={dump}");

@@ -151,12 +151,19 @@ impl Ending {
         claimed: &Claimed,
         finish: &Finish,
     ) -> Result<Finished, StoreError> {
+        let mut in_doubt = false;
         loop {
             match executions::finish(&self.store, claimed, finish).await {
-                Err(error) if error.is_transient() => tokio::time::sleep(RETRY_PAUSE).await,
+                Err(error) if error.is_transient() => in_doubt |= !error.is_timeout(),
+                Ok(Finished::Not) if in_doubt => break,
                 finished => return finished,
             }
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
+        // It was written by a try whose answer was lost, or it is somebody else's.
+        let own = [Conclusion::of(claimed, Arc::new(finish.clone()))];
+        let known = executions::finished_before(&self.store, &own, vec![Finished::Not]).await?;
+        Ok(known.into_iter().next().unwrap_or(Finished::Not))
     }
 
     fn finish_of(

@@ -59,7 +59,7 @@ async fn run(writer: Writer, mut entries: mpsc::Receiver<Entry>) {
     let mut gathered = Vec::with_capacity(MAX_BATCH);
     while entries.recv_many(&mut gathered, MAX_BATCH).await > 0 {
         for batch in batches(gathered.drain(..), |entry| entry.conclusion.size()) {
-            writer.write(batch).await;
+            writer.write(batch, false).await;
         }
     }
 }
@@ -71,10 +71,9 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes a batch, again and again while the database is away.
-    async fn write(&self, mut batch: Vec<Entry>) {
-        // Whether a try before this one may have been written, and only its answer lost.
-        let mut in_doubt = false;
+    /// Writes a batch, again and again while the database is away. `in_doubt`: whether a try before
+    /// this one may have been written, and only its answer lost.
+    async fn write(&self, mut batch: Vec<Entry>, mut in_doubt: bool) {
         loop {
             // Whoever lost the lease does not wait any more, and nothing is written for it.
             batch.retain(|entry| !entry.written.is_closed());
@@ -82,39 +81,45 @@ impl Writer {
             if conclusions.is_empty() {
                 return;
             }
-            let finished = match executions::finish_all(&self.store, &conclusions).await {
-                Ok(finished) if in_doubt => {
-                    executions::finished_before(&self.store, &conclusions, finished).await
-                }
-                finished => finished,
-            };
-            match finished {
+            match self.finish_all(&conclusions, in_doubt).await {
                 Ok(finished) => return answer_all(batch, finished),
                 Err(error) if error.is_transient() && !error.is_timeout() => {
                     in_doubt = true;
                     let error = &error as &dyn Error;
                     tracing::debug!(error, "the database is away; holding results");
                 }
-                Err(error) => return self.write_apart(batch, error).await,
+                Err(error) => return self.write_apart(batch, error, in_doubt).await,
             }
             sleep(RETRY_PAUSE).await;
         }
     }
 
+    async fn finish_all(
+        &self,
+        conclusions: &[Conclusion],
+        in_doubt: bool,
+    ) -> Result<Vec<Finished>, StoreError> {
+        let finished = executions::finish_all(&self.store, conclusions).await?;
+        if in_doubt {
+            return executions::finished_before(&self.store, conclusions, finished).await;
+        }
+        Ok(finished)
+    }
+
     /// One of the batch cannot be stored, or has to wait for a lock.
-    async fn write_apart(&self, mut batch: Vec<Entry>, error: StoreError) {
+    async fn write_apart(&self, mut batch: Vec<Entry>, error: StoreError, in_doubt: bool) {
         if batch.len() > 1 {
             let n_results = batch.len();
             tracing::debug!(error = &error as &dyn Error, n_results, "a batch is halved");
             drop(error);
             let rest = batch.split_off(batch.len() / 2);
-            Box::pin(self.write(batch)).await;
-            Box::pin(self.write(rest)).await;
+            Box::pin(self.write(batch, in_doubt)).await;
+            Box::pin(self.write(rest, in_doubt)).await;
             return;
         }
         for entry in batch {
             if error.is_timeout() {
-                self.tasks.spawn(self.clone().write_when_free(entry));
+                self.tasks.spawn(self.clone().write_when_free(entry, in_doubt));
             } else {
                 return answer(entry, Err(error));
             }
@@ -122,12 +127,12 @@ impl Writer {
     }
 
     /// Tries until the lock is free, or until nobody waits any more.
-    async fn write_when_free(self, entry: Entry) {
+    async fn write_when_free(self, entry: Entry, mut in_doubt: bool) {
         while !entry.written.is_closed() {
             sleep(RETRY_PAUSE).await;
             let alone = std::slice::from_ref(&entry.conclusion);
-            match executions::finish_all(&self.store, alone).await {
-                Err(error) if error.is_transient() => {}
+            match self.finish_all(alone, in_doubt).await {
+                Err(error) if error.is_transient() => in_doubt |= !error.is_timeout(),
                 Ok(finished) => return answer_all(vec![entry], finished),
                 Err(error) => return answer(entry, Err(error)),
             }

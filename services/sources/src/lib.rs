@@ -53,7 +53,7 @@ pub async fn run(context: Context, config: Config) -> anyhow::Result<()> {
         store: store.clone(),
         outlet: outlet.clone(),
         clock: Arc::clone(&clock),
-        lease: config.lease,
+        lease: config.lease.clamp(*schedule::LEASES.start(), *schedule::LEASES.end()),
     };
     let engine = Arc::new(Engine {
         store,

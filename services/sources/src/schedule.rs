@@ -5,6 +5,7 @@
 //! an instance dies between the confirm and the position, another one publishes the same messages.
 
 use std::error::Error;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::held::SourceError;
 use crate::metrics::{FAILED, LATE_SECONDS};
 use crate::outlet::{FLIGHT, Outgoing, Outlet};
-use crate::trigger::{INTERNAL_ERROR, compiled, try_again_at, within_quota};
+use crate::trigger::{compiled, try_again_at, within_quota};
 
 /// How many schedules are claimed at a time, and how many ticks of one are done before the others have
 /// their turn.
@@ -30,6 +31,10 @@ const CLAIM: usize = 500;
 const TICKS: usize = 20;
 /// How much text is made before it is published.
 const PART_BYTES: usize = 8 << 20;
+/// How long schedules are claimed for, whatever sources are: longer than publishing a part takes, and
+/// not so long that those of an instance that died are missed.
+pub(crate) const LEASES: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_mins(1);
 /// How often to look for schedules that were saved meanwhile.
 const POLL: Duration = Duration::from_millis(500);
 /// How long to wait for a database that does not answer.
@@ -156,20 +161,23 @@ impl Schedules {
     }
 
     /// Publishes what is due, a part at a time. Once one part fails, so does the rest: whoever is not
-    /// there for one schedule is not there for the others.
+    /// there for one schedule is not there for the others. When half the lease has passed, the rest is
+    /// left for the next time, so that what was published can be written down.
     async fn fire(&self, planned: Vec<Planned>, now: DateTime<Utc>) -> Vec<Outcome> {
         let mut fired = Vec::with_capacity(planned.len());
         let mut part = Part::default();
         let mut broken = None;
+        let (time, mut is_late) = (tokio::time::Instant::now() + self.lease / 2, false);
         for (n, Planned { trigger, due, .. }) in planned.iter().enumerate() {
             fired.push(Fired::default());
             for at in &due.ticks {
-                if broken.is_some() {
+                if broken.is_some() || is_late {
                     break;
                 }
                 broken = self.add(&mut part, n, trigger, *at, &mut fired[n].left_out).await.err();
                 if part.is_full() {
                     broken = self.publish(&mut part, &mut fired).await.err().or(broken);
+                    is_late = tokio::time::Instant::now() >= time;
                 }
             }
         }
@@ -280,15 +288,12 @@ fn outcome(
         let position = Some(position(due.done_until));
         return Outcome { lease, due_at, position, fired_at, failure: None, left_out };
     }
-    let unknown = || SourceFailure {
-        code: INTERNAL_ERROR,
-        message: "a tick was neither published nor left out".to_owned(),
-        at: now,
-    };
-    let failure = broken.map_or_else(unknown, |error| error.failure(now));
-    let due_at = Some(try_again_at(claimed.failure_count, failure.code, now));
     let position = done_until.map(position);
-    Outcome { lease, due_at, position, fired_at, failure: Some(failure), left_out }
+    let failure = broken.map(|error| error.failure(now));
+    // Without a failure there was no time left, and there is some now.
+    let again = |failure: &SourceFailure| try_again_at(claimed.failure_count, failure.code, now);
+    let due_at = Some(failure.as_ref().map_or(now, again));
+    Outcome { lease, due_at, position, fired_at, failure, left_out }
 }
 
 fn happening(trigger: &CompiledTrigger, schedule: &Schedule, tick: DateTime<Utc>) -> Incoming {

@@ -132,16 +132,16 @@ async fn messages(options: &cli::Bench) -> anyhow::Result<Findings> {
     let Measurement { figures, processes, faults, .. } = measurement;
     let mut findings = Findings { figures, processes, faults, ..Findings::default() };
     let measured = match measured {
-        Ok(()) if matches!(options.only, None | Some(BenchPart::Pipeline)) => {
-            let more = Box::pin(spent::measure(&mut system, &ledger, phase)).await;
-            more.map(|more| findings.add(more))
+        Ok(()) if matches!(options.only, None | Some(BenchPart::Memory)) => {
+            let more = Box::pin(memory::measure(&mut system)).await;
+            more.map(|more| findings.figures.extend(more))
         }
         measured => measured,
     };
     let measured = match measured {
-        Ok(()) if matches!(options.only, None | Some(BenchPart::Memory)) => {
-            let more = Box::pin(memory::measure(&mut system)).await;
-            more.map(|more| findings.figures.extend(more))
+        Ok(()) if matches!(options.only, None | Some(BenchPart::Pipeline)) => {
+            let more = Box::pin(spent::measure(&mut system, &ledger, phase)).await;
+            more.map(|more| findings.add(more))
         }
         measured => measured,
     };

@@ -96,22 +96,20 @@ impl System {
             }
         }
         let mut app = Box::pin(builder.start()).await.context("the system did not start")?;
-        match prepare(&mut app, &secret_keys, callback).await {
-            Ok((fixtures, targets, groups)) => {
-                let mut system = Self { app, fixtures, targets, groups };
-                match system.size_database().await {
-                    Ok(()) => Ok(system),
-                    Err(error) => {
-                        system.finish().await?;
-                        Err(error)
-                    }
-                }
-            }
+        // Of what did not start only the reason is told.
+        let (fixtures, targets, groups) = match prepare(&mut app, &secret_keys, callback).await {
+            Ok(prepared) => prepared,
             Err(error) => {
-                app.finish().await?;
-                Err(error)
+                let _ = app.finish().await;
+                return Err(error);
             }
+        };
+        let mut system = Self { app, fixtures, targets, groups };
+        if let Err(error) = system.size_database().await {
+            let _ = system.finish().await;
+            return Err(error);
         }
+        Ok(system)
     }
 
     /// Lets a bare publisher use the broker; what it published is deleted afterwards.

@@ -112,7 +112,7 @@ impl<W: LaneWork> Run<W> {
             self.held.run_out().await;
             pending::<()>().await;
         };
-        // The lease is looked at first: nothing is begun that is somebody else's by now.
+        // The lease is looked at first, so that work which asks before it does something knows.
         let worked = tokio::select! {
             biased;
             () = watch => unreachable!("it only watches"),

@@ -58,11 +58,15 @@ def data_sources(rendered: Rendered, repository: Repository) -> list[str]:
 
 def _unreached(rendered: Rendered, source: Resource) -> list[str]:
     host, _, port = source["url"].rpartition(":")
-    cluster = host.partition(".")[0].rpartition("-")[0]
+    cluster, _, service = host.partition(".")[0].rpartition("-")
+    role = "primary" if service == "rw" else "replica"
     if not rendered.one("Cluster", cluster):
         return [f"{source['uid']}: there is no server {host}"]
     if any(
-        matches(policy["spec"]["podSelector"], {"cnpg.io/cluster": cluster})
+        matches(
+            policy["spec"]["podSelector"],
+            {"cnpg.io/cluster": cluster, "cnpg.io/instanceRole": role},
+        )
         and _lets_grafana_in(policy, int(port))
         for policy in rendered.of("NetworkPolicy")
     ):

@@ -4,11 +4,14 @@
 //! end all that were not taken out go back to where they were. If the process dies, or the
 //! connection, the broker puts them back by itself, in an order of its own.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
-use tokio::time::Instant;
+use lapin::types::{DeliveryTag, FieldTable};
+use tokio::time::{Instant, sleep};
 
 use crate::connection::{ANSWER_TIMEOUT, Connection, ConnectionError, within};
 use crate::topology::Queue;
@@ -18,6 +21,14 @@ use crate::topology::Queue;
 const MOST_MESSAGES: usize = 1_000;
 /// How many bytes of a queue are looked at: they all come over the network.
 const MOST_BYTES: usize = 32 << 20;
+
+/// How many messages are put back at once. Each is a command of its own to a quorum queue, and what
+/// RabbitMQ's channel has beyond 32 on their way, it keeps and sends in an order of its own.
+const PUT_BACK_AT_ONCE: usize = 16;
+/// How long it is waited, for all of them together, until they are back in their queue.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked whether they are.
+const ASK_EVERY: Duration = Duration::from_millis(2);
 
 /// AMQP's code for a queue that is not there.
 const NOT_FOUND: u16 = 404;
@@ -29,6 +40,10 @@ pub(super) struct Look {
     messages_left: usize,
     bytes_left: usize,
     until: Instant,
+    /// How many the broker has that nobody got, when it last said so.
+    n_ready: usize,
+    /// The tags of those that were got and not removed.
+    held: BTreeSet<DeliveryTag>,
     /// How many wait behind those that were got.
     n_behind: usize,
     /// Whether what comes while it is looked at counts among them.
@@ -45,14 +60,11 @@ impl Look {
     ) -> Result<Option<Self>, ConnectionError> {
         let channel = connection.channel().await?;
         let name = queue.dead_letter_queue();
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let asking = channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
-        let found = match within(ANSWER_TIMEOUT, "find the dead-letter queue", asking).await {
-            Ok(found) => found,
+        let n_behind = match count(&channel, &name).await {
+            Ok(n_behind) => n_behind,
             Err(error) if error.is_refusal(NOT_FOUND) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let n_behind = usize::try_from(found.message_count()).unwrap_or(usize::MAX);
         let (messages_left, bytes_left) = (MOST_MESSAGES, MOST_BYTES);
         Ok(Some(Self {
             name,
@@ -60,6 +72,8 @@ impl Look {
             messages_left,
             bytes_left,
             until,
+            n_ready: n_behind,
+            held: BTreeSet::new(),
             n_behind,
             counts_what_comes: true,
         }))
@@ -81,16 +95,15 @@ impl Look {
         }
         let getting = self.channel.basic_get(self.name.as_str().into(), BasicGetOptions::default());
         let Some(got) = within(ANSWER_TIMEOUT, "get a dead letter", getting).await? else {
-            self.n_behind = 0;
+            (self.n_ready, self.n_behind) = (0, 0);
             return Ok(None);
         };
+        self.n_ready = usize::try_from(got.message_count).unwrap_or(usize::MAX);
+        self.held.insert(got.delivery_tag);
         self.messages_left -= 1;
         self.bytes_left = self.bytes_left.saturating_sub(got.delivery.data.len());
-        self.n_behind = if self.counts_what_comes {
-            usize::try_from(got.message_count).unwrap_or(usize::MAX)
-        } else {
-            self.n_behind.saturating_sub(1)
-        };
+        self.n_behind =
+            if self.counts_what_comes { self.n_ready } else { self.n_behind.saturating_sub(1) };
         Ok(Some(got.delivery))
     }
 
@@ -100,17 +113,46 @@ impl Look {
     }
 
     /// Takes a message out for good.
-    pub(super) async fn remove(&self, letter: &Delivery) -> Result<(), ConnectionError> {
+    pub(super) async fn remove(&mut self, letter: &Delivery) -> Result<(), ConnectionError> {
         let acking = self.channel.basic_ack(letter.delivery_tag, BasicAckOptions::default());
-        within(ANSWER_TIMEOUT, "remove a dead letter", acking).await
+        within(ANSWER_TIMEOUT, "remove a dead letter", acking).await?;
+        self.held.remove(&letter.delivery_tag);
+        Ok(())
     }
 
     /// Puts everything else back. What was removed is gone when this returns `Ok`.
-    pub(super) async fn close(self) -> Result<(), ConnectionError> {
-        // Tag 0 is all of them. Closing the channel would do, if it kept their order.
-        let all = BasicNackOptions { multiple: true, requeue: true };
-        let returning = self.channel.basic_nack(0, all);
-        within(ANSWER_TIMEOUT, "put dead letters back", returning).await?;
+    pub(super) async fn close(mut self) -> Result<(), ConnectionError> {
+        self.put_back().await?;
         within(ANSWER_TIMEOUT, "close a channel", self.channel.close(200, "bye".into())).await
     }
+
+    /// A part at a time, each of which has to be there before the next, so that they stay in order.
+    /// Closing the channel would do, if it kept that.
+    ///
+    /// Dead letters that come meanwhile are taken for some that went back: that may cost the order,
+    /// and no more.
+    async fn put_back(&mut self) -> Result<(), ConnectionError> {
+        let until = Instant::now() + BACK_WITHIN;
+        let held: Vec<DeliveryTag> = std::mem::take(&mut self.held).into_iter().collect();
+        for part in held.chunks(PUT_BACK_AT_ONCE) {
+            let Some(last) = part.last() else { continue };
+            let up_to_it = BasicNackOptions { multiple: true, requeue: true };
+            let returning = self.channel.basic_nack(*last, up_to_it);
+            within(ANSWER_TIMEOUT, "put dead letters back", returning).await?;
+            self.n_ready = self.n_ready.saturating_add(part.len());
+            // Not forever: somebody else may take them out, too.
+            while count(&self.channel, &self.name).await? < self.n_ready && Instant::now() < until {
+                sleep(ASK_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many messages a queue has that nobody got.
+async fn count(channel: &Channel, queue: &str) -> Result<usize, ConnectionError> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    let found = within(ANSWER_TIMEOUT, "count dead letters", asking).await?;
+    Ok(usize::try_from(found.message_count()).unwrap_or(usize::MAX))
 }

@@ -136,7 +136,7 @@ impl DeadLetters {
             {
                 let letter = DeadLetter::of(&delivery, queue);
                 if scope.includes(&letter) && order.takes(letter.id) {
-                    self.settle(order, &letter, &delivery, queue, &look, fate).await?;
+                    self.settle(order, &letter, &delivery, queue, &mut look, fate).await?;
                 }
             }
             order.leave(queue, look.n_behind());
@@ -151,7 +151,7 @@ impl DeadLetters {
         letter: &DeadLetter,
         delivery: &Delivery,
         queue: &Queue,
-        look: &Look,
+        look: &mut Look,
         fate: &Fate<'_>,
     ) -> Result<(), ConnectionError> {
         if let Fate::Work { publishing } = fate

@@ -33,8 +33,8 @@ families! {
     pub(super) static DUE: GaugeVec = readings(
         "recado_lanes_due",
         "Lanes whose time has come and that nobody works, counted up to 10,000; without those of \
-         tenants who have all their slots and of destinations that do not answer; asked every \
-         15 s; the same in all instances",
+         tenants who have all their slots; of a destination that does not answer one, once it is \
+         to be tried again; asked every 15 s; the same in all instances",
         &[label("kind")],
     );
 

@@ -1,7 +1,9 @@
 //! How much waits to be claimed, for alerts and for whoever decides how many processes there are.
 //!
 //! What more processes could not work is not waiting for them: executions of tenants who have all
-//! the slots that a tenant may have, and deliveries to destinations that do not answer.
+//! the slots that a tenant may have, and deliveries to destinations that do not answer. Of these
+//! the one that is to be tried next waits, since the time it was to be tried: if nobody does, that
+//! is to be noticed.
 
 use super::LaneKind;
 use crate::{Store, StoreError};
@@ -60,7 +62,8 @@ SELECT (SELECT count(*)
                                   ORDER BY due.next_run_at LIMIT 1) oldest),
                 0)::double precision AS oldest_s";
 
-/// The same in `lanes_due_deliveries`, by destination, without those that are open.
+/// The same in `lanes_due_deliveries`, by destination. One that is open has room for one delivery,
+/// once its time has come, as in `deliveries.claim`.
 const BACKLOG_OF_DELIVERIES: &str = "\
 -- lanes.backlog_of_deliveries
 WITH RECURSIVE waiting AS (
@@ -76,10 +79,13 @@ WITH RECURSIVE waiting AS (
                            > (waiting.tenant_id, waiting.trigger_id)
                      ORDER BY lanes.tenant_id, lanes.trigger_id, lanes.next_run_at LIMIT 1) next
 ), due AS MATERIALIZED (
-    SELECT * FROM waiting
-     WHERE next_run_at <= now()
-       AND NOT EXISTS (SELECT FROM destinations
-                        WHERE destinations.trigger_id = waiting.trigger_id)
+    SELECT waiting.tenant_id, waiting.trigger_id,
+           greatest(waiting.next_run_at, destinations.probe_at) AS since,
+           CASE WHEN destinations.trigger_id IS NULL THEN $1::bigint ELSE 1 END AS room
+      FROM waiting
+      LEFT JOIN destinations ON destinations.trigger_id = waiting.trigger_id
+     WHERE waiting.next_run_at <= now()
+       AND (destinations.trigger_id IS NULL OR destinations.probe_at <= now())
 )
 SELECT (SELECT count(*)
           FROM (SELECT FROM due,
@@ -88,9 +94,9 @@ SELECT (SELECT count(*)
                                    AND lanes.tenant_id = due.tenant_id
                                    AND lanes.trigger_id = due.trigger_id
                                    AND lanes.next_run_at <= now()
-                                 LIMIT $1) one
+                                 LIMIT due.room) one
                  LIMIT $1) counted) AS n_lanes,
-       coalesce((SELECT extract(epoch FROM now() - min(next_run_at)) FROM due),
+       coalesce((SELECT extract(epoch FROM now() - min(since)) FROM due),
                 0)::double precision AS oldest_s";
 
 /// How many are counted before it is enough to say "many".

@@ -128,4 +128,9 @@ async fn what_waits_for_one_that_is_open_is_no_backlog() {
     assert_eq!(n_due().await, (0, false));
     assert!(destinations::close(&fixture.store, trigger(1)).await.unwrap());
     assert_eq!(n_due().await, (5, true));
+    // Once it is to be tried, there is something to do, and whoever does it has done all of it.
+    fixture.open(AT_ONCE).await;
+    assert_eq!(n_due().await, (1, true));
+    assert_eq!(fixture.claim_deliveries(10, &PLENTY).await.len(), 1);
+    assert_eq!(n_due().await, (0, false));
 }

@@ -14,7 +14,7 @@ mod slow;
 mod sources;
 mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -31,49 +31,64 @@ use tokio::time::sleep;
 /// Longer than an alert takes that waits for half an hour of its rules, on a busy machine.
 const WAKES_WITHIN: Duration = Duration::from_secs(90);
 
-/// What each of the tests provokes, by the name it gives itself.
+/// What tells rules apart that share a name; a rule is called by its name and these.
+const TOLD_APART_BY: [&str; 4] = ["severity", "stage", "window", "extent"];
+
+/// The rules that each of the tests provokes, by the name it gives itself.
 const CAUSES: [(&str, &[&str]); 9] = [
-    ("roles", &["RecadoRoleDown", "RecadoRedisUnavailable"]),
+    ("roles", &["RecadoRedisUnavailable ticket", "RecadoRoleDown page", "RecadoRoleDown ticket"]),
     (
         "rabbitmq",
         &[
-            "RecadoBrokerBlocked",
-            "RecadoBrokerLinkDown",
-            "RecadoIngressErrorBudgetBurn",
-            "RecadoOldestMessageAgeHigh",
+            "RecadoBrokerBlocked page",
+            "RecadoBrokerLinkDown ticket all",
+            "RecadoBrokerLinkDown ticket some",
+            "RecadoIngressErrorBudgetBurn page 1h",
+            "RecadoIngressErrorBudgetBurn page 6h",
+            "RecadoIngressErrorBudgetBurn ticket 1d",
+            "RecadoOldestMessageAgeHigh page window",
         ],
     ),
     (
         "database",
         &[
-            "RecadoDatabasePoolSaturated",
-            "RecadoHousekeepingStalled",
-            "RecadoNoConsumers",
-            "RecadoNotReady",
-            "RecadoQueueStalled",
+            "RecadoDatabasePoolSaturated ticket",
+            "RecadoHousekeepingStalled ticket",
+            "RecadoNoConsumers page",
+            "RecadoNotReady page",
+            "RecadoNotReady ticket",
+            "RecadoQueueStalled page",
         ],
     ),
     (
         "agents",
         &[
-            "RecadoExecutionFailureRatio",
-            "RecadoExecutionTimeoutRatio",
-            "RecadoLeasesLost",
-            "RecadoModelErrorRatio",
+            "RecadoExecutionFailureRatio page",
+            "RecadoExecutionFailureRatio ticket",
+            "RecadoExecutionTimeoutRatio ticket",
+            "RecadoLeasesLost ticket",
+            "RecadoModelErrorRatio ticket",
         ],
     ),
-    ("panics", &["RecadoDeadLetters", "RecadoPanics"]),
+    ("panics", &["RecadoDeadLetters page", "RecadoDeadLetters ticket", "RecadoPanics ticket"]),
     (
         "callbacks",
         &[
-            "RecadoCallbackFailureRatio",
-            "RecadoDestinationsOpen",
-            "RecadoEventDeliveryFailureRatio",
+            "RecadoCallbackFailureRatio page",
+            "RecadoCallbackFailureRatio ticket",
+            "RecadoDestinationsOpen ticket",
+            "RecadoEventDeliveryFailureRatio ticket",
         ],
     ),
-    ("waiting", &["RecadoOldestMessageAgeHigh"]),
-    ("slow", &["RecadoOldestMessageAgeHigh", "RecadoPublishSlow"]),
-    ("sources", &["RecadoSourcesFailing", "RecadoSourcesLate"]),
+    (
+        "waiting",
+        &["RecadoOldestMessageAgeHigh page delivery", "RecadoOldestMessageAgeHigh page execution"],
+    ),
+    ("slow", &["RecadoOldestMessageAgeHigh page queue", "RecadoPublishSlow ticket"]),
+    (
+        "sources",
+        &["RecadoSourcesFailing ticket", "RecadoSourcesLate page", "RecadoSourcesLate ticket"],
+    ),
 ];
 
 fn rules() -> PathBuf {
@@ -85,7 +100,7 @@ struct Watched {
     app: TestApp,
     prometheus: Prometheus,
     cause: &'static str,
-    /// Alerts that have fired.
+    /// Rules whose alerts have fired.
     provoked: Mutex<BTreeSet<String>>,
 }
 
@@ -131,8 +146,9 @@ impl Watched {
 
     /// Waits until an alert fires that has these labels.
     async fn fires(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<()> {
-        self.prometheus.until_fires(name, labels, WAKES_WITHIN).await?;
-        self.provoked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        let fired = self.prometheus.until_fires(name, labels, WAKES_WITHIN).await?;
+        let rule = rule(name, |label| fired.labels.get(label).map(String::as_str));
+        self.provoked.lock().unwrap_or_else(PoisonError::into_inner).insert(rule);
         Ok(())
     }
 
@@ -150,7 +166,7 @@ impl Watched {
         .await
     }
 
-    /// Ends all of it; the alerts that were provoked have to be those of its row. Work that a
+    /// Ends all of it; the rules that were provoked have to be those of its row. Work that a
     /// cause has left is nobody's: that nothing is lost is what `faults` is about.
     fn end(self) -> anyhow::Result<()> {
         let row = CAUSES.iter().find(|(cause, _)| *cause == self.cause);
@@ -221,11 +237,32 @@ async fn say(app: &TestApp, trigger: &str, who: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a rule is called in [`CAUSES`].
+fn rule<'a>(name: &'a str, label: impl Fn(&str) -> Option<&'a str>) -> String {
+    let labels = TOLD_APART_BY.into_iter().filter_map(label);
+    std::iter::once(name).chain(labels).collect::<Vec<_>>().join(" ")
+}
+
+/// What the rules of a file are called.
+fn rules_of(text: &str) -> Vec<String> {
+    let alerts = text.split("- alert: ").skip(1);
+    let called = alerts.map(|alert| {
+        let (alert, _) = alert.split_once("annotations:").expect("annotations follow the labels");
+        let (name, _) = alert.split_once('\n').expect("a name ends with its line");
+        let (_, labels) = alert.split_once("labels:").expect("an alert has a severity");
+        let labels: BTreeMap<&str, &str> =
+            labels.lines().filter_map(|line| line.trim().split_once(": ")).collect();
+        rule(name, |label| labels.get(label).copied())
+    });
+    called.collect()
+}
+
 #[test]
 fn each_alert_that_is_shipped_is_provoked() {
     let shipped = std::fs::read_to_string(rules()).expect("the rules are there");
-    let alerts = shipped.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let alerts: BTreeSet<&str> = alerts.collect();
-    let provoked: BTreeSet<&str> = CAUSES.iter().flat_map(|(_, alerts)| *alerts).copied().collect();
-    assert_eq!(alerts, provoked, "an alert needs a cause, and a cause its alert");
+    let rules = rules_of(&shipped);
+    let shipped: BTreeSet<&str> = rules.iter().map(String::as_str).collect();
+    assert_eq!(shipped.len(), rules.len(), "two rules are called the same: {rules:?}");
+    let provoked: BTreeSet<&str> = CAUSES.iter().flat_map(|(_, rules)| *rules).copied().collect();
+    assert_eq!(shipped, provoked, "a rule needs a cause, and a cause its rule");
 }

@@ -14,8 +14,7 @@ CREATE ROLE recado_grafana LOGIN NOINHERIT;
 \endif
 SELECT :'password' = '' AS has_no_password \gset
 \if :has_no_password
-\warn 'the password is empty'
-\quit
+DO $$ BEGIN RAISE EXCEPTION 'the password is empty'; END $$;
 \endif
 ALTER ROLE recado_grafana CONNECTION LIMIT 20 PASSWORD :'password';
 ALTER ROLE recado_grafana SET default_transaction_read_only = on;

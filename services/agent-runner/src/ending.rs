@@ -153,14 +153,24 @@ impl Ending {
     ) -> Result<Finished, StoreError> {
         let mut in_doubt = false;
         loop {
-            match executions::finish(&self.store, claimed, finish).await {
+            let tried = match executions::finish(&self.store, claimed, finish).await {
+                // It was written by a try whose answer was lost, or it is somebody else's.
+                Ok(Finished::Not) if in_doubt => self.finished_before(claimed, finish).await,
+                tried => tried,
+            };
+            match tried {
                 Err(error) if error.is_transient() => in_doubt |= !error.is_timeout(),
-                Ok(Finished::Not) if in_doubt => break,
-                finished => return finished,
+                tried => return tried,
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        // It was written by a try whose answer was lost, or it is somebody else's.
+    }
+
+    async fn finished_before(
+        &self,
+        claimed: &Claimed,
+        finish: &Finish,
+    ) -> Result<Finished, StoreError> {
         let own = [Conclusion::of(claimed, Arc::new(finish.clone()))];
         let known = executions::finished_before(&self.store, &own, vec![Finished::Not]).await?;
         Ok(known.into_iter().next().unwrap_or(Finished::Not))

@@ -109,9 +109,12 @@ impl RunExecution {
         let started = Instant::now();
         self.note_lag(&claimed);
         let attempt = Box::pin(self.attempt(&claimed));
-        let outcome = match lost.run_until_cancelled(attempt).await {
-            None => "lease_lost",
-            Some(label) => label,
+        // Whether the lease is lost comes first: a process that was frozen may find the answer of
+        // the database waiting, and would go on to a call that somebody else has made meanwhile.
+        let outcome = tokio::select! {
+            biased;
+            () = lost.cancelled() => "lease_lost",
+            label = attempt => label,
         };
         let seconds = started.elapsed().as_secs_f64();
         spans::ended(&Span::current(), outcome);

@@ -45,7 +45,9 @@ pub async fn migrate(url: &str) -> Result<(), MigrateError> {
     let work = async {
         // The lock goes with the connection, however this ends.
         client.execute(LOCK, &[&MIGRATION_LOCK]).await.map_err(MigrateError::Lock)?;
-        let done = embedded::migrations::runner().run_async(&mut client).await;
+        // A newer release may have been here: its migrations only add, and this one goes on beside it.
+        let runner = embedded::migrations::runner().set_abort_missing(false);
+        let done = runner.run_async(&mut client).await;
         done.map(drop).map_err(MigrateError::Migration)
     };
     tokio::pin!(work);

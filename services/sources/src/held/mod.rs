@@ -143,8 +143,9 @@ impl LaneWork for Sources {
         let _counted = self.count(claimed.tenant_id);
         let interrupted = self.engine.interruptions.of(claimed.lease.trigger_id, claimed.tenant_id);
         let ended = tokio::select! {
-            ended = self.hold(&claimed) => ended,
+            biased;
             () = lost.cancelled() => return,
+            ended = self.hold(&claimed) => ended,
             () = interrupted.cancelled() => Ended::HandedBack,
             () = self.engine.shutdown.cancelled() => Ended::HandedBack,
             () = self.turn_is_over() => Ended::HandedBack,

@@ -8,8 +8,11 @@
 use super::LaneKind;
 use crate::{Store, StoreError};
 
-/// As in `lanes.claim`, one step in `lanes_due` finds each tenant; a tenant at its limit is left
-/// out, and no more lanes are counted than `$1`.
+/// As in `lanes.claim`, one step in `lanes_due` finds each tenant. Of a tenant no more lanes are
+/// counted than it has slots left, and no more than `$1` in all.
+///
+/// A slot that is free now may be one that is about to be taken: who has nearly all of its slots
+/// waits for its own work, so how long that takes is no measure of the oldest either.
 ///
 /// A sub-agent takes the place that its first ancestor had in the line, and so does a parent whose
 /// sub-agent has answered (`executions.answer_parent`): there `next_run_at` says whose turn it is
@@ -29,7 +32,8 @@ WITH RECURSIVE tenants AS (
                        AND lanes.next_run_at IS NOT NULL
                      ORDER BY lanes.tenant_id LIMIT 1) next
 ), roomy AS MATERIALIZED (
-    SELECT tenants.tenant_id
+    SELECT tenants.tenant_id, $2 - busy.n_leased AS n_left,
+           busy.n_leased * 10 < $2 * 9 AS has_room
       FROM tenants,
            LATERAL (SELECT count(*) FILTER (WHERE lanes.next_run_at > now()) AS n_leased
                       FROM lanes
@@ -43,7 +47,7 @@ SELECT (SELECT count(*)
                                  WHERE lanes.kind = 'execution'
                                    AND lanes.tenant_id = roomy.tenant_id
                                    AND lanes.next_run_at <= now()
-                                 LIMIT $1) one
+                                 LIMIT least($1, roomy.n_left)) one
                  LIMIT $1) counted) AS n_lanes,
        coalesce((SELECT extract(epoch FROM now() - min(oldest.next_run_at))
                    FROM roomy,
@@ -59,7 +63,8 @@ SELECT (SELECT count(*)
                                            AND executions.finished_at IS NULL
                                            AND (executions.parent_execution_id IS NOT NULL
                                                 OR executions.status = 'waiting'))
-                                  ORDER BY due.next_run_at LIMIT 1) oldest),
+                                  ORDER BY due.next_run_at LIMIT 1) oldest
+                  WHERE roomy.has_room),
                 0)::double precision AS oldest_s";
 
 /// The same in `lanes_due_deliveries`, by destination. One that is open has room for one delivery,

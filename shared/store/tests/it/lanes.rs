@@ -57,6 +57,27 @@ async fn who_has_all_slots_of_a_tenant_waits_for_nobody_else() {
     assert!(lanes::backlog(store, tenant_slots).await.unwrap().oldest_s.abs() < f64::EPSILON);
 }
 
+/// Its slots are taken again as soon as they are free, and a look falls in between.
+#[tokio::test]
+async fn who_has_nearly_all_slots_of_a_tenant_waits_for_itself() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let requests: Vec<_> = (1..=30).map(|s| request(&[message(s, 1)])).collect();
+    let batch: Vec<_> = requests.iter().collect();
+    executions::admit(store, &batch, now()).await.unwrap();
+    fixture.execute("UPDATE lanes SET next_run_at = now() - interval '1 hour'").await;
+    let backlog = async || {
+        let of = BacklogOf::Executions { tenant_slots: 20 };
+        let backlog = lanes::backlog(store, of).await.unwrap();
+        (backlog.n_lanes, backlog.oldest_s > 3_000.0)
+    };
+    assert_eq!(backlog().await, (20, true));
+    executions::claim(store, 17, LEASE, 20, HISTORY).await.unwrap();
+    assert_eq!(backlog().await, (3, true));
+    executions::claim(store, 1, LEASE, 20, HISTORY).await.unwrap();
+    assert_eq!(backlog().await, (2, false));
+}
+
 /// Their lanes are due since the first ancestor began to wait, which says whose turn it is.
 #[tokio::test]
 async fn the_age_of_sub_agents_and_their_parents_is_not_measured() {

@@ -65,6 +65,20 @@ async fn work_with(url: &str) {
     assert_eq!(sql::count(url, superuser).await.unwrap(), 0);
 }
 
+/// Somebody goes back to the release before, whose migration has nothing to do.
+#[tokio::test]
+async fn a_newer_schema_is_left_alone() {
+    let database = recado_testkit::database().await;
+    let newer = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum)
+                 VALUES (1000, 'newer', '2026-11-23T00:00:00Z', '1')";
+    recado_store::migrate(database.url()).await.unwrap();
+    sql::execute(database.url(), newer).await.unwrap();
+    recado_store::migrate(database.url()).await.unwrap();
+    let is_known = "SELECT count(*) FROM refinery_schema_history WHERE version = 1000";
+    assert_eq!(sql::count(database.url(), is_known).await.unwrap(), 1);
+    assert!(store(database.url(), Role::Worker).check().await.unwrap());
+}
+
 #[tokio::test]
 async fn a_login_that_is_no_superuser_migrates_and_works() {
     // Its roles are there: they are the whole server's.

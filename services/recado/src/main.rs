@@ -10,6 +10,7 @@ mod dev;
 mod exit_code;
 mod faults;
 mod health;
+mod json_file;
 mod metrics;
 mod migrate;
 mod roles;

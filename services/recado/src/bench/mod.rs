@@ -30,7 +30,6 @@ mod text;
 mod windows;
 
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +39,7 @@ use recado_clock::{Clock as _, SystemClock};
 use tokio::runtime::Runtime;
 
 use crate::cli::BenchPart;
+use crate::json_file::JsonFile;
 use crate::{cli, say};
 use ledger::Ledger;
 use measure::Measurement;
@@ -53,10 +53,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 /// Measures and prints. Exit code 0 unless something was lost, repeated or refused: whether the
 /// goals are met is for the reader to judge.
 pub(crate) fn main(options: &cli::Bench) -> ExitCode {
-    let report = Runtime::new()
-        .context("failed to start the runtime")
-        .and_then(|runtime| runtime.block_on(Box::pin(run(options))));
-    match report.and_then(|report| publish(&report, options.json.as_deref())) {
+    match measure_and_tell(options) {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("recado: {error:#}");
@@ -65,12 +62,12 @@ pub(crate) fn main(options: &cli::Bench) -> ExitCode {
     }
 }
 
-fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
+fn measure_and_tell(options: &cli::Bench) -> anyhow::Result<ExitCode> {
+    let json = JsonFile::open(options.json.as_deref())?;
+    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let report = runtime.block_on(Box::pin(run(options)))?;
     say(&report.print());
-    if let Some(path) = json {
-        fs::write(path, serde_json::to_vec_pretty(report)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    json.write(&report)?;
     Ok(if report.findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

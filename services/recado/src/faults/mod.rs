@@ -16,7 +16,6 @@ mod ticking;
 mod trial;
 mod verdict;
 
-use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit_code::USAGE;
+use crate::json_file::JsonFile;
 use crate::table::table;
 use crate::{cli, say};
 use report::{Outcome, Report};
@@ -48,10 +48,7 @@ pub(crate) fn main(options: &cli::Faults) -> ExitCode {
         say(&table(["fault", "what happens"], chosen.iter().map(row).collect()));
         return ExitCode::SUCCESS;
     }
-    let done = Runtime::new()
-        .context("failed to start the runtime")
-        .and_then(|runtime| runtime.block_on(Box::pin(run(options, &chosen))));
-    match done.and_then(|report| publish(&report, options)) {
+    match try_and_tell(options, &chosen) {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("recado: {error:#}");
@@ -60,12 +57,12 @@ pub(crate) fn main(options: &cli::Faults) -> ExitCode {
     }
 }
 
-fn publish(report: &Report, options: &cli::Faults) -> anyhow::Result<ExitCode> {
+fn try_and_tell(options: &cli::Faults, chosen: &[&'static Row]) -> anyhow::Result<ExitCode> {
+    let json = JsonFile::open(options.json.as_deref())?;
+    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let report = runtime.block_on(Box::pin(run(options, chosen)))?;
     say(&report.print());
-    if let Some(path) = &options.json {
-        fs::write(path, serde_json::to_vec_pretty(report)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    json.write(&report)?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
